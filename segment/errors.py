@@ -1,0 +1,41 @@
+"""What can be wrong with a scan, one class, one code each. Knows nothing of who shows it."""
+
+from enum import StrEnum
+
+
+class Refusal(StrEnum):
+    """Why a file is not a scan that can be measured; the code stands in logs and manifests."""
+
+    MISSING = "missing"
+    UNREADABLE = "unreadable"
+    WRONG_DIMENSIONS = "wrong-dimensions"
+    TOO_LARGE = "too-large"
+    NOT_FINITE = "not-finite"
+    CONSTANT = "constant"
+    NO_SPACING = "no-spacing"
+    SINGULAR_AFFINE = "singular-affine"
+    AMBIGUOUS_POSITION = "ambiguous-position"
+    UNSUPPORTED_VOXELS = "unsupported-voxels"
+    EMPTY_FOLDER = "empty-folder"
+    SEVERAL_SERIES = "several-series"
+    UNSUPPORTED_DICOM = "unsupported-dicom"
+    UNEVEN_SLICES = "uneven-slices"
+    UNSAFE_ARCHIVE = "unsafe-archive"
+    NOT_MR = "not-mr"
+    FIELD_TOO_SMALL = "field-too-small"
+    TOO_COARSE = "too-coarse"
+    OUTSIDE_FIELD = "outside-field"
+    WRONG_GRID = "wrong-grid"
+    BAD_OPTION = "bad-option"
+    OUTPUT = "output"
+
+
+class ScanError(ValueError):
+    """The scan cannot be measured; the sentence says what was expected and what to do.
+
+    It quotes the file's name at most: a path above it can hold a patient's name.
+    """
+
+    def __init__(self, code: Refusal, sentence: str) -> None:
+        super().__init__(sentence)
+        self.code = code

@@ -1,0 +1,129 @@
+"""One number of one structure, with everything that makes it a measurement.
+
+Knows nothing of how it was counted, of languages or of reports.
+"""
+
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+
+from segment.segmentation import Side
+
+
+class Reliability(StrEnum):
+    """Whether a number may stand in a sentence."""
+
+    REPORTABLE = "reportable"
+    NOT_RELIABLE = "not reliable"
+    NOT_ASSESSED = "not assessed"
+
+
+class Reason(StrEnum):
+    """Why a number may not stand in a sentence."""
+
+    REGISTRATION_UNTRUSTED = "registration-untrusted"
+    ORIENTATION_IMPLAUSIBLE = "orientation-implausible"
+    OUTSIDE_FIELD = "outside-field"
+    TRUNCATED = "truncated"
+    MEMBERS_DISAGREE = "members-disagree"
+    IMPLAUSIBLE_VOLUME = "implausible-volume"
+    MISPLACED = "misplaced"
+    EMPTY = "empty"
+    INTERVAL_TOO_WIDE = "interval-too-wide"
+    OUTSIDE_CALIBRATION = "outside-calibration"
+    DEPENDS_ON_UNRELIABLE = "depends-on-unreliable"
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Bounds calibrated to hold the expert's value in the share ``coverage`` of cases."""
+
+    lower: float
+    upper: float
+    coverage: float
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.lower) and math.isfinite(self.upper)):
+            msg = f"an interval has finite bounds, not {self.lower} to {self.upper}"
+            raise ValueError(msg)
+        if not self.lower <= self.upper or not 0 < self.coverage < 1:
+            msg = f"not an interval: {self.lower} to {self.upper} at coverage {self.coverage}"
+            raise ValueError(msg)
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Which calibration an interval comes from, and on how many cases."""
+
+    id: str
+    n: int
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The central ``coverage`` of a quantity among ``n`` cases of a stated source.
+
+    ``scope`` says in one phrasebook key whom it describes and what it must not be taken for.
+    """
+
+    lower: float
+    upper: float
+    coverage: float
+    n: int
+    source: str
+    scope: str
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """A value with unit, interval and origin; without them it is not a measurement.
+
+    ``value`` and ``interval`` are absent exactly when the structure was not assessed. ``unit`` is
+    UCUM (``mL``, ``%``), ``code`` is SNOMED CT, ``denominator`` says in words what a ratio is of,
+    ``mask_sha256`` is the hash of the counted mask and ``voxels`` how many it holds;
+    ``expression`` is set on a value derived from other records, over their ids.
+    """
+
+    id: str
+    structure: str
+    code: str
+    side: Side
+    quantity: str
+    unit: str
+    value: float | None
+    interval: Interval | None
+    reliability: Reliability
+    reason: Reason | None
+    method: str
+    denominator: str | None = None
+    comparator: str | None = None
+    date: str | None = None
+    calibration: Calibration | None = None
+    mask_sha256: str | None = None
+    voxels: int | None = None
+    voxel_volume_mm3: float | None = None
+    expression: str | None = None
+    reference: Reference | None = None
+
+    def __post_init__(self) -> None:
+        label = f"{self.id} ({self.side} {self.structure} {self.quantity})"
+        if (self.reliability is Reliability.REPORTABLE) != (self.reason is None):
+            msg = f"{label}: a reason stands exactly when the value may not be reported"
+            raise ValueError(msg)
+        if self.reliability is Reliability.NOT_ASSESSED:
+            if self.value is not None or self.interval is not None:
+                msg = f"{label} was not assessed and yet holds a value"
+                raise ValueError(msg)
+            return
+        if self.value is None or not math.isfinite(self.value):
+            msg = f"{label} holds no finite value and is not marked as not assessed"
+            raise ValueError(msg)
+        if self.reliability is Reliability.REPORTABLE and self.interval is None:
+            msg = f"{label} is reportable without an interval"
+            raise ValueError(msg)
+        if self.interval and not self.interval.lower <= self.value <= self.interval.upper:
+            msg = f"{label}: {self.value} lies outside its own interval {self.interval}"
+            raise ValueError(msg)
+        if self.unit == "%" and self.denominator is None:
+            msg = f"{label} is a ratio without a denominator"
+            raise ValueError(msg)
