@@ -1,0 +1,171 @@
+"""What a user hands in becomes one study. Knows nothing of what is measured in it."""
+
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from segment.errors import Refusal, ScanError
+from segment.geometry import Geometry
+from segment.reading import (
+    Series,
+    extracted,
+    file_kind,
+    file_name,
+    find_series,
+    list_files,
+    read_nifti,
+    read_series,
+)
+from segment.reading.header import read_tags
+from segment.reading.source import file_bytes
+from segment.volume import Volume
+
+SAMPLE = "sample"
+SAMPLE_NAME = "MNI152 template"
+MOST_SERIES_LISTED = 20
+
+
+@dataclass(frozen=True)
+class Identifiers:
+    """Who and which visit, empty where the file does not say; never printed by accident."""
+
+    patient_id: str = field(default="", repr=False)
+    accession_number: str = field(default="", repr=False)
+    study_instance_uid: str = field(default="", repr=False)
+    series_instance_uid: str = field(default="", repr=False)
+
+
+IDENTIFYING_TAGS = {
+    "patient_id": "PatientID",
+    "accession_number": "AccessionNumber",
+    "study_instance_uid": "StudyInstanceUID",
+    "series_instance_uid": "SeriesInstanceUID",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """One scan to report on; ``name`` is the file's or folder's own name.
+
+    ``identifiers`` stand apart so that they can be dropped. ``is_template`` says that this is an
+    average of heads and no person.
+    """
+
+    volume: Volume
+    name: str
+    identifiers: Identifiers | None = None
+    is_template: bool = False
+
+
+def read_study(source: str | Path, *, series: str | None = None) -> Study:
+    """Read a NIfTI file, a DICOM folder, a zip of one of them, or the word ``sample``.
+
+    ``series`` chooses one DICOM series by the number that the refusal of several lists.
+    """
+    if source == SAMPLE:
+        return read_sample()
+    if not str(source):
+        raise ScanError(Refusal.MISSING, "expected a scan, found no name; give a file or folder")
+    path = Path(source)
+    name = file_name(path)
+    if os.path.isdir(path):  # noqa: PTH112  pathlib's raises on a name that is too long
+        return _read_folder(path, name, series)
+    file_bytes(path)
+    kind = file_kind(path)
+    if kind == "zip":
+        with extracted(path) as folder:
+            return replace(_read_folder(folder, name, series), name=name)
+    if kind == "dicom":
+        return _read_dicom(find_series([path]), name, series)
+    return _read_nifti([path], name, series)
+
+
+def read_sample() -> Study:
+    """Read the MNI152 template that comes with nilearn: an average of 152 heads, no person."""
+    from nilearn.datasets import load_mni152_template  # 3 s to import: paid by who asks for it
+
+    image = load_mni152_template(resolution=1)
+    array = np.asarray(image.dataobj, dtype=np.float32)
+    affine = np.asarray(image.affine, dtype=np.float64)
+    digest = hashlib.sha256(np.ascontiguousarray(array).tobytes() + affine.tobytes())
+    volume = Volume(
+        array,
+        Geometry((array.shape[0], array.shape[1], array.shape[2]), affine),
+        sha256=digest.hexdigest(),
+        modality="MR",
+        sequence="T1",
+    )
+    return Study(volume, SAMPLE_NAME, is_template=True)
+
+
+def _read_folder(folder: Path, name: str, choice: str | None) -> Study:
+    """Read the DICOM below a folder, else its one NIfTI file; all other files are set aside."""
+    files = list_files(folder)
+    if not files:
+        msg = f"{name}: expected a scan, found an empty folder; give the folder that holds it"
+        raise ScanError(Refusal.EMPTY_FOLDER, msg)
+    if found := find_series(files):
+        return _read_dicom(found, name, choice)
+    return _read_nifti([path for path in files if file_kind(path) == "nifti"], name, choice)
+
+
+def _read_nifti(files: Sequence[Path], name: str, choice: str | None) -> Study:
+    if not files:
+        msg = f"{name}: expected a scan, found neither DICOM nor NIfTI; give the scan's folder"
+        raise ScanError(Refusal.EMPTY_FOLDER, msg)
+    if len(files) > 1:
+        msg = f"{name}: expected one scan, found {len(files)} NIfTI files; give one of them"
+        raise ScanError(Refusal.SEVERAL_SERIES, msg)
+    if choice is not None:
+        msg = f"{name}: expected DICOM to choose a series from, found NIfTI; leave --series out"
+        raise ScanError(Refusal.BAD_OPTION, msg)
+    return Study(read_nifti(files[0]), name)
+
+
+def _read_dicom(found: Sequence[Series], name: str, choice: str | None) -> Study:
+    series = _choose(found, name, choice)
+    volume = read_series(series, name=name)
+    _, values = read_tags(series.headers[0].path, list(IDENTIFYING_TAGS.values()))
+    known = {key: "".join(values[tag][:1]) for key, tag in IDENTIFYING_TAGS.items()}
+    return Study(volume, name, Identifiers(**known))
+
+
+def _choose(found: Sequence[Series], name: str, choice: str | None) -> Series:
+    """Take the one series that is a scan, or the chosen one; list them where several are."""
+    labels = _labels(found)
+    if choice is not None:
+        if choice in labels:
+            return labels[choice]
+        code, told = Refusal.BAD_OPTION, f"the series {choice!r} asked for"
+        msg = f"{name}: expected {told}, found {_listed(labels)}; choose one with --series N"
+        raise ScanError(code, msg)
+    scans = {label: series for label, series in labels.items() if series.is_scan}
+    candidates = scans or labels
+    if len(candidates) == 1:
+        return next(iter(candidates.values()))
+    msg = (
+        f"{name}: expected one series, found {len(candidates)} ({_listed(candidates)});"
+        " choose one with --series N"
+    )
+    raise ScanError(Refusal.SEVERAL_SERIES, msg)
+
+
+def _labels(found: Sequence[Series]) -> dict[str, Series]:
+    """Call each series by its own number where these differ, else by its place in the list."""
+    numbers = Counter(series.number for series in found)
+    if None in numbers or max(numbers.values()) > 1:
+        return {str(place): series for place, series in enumerate(found, start=1)}
+    return {str(series.number): series for series in found}
+
+
+def _listed(labels: dict[str, Series]) -> str:
+    named = [f"series {label}: {series.description}" for label, series in labels.items()]
+    more = (
+        [f"and {len(named) - MOST_SERIES_LISTED} more"] if len(named) > MOST_SERIES_LISTED else []
+    )
+    return "; ".join(named[:MOST_SERIES_LISTED] + more)
