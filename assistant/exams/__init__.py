@@ -1,0 +1,50 @@
+"""What each exam needs, measures and must say: data, one file each. Knows nothing of any scan."""
+
+import tomllib
+from dataclasses import dataclass, fields
+from importlib.resources import files
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Exam:
+    """One exam: its input, what it measures and the threshold above which it withholds."""
+
+    name: str
+    organ: str
+    sequence: str
+    modality: str
+    segmenter: str
+    coverage: float
+    widest_relative_interval: float
+    structures: tuple[str, ...]
+    asymmetry: tuple[str, ...]
+    not_assessed: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if not 0 < self.coverage < 1 or self.widest_relative_interval <= 0:
+            msg = f"exam {self.name}: coverage lies between 0 and 1 and the widest interval above 0"
+            raise ValueError(msg)
+        if unknown := sorted(set(self.asymmetry) - set(self.structures)):
+            msg = f"exam {self.name}: the asymmetry of {unknown} needs their volumes"
+            raise ValueError(msg)
+
+
+def available() -> tuple[str, ...]:
+    """Name the exams that have a file here."""
+    here = files(__package__)
+    return tuple(sorted(f.name[:-5] for f in here.iterdir() if f.name.endswith(".toml")))
+
+
+def load(name: str) -> Exam:
+    """Read one exam; raises ValueError for an unknown name and for an unknown or missing key."""
+    if name not in available():
+        msg = f"unknown exam {name!r}; there are {', '.join(available())}"
+        raise ValueError(msg)
+    text = files(__package__).joinpath(f"{name}.toml").read_text(encoding="utf-8")
+    table = tomllib.loads(text)
+    if unknown := sorted(table.keys() ^ {field.name for field in fields(Exam)}):
+        msg = f"exam {name}: the keys {unknown} are missing or unknown"
+        raise ValueError(msg)
+    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in table.items()}
+    return Exam(**values)

@@ -1,0 +1,80 @@
+"""What may be said: the records of a study, in order. Knows nothing of words or writers."""
+
+import ast
+import math
+import operator
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from segment.measurement import Measurement
+
+RELATIVE_TOLERANCE = 1e-9
+OPERATIONS: Mapping[type[ast.operator], Callable[[float, float], float]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+}
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """The measurements of one study; derived ones are checked against their expression."""
+
+    records: tuple[Measurement, ...]
+
+    def __post_init__(self) -> None:
+        ids = [record.id for record in self.records]
+        if len(set(ids)) != len(ids):
+            msg = f"the ledger holds an id twice: {ids}"
+            raise ValueError(msg)
+        for record in self.records:
+            if record.expression is not None:
+                self._check_expression(record)
+
+    def _check_expression(self, record: Measurement) -> None:
+        assert record.expression is not None
+        if unknown := names_in(record.expression) - {r.id for r in self.records}:
+            msg = f"{record.id} is an expression over unknown records {sorted(unknown)}"
+            raise ValueError(msg)
+        if record.value is None:
+            return
+        values = {r.id: r.value for r in self.records if r.value is not None}
+        derived = evaluate(record.expression, values)
+        if not math.isclose(derived, record.value, rel_tol=RELATIVE_TOLERANCE, abs_tol=1e-9):
+            msg = f"{record.id} holds {record.value}, but {record.expression} is {derived}"
+            raise ValueError(msg)
+
+    def __getitem__(self, record_id: str) -> Measurement:
+        """Return one record by its id; raises KeyError for an unknown one."""
+        for record in self.records:
+            if record.id == record_id:
+                return record
+        raise KeyError(record_id)
+
+    def __contains__(self, record_id: object) -> bool:
+        return any(record.id == record_id for record in self.records)
+
+
+def names_in(expression: str) -> set[str]:
+    """List the record ids an expression uses."""
+    return {n.id for n in ast.walk(ast.parse(expression, mode="eval")) if isinstance(n, ast.Name)}
+
+
+def evaluate(expression: str, values: Mapping[str, float]) -> float:
+    """Evaluate ``200 * (m1 - m4) / (m1 + m4)``: numbers, ids, + - * / and brackets only."""
+
+    def visit(node: ast.expr) -> float:
+        match node:
+            case ast.Constant(value=int() | float() as number):
+                return float(number)
+            case ast.Name(id=name) if name in values:
+                return values[name]
+            case ast.BinOp(left=left, op=op, right=right) if type(op) in OPERATIONS:
+                return OPERATIONS[type(op)](visit(left), visit(right))
+            case ast.UnaryOp(op=ast.USub(), operand=operand):
+                return -visit(operand)
+        msg = f"{expression!r} holds more than numbers, known records and + - * /"
+        raise ValueError(msg)
+
+    return visit(ast.parse(expression, mode="eval").body)

@@ -1,0 +1,126 @@
+"""Fills the slots of statements from the ledger. Knows nothing of sections or of checking."""
+
+import re
+from collections.abc import Callable, Mapping
+
+from assistant.draft import Statement
+from assistant.ledger import Ledger
+from assistant.report import decimals, holds_quantity
+from prompts import Phrasebook
+from segment.measurement import Interval, Measurement, Reference, Reliability
+
+SLOT = re.compile(r"\{(\w+)\.(\w+)\}")
+BETWEEN_HAN = re.compile(r"(?<=[\u4e00-\u9fff]) (?=[\u4e00-\u9fff])")
+HEDGE_ABOVE = 0.20  # (upper - lower) / value above which a value is written as approximate
+
+
+class SlotError(ValueError):
+    """A slot that nothing in the ledger fills."""
+
+
+def render(statement: Statement, ledger: Ledger, phrasebook: Phrasebook) -> str:
+    """Fill the slots of a statement; raises SlotError where the ledger does not carry them."""
+
+    def fill(match: re.Match[str]) -> str:
+        record_id, field = match.groups()
+        if record_id not in statement.cites or record_id not in ledger:
+            msg = f"slot {match[0]} is of a record that is not cited or not in the ledger"
+            raise SlotError(msg)
+        if field not in FIELDS:
+            msg = f"slot {match[0]} is unknown; the fields are {', '.join(FIELDS)}"
+            raise SlotError(msg)
+        return FIELDS[field](ledger[record_id], phrasebook)
+
+    prose = SLOT.sub("", statement.text)
+    if "{" in prose or "}" in prose:
+        msg = f"a slot is a record and a field in braces; {statement.text!r} holds another"
+        raise SlotError(msg)
+    if holds_quantity(prose):
+        msg = f"numbers are written as slots; {statement.text!r} holds one that is not"
+        raise SlotError(msg)
+    return BETWEEN_HAN.sub("", SLOT.sub(fill, statement.text))
+
+
+def is_hedged(measurement: Measurement) -> bool:
+    """Tell whether the interval is so wide that the value is written as approximate."""
+    value, interval = _value(measurement), _interval(measurement)
+    return interval.upper - interval.lower > HEDGE_ABOVE * abs(value)
+
+
+def _interval(m: Measurement) -> Interval:
+    """Return the interval of a reportable measurement."""
+    if m.reliability is not Reliability.REPORTABLE or m.interval is None:
+        msg = f"{m.id} is {m.reliability} and has no number to be written"
+        raise SlotError(msg)
+    return m.interval
+
+
+def _value(m: Measurement) -> float:
+    """Return the value of a reportable measurement."""
+    _interval(m)
+    assert m.value is not None
+    return m.value
+
+
+def _reference(m: Measurement) -> Reference:
+    """Return the reference range of a reportable measurement."""
+    _interval(m)
+    if m.reference is None:
+        msg = f"{m.id} has no reference range to be written"
+        raise SlotError(msg)
+    return m.reference
+
+
+def _write_value(m: Measurement, words: Phrasebook) -> str:
+    amount = words.amount(_value(m), m.unit, decimals(_interval(m), m.unit))
+    return words.numbers["approximately"].format(amount=amount) if is_hedged(m) else amount
+
+
+def _write_interval(m: Measurement, words: Phrasebook) -> str:
+    interval = _interval(m)
+    return words.range(interval.lower, interval.upper, m.unit, decimals(interval, m.unit))
+
+
+def _write_reference(m: Measurement, words: Phrasebook) -> str:
+    reference = _reference(m)
+    digits = decimals(_interval(m), m.unit)
+    return words.range(reference.lower, reference.upper, m.unit, digits)
+
+
+def _write_name(m: Measurement, words: Phrasebook) -> str:
+    try:
+        return words.structure(m.structure, m.side)
+    except KeyError as error:
+        msg = f"{words.language} has no name for {m.structure!r} of side {m.side!r}"
+        raise SlotError(msg) from error
+
+
+def _write_key(key: str | None, table: Mapping[str, str], m: Measurement) -> str:
+    """Return the words of a key of the record."""
+    if key is None or key not in table:
+        msg = f"{m.id} holds no words for {key!r}"
+        raise SlotError(msg)
+    return table[key]
+
+
+def _write_date(m: Measurement) -> str:
+    if m.date is None:
+        msg = f"{m.id} has no date to be written"
+        raise SlotError(msg)
+    return m.date
+
+
+FIELDS: Mapping[str, Callable[[Measurement, Phrasebook], str]] = {
+    "value": _write_value,
+    "interval": _write_interval,
+    "coverage": lambda m, words: words.share(_interval(m).coverage),
+    "reference": _write_reference,
+    "reference_coverage": lambda m, words: words.share(_reference(m).coverage),
+    "n": lambda m, words: str(_reference(m).n),
+    "scope": lambda m, words: _write_key(_reference(m).scope, words.scopes, m),
+    "name": _write_name,
+    "quantity": lambda m, words: _write_key(m.quantity, words.quantities, m),
+    "denominator": lambda m, words: _write_key(m.denominator, words.denominators, m),
+    "reason": lambda m, words: _write_key(m.reason, words.reasons, m),
+    "date": lambda m, words: _write_date(m),
+}

@@ -1,0 +1,259 @@
+"""The finished report: lines that cite records. Knows nothing of writers, slots or checks."""
+
+import json
+import re
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from importlib.resources import files
+from math import floor, log10
+from typing import Any, Literal
+
+import prompts
+from assistant.draft import Section
+from assistant.ledger import Ledger
+from prompts import TERMS, Phrasebook
+from segment.measurement import (
+    Calibration,
+    Interval,
+    Measurement,
+    Reason,
+    Reference,
+    Reliability,
+)
+
+SCHEMA_VERSION = 1
+SECTIONS: tuple[Section, ...] = (
+    "technique",
+    "comparison",
+    "findings",
+    "impression",
+    "not_assessed",
+)
+Origin = Literal["measured", "read from the image", "not assessed", "edited by", "stated"]
+MOST_DECIMALS: Mapping[str, int] = {"mL": 2, "%": 1}
+TERM = re.compile(rf"(?<![A-Za-z0-9])(?:{'|'.join(TERMS)})(?![A-Za-z0-9]|[.,]\d)")
+CJK_NUMBER = re.compile(
+    r"[零一二两三四五六七八九十百千万亿]{2,}|[零一二两三四五六七八九十百千万亿](?=[点毫立升厘例倍岁])"
+)
+
+
+def holds_quantity(text: str) -> bool:
+    """Tell whether a text holds a number in any script, apart from terms such as T1."""
+    rest = TERM.sub("", text)
+    if CJK_NUMBER.search(rest):
+        return True
+    return any(unicodedata.category(character).startswith("N") for character in rest)
+
+
+@dataclass(frozen=True)
+class Line:
+    """One sentence, the records it rests on and where it comes from."""
+
+    section: Section
+    text: str
+    cites: tuple[str, ...]
+    origin: Origin
+
+    def __post_init__(self) -> None:
+        if not self.cites and holds_quantity(self.text):
+            msg = f"a line with a number cites the record it comes from; {self.text!r} cites none"
+            raise ValueError(msg)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A sentence that could not stand, and why."""
+
+    text: str
+    why: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Report:
+    """A report, a draft until somebody signs it; ``measurements`` are all records of its ledger."""
+
+    exam: str
+    language: str
+    lines: tuple[Line, ...]
+    measurements: tuple[Measurement, ...]
+    problems: tuple[Problem, ...]
+    provenance: Mapping[str, Any]
+    status: Literal["draft", "signed"] = "draft"
+    signed_by: str | None = None
+
+    def __post_init__(self) -> None:
+        if (self.status == "signed") != (self.signed_by is not None):
+            msg = f"a report is signed by somebody or is a draft, not {self.status} by nobody"
+            raise ValueError(msg)
+        known = {record.id for record in Ledger(self.measurements).records}
+        cited = {cite for line in self.lines for cite in line.cites}
+        if unknown := sorted(cited - known):
+            msg = f"the report cites records that it does not hold: {unknown}"
+            raise ValueError(msg)
+
+    def markdown(self) -> str:
+        """Write the report for people, in its own language."""
+        words = prompts.load(self.language)
+        marks = words.marks
+        mark = marks["draft"]
+        if self.signed_by is not None:
+            mark = marks["signed"].format(name=self.signed_by)
+        blocks = [f"**{mark}**", marks["disclaimer"]]
+        blocks.append("# " + marks["title"].format(exam=words.exams.get(self.exam, self.exam)))
+        for section in SECTIONS:
+            lines = [_cited(line) for line in self.lines if line.section == section]
+            if lines:
+                blocks += [f"## {words.headings[section]}", "\n".join(lines)]
+        blocks += [f"## {words.headings['measurements']}", _table(self.measurements, words)]
+        blocks += [f"## {words.headings['provenance']}", _provenance(self.provenance, words)]
+        return "\n\n".join(blocks) + "\n"
+
+    def to_json(self, created: str | None = None) -> dict[str, Any]:
+        """Return what report.json holds; only ``created`` differs between equal reports."""
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "exam": self.exam,
+            "language": self.language,
+            "status": self.status,
+            "signed_by": self.signed_by,
+            "lines": [asdict(line) | {"cites": list(line.cites)} for line in self.lines],
+            "measurements": [measurement_record(m) for m in self.measurements],
+            "problems": [{"text": p.text, "why": list(p.why)} for p in self.problems],
+            "provenance": dict(self.provenance),
+            "created": created,
+        }
+
+
+def report_bytes(report: Report, created: str | None = None) -> bytes:
+    """Return the bytes of report.json: equal for equal reports and equal ``created``."""
+    text = json.dumps(
+        report.to_json(created), sort_keys=True, ensure_ascii=False, indent=2, allow_nan=False
+    )
+    return (text + "\n").encode()
+
+
+def report_from_json(table: Mapping[str, Any]) -> Report:
+    """Read a report back from what report.json holds; raises ValueError, KeyError, TypeError."""
+    return Report(
+        exam=table["exam"],
+        language=table["language"],
+        lines=tuple(Line(**{**line, "cites": tuple(line["cites"])}) for line in table["lines"]),
+        measurements=tuple(measurement_from_record(m) for m in table["measurements"]),
+        problems=tuple(Problem(p["text"], tuple(p["why"])) for p in table["problems"]),
+        provenance=table["provenance"],
+        status=table["status"],
+        signed_by=table["signed_by"],
+    )
+
+
+def schema(name: Literal["report", "measurements"]) -> dict[str, Any]:
+    """Read a published JSON schema (draft 2020-12)."""
+    path = files("assistant").joinpath("schemas", f"{name}.schema.json")
+    table: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return table
+
+
+def measurement_record(measurement: Measurement) -> dict[str, Any]:
+    """Return a measurement as plain JSON values, every field by its own name."""
+    return asdict(measurement)
+
+
+def measurement_from_record(record: Mapping[str, Any]) -> Measurement:
+    """Read a measurement back; raises ValueError where it is none."""
+    expected = {field.name for field in fields(Measurement)}
+    if unknown := sorted(record.keys() ^ expected):
+        msg = f"record {record.get('id')}: the keys {unknown} are missing or unknown"
+        raise ValueError(msg)
+    interval, calibration = record["interval"], record["calibration"]
+    reason, reference = record["reason"], record["reference"]
+    parts = {
+        "value": _float(record["value"]),
+        "voxel_volume_mm3": _float(record["voxel_volume_mm3"]),
+        "interval": None if interval is None else Interval(**_floats(interval)),
+        "calibration": None if calibration is None else Calibration(**calibration),
+        "reference": None if reference is None else Reference(**_floats(reference)),
+        "reason": None if reason is None else Reason(reason),
+        "reliability": Reliability(record["reliability"]),
+    }
+    return Measurement(**{**record, **parts})
+
+
+def _floats(table: Mapping[str, Any]) -> dict[str, Any]:
+    """Read bounds and shares as floats, which JSON may write as integers."""
+    return {k: float(v) if k in ("lower", "upper", "coverage") else v for k, v in table.items()}
+
+
+def _float(number: float | int | None) -> float | None:
+    """Read a number as a float, which JSON may write as an integer."""
+    return None if number is None else float(number)
+
+
+def measurements_json(
+    measurements: tuple[Measurement, ...], provenance: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return what measurements.json holds."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "measurements": [measurement_record(m) for m in measurements],
+        "provenance": dict(provenance),
+    }
+
+
+def decimals(interval: Interval, unit: str) -> int:
+    """Return how many decimals a value deserves: two significant digits of the half width."""
+    most = MOST_DECIMALS.get(unit, 0)
+    half_width = (interval.upper - interval.lower) / 2
+    if half_width <= 0:
+        return most
+    return min(max(1 - floor(log10(half_width)), 0), most)
+
+
+def _cited(line: Line) -> str:
+    """Write one line with its citations."""
+    marks = "".join(f" [{cite}]" for cite in line.cites)
+    return f"- {line.text}{marks}"
+
+
+def _table(measurements: tuple[Measurement, ...], words: Phrasebook) -> str:
+    """Write all records as a table."""
+    rows = [tuple(words.columns.values()), tuple("---" for _ in words.columns)]
+    rows += [_row(measurement, words) for measurement in measurements]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def _row(m: Measurement, words: Phrasebook) -> tuple[str, ...]:
+    """Write one record; one that may not be reported shows its reason in place of numbers."""
+    none = words.marks["none"]
+    value = interval = reference = none
+    reliability = words.reliability[m.reliability]
+    if m.reason is not None:
+        reliability += words.marks["colon"] + words.reasons[m.reason]
+    elif m.value is not None and m.interval is not None:
+        digits = decimals(m.interval, m.unit)
+        value = words.amount(m.value, m.unit, digits)
+        bounds = words.range(m.interval.lower, m.interval.upper, m.unit, digits)
+        interval = f"{bounds} ({words.share(m.interval.coverage)})"
+        if m.reference is not None:
+            bounds = words.range(m.reference.lower, m.reference.upper, m.unit, digits)
+            reference = f"{bounds} (n = {m.reference.n})"
+    name = words.structure(m.structure, "none" if m.side == "none" else m.side)
+    quantity = words.quantities[m.quantity]
+    return (m.id, name, words.sides[m.side], quantity, value, interval, reliability, reference)
+
+
+def _provenance(provenance: Mapping[str, Any], words: Phrasebook) -> str:
+    """Write what the report was made with as a list."""
+    return "\n".join(
+        f"- {words.provenance.get(key, key.replace('_', ' '))}{words.marks['colon']}{_plain(entry)}"
+        for key, entry in provenance.items()
+    )
+
+
+def _plain(entry: object) -> str:
+    """Write a value, a list or a table on one line."""
+    if isinstance(entry, Mapping):
+        return ", ".join(f"{key} {_plain(value)}" for key, value in entry.items())
+    if isinstance(entry, list | tuple):
+        return ", ".join(_plain(value) for value in entry)
+    return str(entry)

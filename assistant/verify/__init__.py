@@ -1,0 +1,115 @@
+"""Checks rendered lines against the records they cite, by a lexer of its own.
+
+Never imports the renderer: what one wrote wrongly the other must not read in the same way.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import prompts
+from assistant import exams
+from assistant.report import Line, Report, report_from_json, schema
+from assistant.verify.bind import sentences
+from assistant.verify.check import check_sentence
+from assistant.verify.lexer import lexicon, tokens
+from prompts import Phrasebook
+from segment.measurement import Measurement, Reliability
+
+__all__ = ["verify_line", "verify_report"]
+
+NUMERIC = ("number", "range", "number word", "date")
+
+
+def verify_line(
+    line: Line, records: Mapping[str, Measurement], phrasebook: Phrasebook
+) -> tuple[str, ...]:
+    """Say what in a line is not carried by the records it cites; empty when all of it is."""
+    if unknown := [cite for cite in line.cites if cite not in records]:
+        return (f"cites unknown records {unknown}",)
+    if not line.cites:
+        return tuple(_check_uncited(line, phrasebook))
+    if len(set(line.cites)) != len(line.cites):
+        return (f"cites a record twice: {line.cites}",)
+    return tuple(_check_cited(line, records, phrasebook))
+
+
+def verify_report(table: Mapping[str, Any]) -> tuple[str, ...]:
+    """Re-check what report.json holds: schema, records, expressions and each line."""
+    if found := tuple(_check_schema(table)):
+        return found
+    try:
+        report = report_from_json(table)
+        phrasebook = prompts.load(report.language)
+        exam = exams.load(report.exam)
+    except (ValueError, KeyError, TypeError) as error:
+        return (str(error),)
+    return tuple(_check_report(report, exam, phrasebook))
+
+
+def _check_cited(
+    line: Line, records: Mapping[str, Measurement], phrasebook: Phrasebook
+) -> Iterator[str]:
+    """Check a line that cites records, sentence by sentence."""
+    cited = tuple(records[cite] for cite in line.cites)
+    if line.origin != "edited by" and line.origin != _expected_origin(cited):
+        yield f"the origin of a line about these records is not {line.origin!r}"
+    is_edited = line.origin == "edited by"
+    named: set[str] = set()
+    for sentence in sentences(tokens(line.text, lexicon(phrasebook)), cited):
+        yield from check_sentence(sentence, records, is_edited=is_edited)
+        named |= {record.id for record in sentence.subjects}
+    for cite in line.cites:
+        if cite not in named:
+            yield f"cites {cite} and does not name its structure"
+
+
+def _expected_origin(cited: tuple[Measurement, ...]) -> str:
+    """Say where a line about records comes from."""
+    if all(record.reliability is Reliability.NOT_ASSESSED for record in cited):
+        return "not assessed"
+    return "measured"
+
+
+def _check_uncited(line: Line, phrasebook: Phrasebook) -> Iterator[str]:
+    """Check a line that cites nothing: a fixed sentence word for word, or a person's own words."""
+    if line.origin == "edited by":
+        for token in tokens(line.text, lexicon(phrasebook)):
+            if token.kind in NUMERIC:
+                yield f"{token.text!r} is a number and the line cites no record"
+        return
+    expected = "not assessed" if line.section == "not_assessed" else "stated"
+    allowed = {
+        text for key, text in phrasebook.phrases.items() if key.startswith(f"{line.section}.")
+    }
+    if line.text not in allowed or line.origin != expected or "{" in line.text:
+        yield "cites nothing and is none of the fixed sentences of its section"
+
+
+def _check_schema(table: Mapping[str, Any]) -> Iterator[str]:
+    """Hold a report against its published schema."""
+    from jsonschema import Draft202012Validator
+    from referencing import Registry, Resource
+
+    shared = schema("measurements")
+    registry: Registry[Any] = Registry().with_resource(
+        shared["$id"], Resource.from_contents(shared)
+    )
+    validator = Draft202012Validator(schema("report"), registry=registry)
+    for error in validator.iter_errors(dict(table)):
+        yield f"{error.json_path}: {error.message}"
+
+
+def _check_report(report: Report, exam: exams.Exam, phrasebook: Phrasebook) -> Iterator[str]:
+    """Check each line, and that nothing measured and no stated gap is left out."""
+    records = {record.id: record for record in report.measurements}
+    for number, line in enumerate(report.lines, start=1):
+        for problem in verify_line(line, records, phrasebook):
+            yield f"line {number} {line.text!r}: {problem}"
+    cited = {cite for line in report.lines for cite in line.cites}
+    for record_id in records:
+        if record_id not in cited:
+            yield f"no line cites {record_id}"
+    texts = {line.text for line in report.lines}
+    for key in exam.not_assessed:
+        if phrasebook.phrases[f"not_assessed.{key}"] not in texts:
+            yield f"no line says that {key} was not assessed"

@@ -1,0 +1,204 @@
+"""Judges bound sentences against the records: every number, unit and word. Never corrects."""
+
+from collections.abc import Callable, Iterator, Mapping
+
+from assistant.verify import facts
+from assistant.verify.bind import Bound, Sentence
+from assistant.verify.lexer import Number
+from segment.measurement import Measurement, Reliability
+
+Records = Mapping[str, Measurement]
+LEFT_OVER = ("residue", "joiner", "side")
+OWN_WORDS = (*LEFT_OVER, "hedge", "quantity", "prior")  # what a person editing a line may write
+
+
+def check_sentence(sentence: Sentence, records: Records, *, is_edited: bool) -> Iterator[str]:
+    """Say what in a sentence about records differs from them.
+
+    In a line edited by a person only numbers and claims are bound, the other words are theirs.
+    """
+    for bound in sentence.bound:
+        if not is_edited or bound.token.kind not in OWN_WORDS:
+            yield from _check_token(bound, sentence, records)
+    for record in sentence.subjects:
+        yield from _check_reliability(record, sentence, is_edited=is_edited)
+        yield from _check_complete(record, sentence, records)
+    if not sentence.subjects and not is_edited:
+        yield "a sentence names no structure that its line cites"
+
+
+def _check_token(bound: Bound, sentence: Sentence, records: Records) -> Iterator[str]:
+    """Say what is wrong with one token."""
+    token, record = bound.token, bound.record
+    if token.kind in LEFT_OVER or token.kind == "number word":
+        yield f"{token.text!r} is bound to nothing"
+    elif token.kind == "name" and (record is None or record not in sentence.subjects):
+        yield f"{token.text!r} is not what the line cites"
+    elif token.kind in ("number", "range"):
+        yield from _check_number(bound)
+    elif token.kind == "hedge" and not _is_followed_by_value(bound, sentence):
+        yield f"{token.text!r} hedges no value"
+    elif token.kind == "quantity" and token.key not in {r.quantity for r in sentence.subjects}:
+        yield f"{token.text!r} is not the quantity of what the line cites"
+    else:
+        yield from _check_claim(bound, records)
+
+
+def _check_claim(bound: Bound, records: Records) -> Iterator[str]:
+    """Say what the record does not carry of what a word claims of it."""
+    token, record = bound.token, bound.record
+    if token.kind in CLAIMS:
+        carried = None if record is None else CLAIMS[token.kind](record, records)
+        if token.key != carried:
+            yield f"{token.text!r} is not what the record carries, which is {carried}"
+    elif token.kind == "prior" and (record is None or record.comparator is None):
+        yield f"{token.text!r}: the record is compared with no earlier study"
+
+
+def _scope(record: Measurement, records: Records) -> str | None:
+    return record.reference.scope if record.reference else None
+
+
+CLAIMS: Mapping[str, Callable[[Measurement, Records], str | None]] = {
+    "comparator": lambda record, records: facts.comparison(record),
+    "difference": facts.difference,
+    "zero": facts.zero,
+    "order": facts.order,
+    "change": lambda record, records: facts.change(record),
+    "denominator": lambda record, records: record.denominator,
+    "date": lambda record, records: record.date,
+    "scope": _scope,
+}
+
+
+def _is_followed_by_value(bound: Bound, sentence: Sentence) -> bool:
+    """Tell whether a hedge stands right before a value."""
+    return any(b.before is bound.token and b.role == "value" for b in sentence.bound)
+
+
+def _check_number(bound: Bound) -> Iterator[str]:
+    """Say how a number differs from the field of the record that it states."""
+    record, text = bound.record, bound.token.text
+    if record is None or bound.role == "unbound":
+        yield f"{text!r} is bound to no record"
+    elif record.reliability is not Reliability.REPORTABLE:
+        yield f"{text!r} is a number of {record.id}, which is {record.reliability}"
+    elif not NUMBERS[bound.role](bound, record):
+        yield f"{text!r} is not the {bound.role} of {record.id}"
+
+
+def _is_value(bound: Bound, record: Measurement) -> bool:
+    """Compare value, unit, precision and hedge."""
+    assert record.value is not None
+    is_hedged = bound.before is not None and bound.before.kind == "hedge"
+    return (
+        is_hedged == facts.is_approximate(record)
+        and bound.token.unit == record.unit
+        and _agree(bound.token.numbers, (record.value,), record)
+    )
+
+
+def _is_interval(bound: Bound, record: Measurement) -> bool:
+    """Compare both bounds in their order, the unit and the precision."""
+    interval = record.interval
+    if interval is None or bound.token.unit != record.unit:
+        return False
+    return _agree(bound.token.numbers, (interval.lower, interval.upper), record)
+
+
+def _is_reference(bound: Bound, record: Measurement) -> bool:
+    """Compare both limits in their order, the unit and the precision."""
+    reference = record.reference
+    if reference is None or bound.token.unit != record.unit:
+        return False
+    return _agree(bound.token.numbers, (reference.lower, reference.upper), record)
+
+
+def _is_coverage(bound: Bound, record: Measurement) -> bool:
+    """Compare the coverage of the interval."""
+    share = record.interval.coverage if record.interval else None
+    return _is_percentage(bound, share)
+
+
+def _is_reference_coverage(bound: Bound, record: Measurement) -> bool:
+    """Compare the coverage of the reference range."""
+    share = record.reference.coverage if record.reference else None
+    return _is_percentage(bound, share)
+
+
+def _is_percentage(bound: Bound, share: float | None) -> bool:
+    """Compare a percentage with a share of one."""
+    if share is None or bound.token.unit != "%":
+        return False
+    return facts.is_share(bound.token.numbers[0], share)
+
+
+def _is_count(bound: Bound, record: Measurement) -> bool:
+    """Compare the number of cases of the reference range."""
+    shown = bound.token.numbers[0]
+    if record.reference is None or bound.token.unit is not None or shown.decimals:
+        return False
+    return shown.value == record.reference.n
+
+
+def _agree(shown: tuple[Number, ...], actual: tuple[float, ...], record: Measurement) -> bool:
+    """Compare numbers one by one, all with the decimals that the interval deserves."""
+    interval = record.interval
+    if interval is None or len(shown) != len(actual):
+        return False
+    return all(
+        facts.agrees(number, value) and facts.is_precise(number, interval, record.unit)
+        for number, value in zip(shown, actual, strict=True)
+    )
+
+
+NUMBERS: Mapping[str, Callable[[Bound, Measurement], bool]] = {
+    "value": _is_value,
+    "interval": _is_interval,
+    "coverage": _is_coverage,
+    "reference": _is_reference,
+    "reference coverage": _is_reference_coverage,
+    "n": _is_count,
+}
+
+
+def _check_reliability(
+    record: Measurement, sentence: Sentence, *, is_edited: bool
+) -> Iterator[str]:
+    """Say where a withheld record is not called that, for its reason, or another one is."""
+    is_reportable = record.reliability is Reliability.REPORTABLE
+    if is_edited and not is_reportable:
+        return
+    expected = set() if is_reportable else {str(record.reliability)}
+    if set(sentence.keys("withheld")) != expected:
+        yield f"{record.id} is {record.reliability}, and the sentence does not say so"
+    expected = set() if record.reason is None else {str(record.reason)}
+    if set(sentence.keys("reason")) != expected:
+        yield f"{record.id} has the reason {record.reason}, and the sentence has another or none"
+
+
+def _check_complete(record: Measurement, sentence: Sentence, records: Records) -> Iterator[str]:
+    """Say what is missing beside a number of a record."""
+    roles = sentence.roles(record)
+    if "value" in roles:
+        yield from _check_value_complete(record, sentence, records)
+    if ("interval" in roles) != ("coverage" in roles):
+        yield f"{record.id}: an interval stands with its coverage"
+    stated = roles & {"reference", "reference coverage", "n"}
+    is_compared = sentence.keys("comparator", record) and sentence.keys("scope", record)
+    if stated and (len(stated) < 3 or not is_compared):
+        yield f"{record.id}: a reference range stands with its n, coverage, scope and comparison"
+
+
+def _check_value_complete(
+    record: Measurement, sentence: Sentence, records: Records
+) -> Iterator[str]:
+    """Say what is missing beside a value."""
+    if "interval" not in sentence.roles(record):
+        yield f"{record.id}: a value stands with its interval"
+    if record.quantity not in sentence.keys("quantity"):
+        yield f"{record.id}: a value stands with its quantity, {record.quantity}"
+    if record.denominator and not sentence.keys("denominator", record):
+        yield f"{record.id}: a ratio stands with its denominator, {record.denominator}"
+    if facts.order(record, records) and not sentence.keys("order", record):
+        yield f"{record.id}: a difference stands with its order, which side minus which"

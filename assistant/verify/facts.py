@@ -1,0 +1,103 @@
+"""What one record carries, computed anew. Knows nothing of sentences and not of the renderer."""
+
+import math
+from collections.abc import Mapping
+from decimal import ROUND_HALF_EVEN, Decimal
+
+from assistant.ledger import evaluate, names_in
+from assistant.verify.lexer import Number
+from segment.measurement import Interval, Measurement
+
+APPROXIMATE_ABOVE = 0.20  # (upper - lower) / value above which a value must be hedged
+MOST_DECIMALS: Mapping[str, int] = {"mL": 2, "%": 1}
+
+
+def agrees(shown: Number, actual: float) -> bool:
+    """Tell whether a number is what the record holds, rounded to the decimals shown."""
+    step = Decimal(1).scaleb(-shown.decimals)
+    return Decimal(actual).quantize(step, ROUND_HALF_EVEN) == shown.value
+
+
+def is_share(shown: Number, share: float) -> bool:
+    """Tell whether a percentage says a share of one exactly."""
+    return shown.value == Decimal(repr(share)) * 100
+
+
+def is_precise(shown: Number, interval: Interval, unit: str) -> bool:
+    """Tell whether a number shows as many decimals as its interval deserves.
+
+    At least the first significant digit of the half width, at most the unit's decimals.
+    """
+    most = MOST_DECIMALS.get(unit, 0)
+    half_width = (interval.upper - interval.lower) / 2
+    least = most if half_width <= 0 else max(-math.floor(math.log10(half_width)), 0)
+    return min(least, most) <= shown.decimals <= most
+
+
+def is_approximate(record: Measurement) -> bool:
+    """Tell whether the value must be hedged."""
+    if record.interval is None or record.value is None:
+        return False
+    width = record.interval.upper - record.interval.lower
+    return width > APPROXIMATE_ABOVE * abs(record.value)
+
+
+def comparison(record: Measurement) -> str | None:
+    """Say where the whole interval lies against the reference range."""
+    if record.reason is not None or record.interval is None or record.reference is None:
+        return None
+    lowest, highest = record.reference.lower, record.reference.upper
+    is_low_end_inside = lowest <= record.interval.lower <= highest
+    is_high_end_inside = lowest <= record.interval.upper <= highest
+    if is_low_end_inside and is_high_end_inside:
+        return "within"
+    if record.interval.upper < lowest:
+        return "below"
+    return "above" if record.interval.lower > highest else "overlaps"
+
+
+def sign(record: Measurement) -> int | None:
+    """Return the sign that the whole interval shares, 0 where it includes zero."""
+    if record.reason is not None or record.interval is None:
+        return None
+    if record.interval.lower <= 0 <= record.interval.upper:
+        return 0
+    return 1 if record.interval.lower > 0 else -1
+
+
+def order(record: Measurement, records: Mapping[str, Measurement]) -> str | None:
+    """Say which side an expression subtracts from which, by trying it on a larger left side."""
+    if record.expression is None:
+        return None
+    trial = {"left": 2.0, "right": 1.0, "none": 1.0}
+    values = {name: trial[records[name].side] for name in names_in(record.expression)}
+    sides = {records[name].side for name in names_in(record.expression)}
+    if sides != {"left", "right"}:
+        return None
+    return "left_minus_right" if evaluate(record.expression, values) > 0 else "right_minus_left"
+
+
+def difference(record: Measurement, records: Mapping[str, Measurement]) -> str | None:
+    """Say which side the interval of a side difference shows to be larger."""
+    direction, which = order(record, records), sign(record)
+    if direction is None or which is None:
+        return None
+    if which == 0:
+        return "no_difference_shown"
+    return "left_larger" if (which > 0) == (direction == "left_minus_right") else "right_larger"
+
+
+def zero(record: Measurement, records: Mapping[str, Measurement]) -> str | None:
+    """Say whether the interval of a side difference includes zero."""
+    which = sign(record)
+    if order(record, records) is None or which is None:
+        return None
+    return "inside" if which == 0 else "outside"
+
+
+def change(record: Measurement) -> str | None:
+    """Say what the interval of a change against an earlier study shows; None without one."""
+    which = sign(record)
+    if record.comparator is None or which is None or record.quantity != "change":
+        return None
+    return {1: "increased", -1: "decreased", 0: "stable"}[which]

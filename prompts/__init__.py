@@ -1,0 +1,94 @@
+"""Every word the assistant can say, one folder per language. Knows nothing of scans or records.
+
+A language is complete when it has the same keys and the same slots as ``en``;
+``tests/contracts/test_languages.py`` holds it to that.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+# Names that hold a digit and are no quantity, in any language. Each is compared as a whole word.
+TERMS: tuple[str, ...] = (
+    *("T1", "T2", "MNI152"),
+    *(f"CA{field}" for field in range(1, 5)),
+    *(f"C{level}" for level in range(1, 8)),
+    *(f"L{level}" for level in range(1, 6)),
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Phrasebook:
+    """The words of one language; each field is a table of ``phrases.toml``.
+
+    ``phrases`` are sentences; their slots ``{a.value}``, ``{b.name}`` stand for fields of the
+    first, second, ... record a statement cites. ``lexicon`` is what the verifier recognises.
+    """
+
+    language: str
+    numbers: Mapping[str, str]
+    marks: Mapping[str, str]
+    exams: Mapping[str, str]
+    headings: Mapping[str, str]
+    columns: Mapping[str, str]
+    steps: Mapping[str, str]
+    sides: Mapping[str, str]
+    structures: Mapping[str, Mapping[str, str]]
+    quantities: Mapping[str, str]
+    denominators: Mapping[str, str]
+    reliability: Mapping[str, str]
+    reasons: Mapping[str, str]
+    scopes: Mapping[str, str]
+    phrases: Mapping[str, str]
+    provenance: Mapping[str, str]
+    lexicon: Mapping[str, Any]
+
+    def number(self, value: float, decimals: int) -> str:
+        """Write a number with the decimal sign and the minus of this language."""
+        digits = f"{abs(value):.{decimals}f}"
+        is_negative = value < 0 and any(digit in "123456789" for digit in digits)
+        sign = self.numbers["minus"] if is_negative else ""
+        return sign + digits.replace(".", self.numbers["decimal"])
+
+    def amount(self, value: float, unit: str, decimals: int) -> str:
+        """Write a number with its unit."""
+        return self.numbers["amount"].format(number=self.number(value, decimals), unit=unit)
+
+    def range(self, lower: float, upper: float, unit: str, decimals: int) -> str:
+        """Write two bounds with their unit."""
+        form = self.numbers["percent_range" if unit == "%" else "range"]
+        low, high = self.number(lower, decimals), self.number(upper, decimals)
+        return form.format(lower=low, upper=high, unit=unit)
+
+    def share(self, share: float) -> str:
+        """Write a share of one as a percentage, without trailing zeros."""
+        digits = f"{share * 100:.10g}".replace(".", self.numbers["decimal"])
+        return self.numbers["amount"].format(number=digits, unit="%")
+
+    def structure(self, structure: str, side: str) -> str:
+        """Name a structure of one side; raises KeyError for one without words."""
+        return self.structures[structure][side]
+
+
+def languages() -> tuple[str, ...]:
+    """Name the languages that have a folder here."""
+    here = files(__package__)
+    return tuple(sorted(d.name for d in here.iterdir() if d.joinpath("phrases.toml").is_file()))
+
+
+@cache
+def load(language: str) -> Phrasebook:
+    """Read one language; raises ValueError for an unknown one, and unknown or missing tables."""
+    if language not in languages():
+        msg = f"unknown language {language!r}; there are {', '.join(languages())}"
+        raise ValueError(msg)
+    text = files(__package__).joinpath(language, "phrases.toml").read_text(encoding="utf-8")
+    table = tomllib.loads(text)
+    known = {field.name for field in fields(Phrasebook)} - {"language"}
+    if unknown := sorted(table.keys() ^ known):
+        msg = f"language {language}: the tables {unknown} of phrases.toml are missing or unknown"
+        raise ValueError(msg)
+    return Phrasebook(language=language, **table)
