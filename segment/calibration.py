@@ -1,0 +1,134 @@
+"""Intervals that hold the expert's value in a stated share of cases: normalised conformal.
+
+The score of a calibration case is ``|ln(true / predicted)| / u`` with
+``u = sqrt(CV_of_the_members ** 2 + floor ** 2)``; the interval of a new case is
+``V exp(-+ q u)``, q the ceil((n + 1) coverage)-th smallest score (Lei et al. 2018; Papadopoulos
+et al. 2002). Knows nothing of images.
+"""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from segment.measurement import Calibration, Interval
+
+ISOTROPIC_MM = 1.5  # a second axis with longer voxels than this counts as one level coarser
+
+
+@dataclass(frozen=True)
+class Level:
+    """Sorted scores of the calibration cases at one slice thickness, by structure."""
+
+    spacing_mm: float
+    volume: Mapping[str, tuple[float, ...]]
+    asymmetry: Mapping[str, tuple[float, ...]]
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """What a calibration run found; ``floor`` is the u of a case on which all members agree.
+
+    ``least_agreement`` is the pairwise Dice of members below which a case is unlike any of the
+    calibration cases.
+    """
+
+    id: str
+    source: str
+    floor: Mapping[str, float]
+    least_agreement: Mapping[str, float]
+    temperature: tuple[float, ...]
+    levels: tuple[Level, ...]
+
+    @classmethod
+    def from_json(cls, text: str) -> "Calibrated":
+        """Read what ``to_json`` wrote."""
+        table = json.loads(text)
+        levels = tuple(
+            Level(
+                float(level["spacing_mm"]),
+                {name: tuple(scores) for name, scores in level["volume"].items()},
+                {name: tuple(scores) for name, scores in level["asymmetry"].items()},
+            )
+            for level in table["levels"]
+        )
+        return cls(
+            id=table["id"],
+            source=table["source"],
+            floor=table["floor"],
+            least_agreement=table["least_agreement"],
+            temperature=tuple(table["temperature"]),
+            levels=levels,
+        )
+
+    def to_json(self) -> str:
+        """Write everything, scores to five digits."""
+        table: dict[str, Any] = asdict(self)
+        for level in table["levels"]:
+            for group in ("volume", "asymmetry"):
+                level[group] = {k: [round(s, 5) for s in v] for k, v in level[group].items()}
+        return json.dumps(table, indent=1) + "\n"
+
+    def level(self, spacing_mm: Sequence[float]) -> Level | None:
+        """Return the finest level that is no finer than a scan's voxels; None if none is.
+
+        Calibration scans are thick along one axis; where a second axis is long too, the next
+        coarser level stands for both.
+        """
+        ordered = sorted(spacing_mm, reverse=True)
+        usable = [lv for lv in self.levels if lv.spacing_mm >= ordered[0] - 0.1]
+        usable.sort(key=lambda lv: lv.spacing_mm)
+        if len(ordered) > 1 and ordered[1] > ISOTROPIC_MM:
+            usable = usable[1:]
+        return usable[0] if usable else None
+
+    def spread(self, structure: str, member_volumes: Sequence[float]) -> float:
+        """Return u, the relative spread expected of a case from how much its members differ."""
+        return spread(member_volumes, self.floor[structure])
+
+
+def spread(member_volumes: Sequence[float], floor: float) -> float:
+    """Return ``sqrt(CV ** 2 + floor ** 2)`` of the members' volumes."""
+    mean = float(np.mean(member_volumes))
+    if mean <= 0:
+        return floor
+    cv = float(np.std(member_volumes, ddof=1)) / mean if len(member_volumes) > 1 else 0.0
+    return math.hypot(cv, floor)
+
+
+def quantile(scores: Sequence[float], coverage: float) -> float:
+    """Return the conformal quantile; raises ValueError where n cannot support the coverage."""
+    rank = math.ceil((len(scores) + 1) * coverage)
+    if rank > len(scores):
+        needed = math.ceil(coverage / (1 - coverage))
+        msg = f"coverage {coverage:g} needs {needed} calibration cases, there are {len(scores)}"
+        raise ValueError(msg)
+    return float(sorted(scores)[rank - 1])
+
+
+def volume_interval(value: float, u: float, scores: Sequence[float], coverage: float) -> Interval:
+    """Return the interval of a volume, ``V exp(-+ q u)``, in the volume's unit."""
+    factor = math.exp(quantile(scores, coverage) * u)
+    return Interval(value / factor, value * factor, coverage)
+
+
+def asymmetry_interval(
+    left: float, right: float, u: float, scores: Sequence[float], coverage: float
+) -> Interval:
+    """Return the interval of ``200 (L - R) / (L + R)``, in percent.
+
+    It is ``200 tanh(r / 2)`` of the log ratio r, whose scores are ``|r_true - r| / u`` over
+    subjects with both sides traced.
+    """
+    ratio, reach = math.log(left / right), quantile(scores, coverage) * u
+    bounds = (200 * math.tanh((ratio + sign * reach) / 2) for sign in (-1, 1))
+    lower, upper = bounds
+    return Interval(lower, upper, coverage)
+
+
+def calibration_of(calibrated: Calibrated, level: Level, scores: Sequence[float]) -> Calibration:
+    """Name what an interval rests on."""
+    return Calibration(f"{calibrated.id}@{level.spacing_mm:g}mm", len(scores))

@@ -1,0 +1,207 @@
+"""From a scan to the segmentation of each side, on the scan's own grid.
+
+Knows nothing of millilitres, intervals or reports.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Bool, Float32, UInt8
+from nibabel.orientations import io_orientation, ornt_transform
+from scipy import ndimage
+
+from segment.errors import Refusal, ScanError
+from segment.geometry import Geometry
+from segment.measurement import Reason
+from segment.models import Box, Segmenter
+from segment.organs import Organ
+from segment.register import Registration
+from segment.resample import block_around, carry, sample
+from segment.segmentation import Segmentation
+from segment.volume import Volume
+
+BOX = (48, 64, 48)  # voxels of 1 mm cut out of a head: the structure and a centimetre around it
+CORE_MM = (24.0, 40.0, 26.0)  # the median extent of the tracings: must lie in the scan's field
+LEAST_CORE_INSIDE = 0.98
+NATIVE_MM, NATIVE_TOLERANCE_MM = 1.0, 0.01
+AROUND = 2  # voxels kept around the mask when it is carried to the scan's grid
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """One side as it was found.
+
+    ``segmentation`` lies on the block of the scan's grid that begins at ``start``. ``shift_mm``
+    is how far the middle of the mask lies from where the registration expected it;
+    ``is_truncated`` says that the mask touches the edge of the field or of the box.
+    """
+
+    side: Literal["left", "right"]
+    segmentation: Segmentation
+    start: tuple[int, int, int]
+    shift_mm: float
+    is_truncated: bool
+
+
+@dataclass(frozen=True)
+class Missing:
+    """One side that was not looked at, and why."""
+
+    side: Literal["left", "right"]
+    reason: Reason
+
+
+Side = Found | Missing
+
+
+def segment_head(
+    volume: Volume, organ: Organ, registration: Registration, segmenter: Segmenter
+) -> tuple[Side, ...]:
+    """Segment both sides of a head that was registered."""
+    grids = {
+        "left": registration.box(organ.centre_mni_mm["left"], BOX),
+        "right": mirrored(registration.box(organ.centre_mni_mm["right"], BOX)),
+    }
+    boxes = {side: Box(*sample(volume, grid)) for side, grid in grids.items()}
+    seen = [side for side, box in boxes.items() if _core_inside(box) >= LEAST_CORE_INSIDE]
+    probability = dict(zip(seen, segmenter([boxes[s] for s in seen]), strict=True)) if seen else {}
+    sides: list[Side] = []
+    for side in ("left", "right"):
+        if side not in probability:
+            sides.append(Missing(side, Reason.OUTSIDE_FIELD))
+            continue
+        sides.append(
+            _found(volume, side, grids[side], boxes[side].inside, probability[side], segmenter)
+        )
+    return tuple(sides)
+
+
+def segment_crop(volume: Volume, side: Literal["left", "right"], segmenter: Segmenter) -> Found:
+    """Segment a scan that already is the box around one structure, in its own orientation."""
+    grid = canonical(volume.geometry)
+    if side == "right":
+        grid = mirrored(grid)
+    array, inside = sample(volume, grid)
+    if not inside.any():
+        raise ScanError(
+            Refusal.OUTSIDE_FIELD, "the crop holds no voxel; give the box around one hippocampus"
+        )
+    (probability,) = segmenter([Box(array, inside)])
+    return _found(volume, side, grid, inside, probability, segmenter)
+
+
+def mirrored(grid: Geometry) -> Geometry:
+    """Count a grid's first axis backwards, so that a right structure looks like a left one."""
+    affine = grid.affine.copy()
+    affine[:3, 3] += affine[:3, 0] * (grid.shape[0] - 1)
+    affine[:3, 0] *= -1
+    return Geometry(grid.shape, affine)
+
+
+def canonical(geometry: Geometry) -> Geometry:
+    """Lay a 1 mm grid over a field along its own axes, ordered right, front, head.
+
+    A field of 1 mm voxels keeps its voxels; others get a new grid of the same extent.
+    """
+    wanted = ornt_transform(np.array([[0, 1], [1, 1], [2, 1]]), io_orientation(geometry.affine))
+    affine, shape = geometry.affine.copy(), np.array(geometry.shape)
+    order, flips = wanted[:, 0].astype(int), wanted[:, 1]
+    shape, columns = shape[order], affine[:3, order]
+    origin = affine[:3, 3].copy()
+    for axis, flip in enumerate(flips):
+        if flip < 0:
+            origin += columns[:, axis] * (shape[axis] - 1)
+            columns[:, axis] *= -1
+    spacing = np.linalg.norm(columns, axis=0)
+    if np.abs(spacing - NATIVE_MM).max() > NATIVE_TOLERANCE_MM:
+        corner = origin - columns.sum(axis=1) / 2
+        shape = np.maximum(1, np.round(shape * spacing / NATIVE_MM)).astype(int)
+        columns = columns / spacing * NATIVE_MM
+        origin = corner + columns.sum(axis=1) / 2
+    affine[:3, :3], affine[:3, 3] = columns, origin
+    i, j, k = (int(n) for n in shape)
+    return Geometry((i, j, k), affine)
+
+
+def paint(geometry: Geometry, sides: Sequence[Side]) -> UInt8[np.ndarray, "i j k"]:
+    """Write the labels of all sides into one ``i j k`` uint8 array of the scan's shape.
+
+    The left side keeps the segmenter's labels 1, 2, ...; the right side's follow them.
+    """
+    labels = np.zeros(geometry.shape, np.uint8)
+    for found in sides:
+        if isinstance(found, Missing):
+            continue
+        segmentation = found.segmentation
+        offset = len(segmentation.structures) - 1 if found.side == "right" else 0
+        block = labels[
+            tuple(
+                slice(s, s + n)
+                for s, n in zip(found.start, segmentation.geometry.shape, strict=True)
+            )
+        ]
+        mask = segmentation.labels > 0
+        block[mask] = segmentation.labels[mask] + offset
+    return labels
+
+
+def _core_inside(box: Box) -> float:
+    """Return the share of the structure's usual place that lies in the scan's field."""
+    cut = tuple(
+        slice(round((n - c) / 2), round((n + c) / 2))
+        for n, c in zip(box.inside.shape, CORE_MM, strict=True)
+    )
+    return float(box.inside[cut].mean())
+
+
+def _found(
+    volume: Volume,
+    side: Literal["left", "right"],
+    grid: Geometry,
+    inside: Bool[np.ndarray, "i j k"],
+    probability: Float32[np.ndarray, "member structure i j k"],
+    segmenter: Segmenter,
+) -> Found:
+    """Carry one side's probabilities to the scan's grid and note what speaks against them."""
+    mask = probability.mean(axis=0).argmax(axis=0) > 0
+    any_member = (probability.argmax(axis=1) > 0).any(axis=0)
+    low, shape = _bounds(any_member)
+    start, block = block_around(grid.block(low, shape), volume.geometry)
+    members, structures = probability.shape[:2]
+    foreground = probability[:, 1:].reshape(-1, *grid.shape)
+    carried = carry(foreground, grid, block).reshape(members, structures - 1, *block.shape)
+    carried = np.clip(carried, 0, 1)
+    background = np.clip(1 - carried.sum(axis=1, keepdims=True), 0, 1)
+    whole = np.concatenate([background, carried], axis=1)
+    segmentation = Segmentation(
+        whole / whole.sum(axis=1, keepdims=True), segmenter.structures, side, block, segmenter.name
+    )
+    return Found(side, segmentation, start, _shift_mm(mask), _is_truncated(mask, inside))
+
+
+def _bounds(
+    mask: Bool[np.ndarray, "i j k"],
+) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
+    """Return start and shape of the block that holds a mask and a little around it."""
+    occupied = np.argwhere(mask) if mask.any() else np.array([mask.shape]) // 2
+    low = np.maximum(occupied.min(axis=0) - AROUND, 0)
+    high = np.minimum(occupied.max(axis=0) + 1 + AROUND, mask.shape)
+    i, j, k = (int(n) for n in low)
+    di, dj, dk = (int(n) for n in high - low)
+    return (i, j, k), (di, dj, dk)
+
+
+def _shift_mm(mask: Bool[np.ndarray, "i j k"]) -> float:
+    """Return how far a mask's centre lies from the middle of its 1 mm box; 0 if it is empty."""
+    if not mask.any():
+        return 0.0
+    centre = np.argwhere(mask).mean(axis=0)
+    return float(np.linalg.norm(centre - (np.array(mask.shape) - 1) / 2))
+
+
+def _is_truncated(mask: Bool[np.ndarray, "i j k"], inside: Bool[np.ndarray, "i j k"]) -> bool:
+    """Whether a mask touches the edge of its box or of the scan's field."""
+    interior = ndimage.binary_erosion(inside, np.ones((3, 3, 3), bool), border_value=0)
+    return bool((mask & ~interior).any())

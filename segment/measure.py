@@ -1,0 +1,269 @@
+"""From segmentations to measurements: counts, intervals, and what may not be reported.
+
+Knows nothing of networks, sentences or reports.
+"""
+
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+from jaxtyping import Bool
+
+from segment.calibration import (
+    Calibrated,
+    Level,
+    asymmetry_interval,
+    calibration_of,
+    volume_interval,
+)
+from segment.infer import Found, Missing, Side
+from segment.measurement import Interval, Measurement, Reason, Reference, Reliability
+from segment.organs import Organ, Structure
+from segment.segmentation import Segmentation
+
+MM3_PER_ML = 1000.0
+VOLUME, ASYMMETRY = "volume", "asymmetry index"
+BOTH = "mean of left and right"
+FARTHEST_MM = 15.0  # of a mask's middle from where the registration expects it
+COUNTED = "voxel count on the scan's own grid"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What an exam wants measured, and how wide an interval may be."""
+
+    structures: tuple[str, ...]
+    asymmetry: tuple[str, ...]
+    coverage: float
+    widest_relative_interval: float
+
+
+def measure(
+    sides: Sequence[Side],
+    organ: Organ,
+    wanted: Wanted,
+    calibrated: Calibrated,
+    spacing_mm: Sequence[float],
+    date: str | None = None,
+) -> tuple[Measurement, ...]:
+    """Measure every wanted structure of every side, then the asymmetries; ids run m1, m2, ..."""
+    level = calibrated.level(spacing_mm)
+    found: list[Measurement] = []
+    for side in sides:
+        for name in wanted.structures:
+            record_id = f"m{len(found) + 1}"
+            structure = organ.structure(name)
+            if isinstance(side, Missing):
+                found.append(_absent(record_id, side, organ, structure, date))
+            else:
+                counted = _Counted.of(record_id, side, organ, structure)
+                found.append(counted.measurement(wanted, calibrated, level, date))
+    for name in wanted.asymmetry:
+        left, right = _of(found, name, "left"), _of(found, name, "right")
+        if left is not None and right is not None:
+            u = math.hypot(
+                _spread(sides, organ.structure(name), "left", calibrated),
+                _spread(sides, organ.structure(name), "right", calibrated),
+            )
+            pair = _Pair(
+                f"m{len(found) + 1}", left, right, organ.structure(name).asymmetry_reference
+            )
+            found.append(pair.measurement(u, wanted.coverage, calibrated, level))
+    return tuple(found)
+
+
+def count_mm3(mask: Bool[np.ndarray, "i j k"], voxel_volume_mm3: float) -> float:
+    """Return a mask's volume: its voxels times the volume of one, unbiased on any grid."""
+    return float(int(mask.sum()) * voxel_volume_mm3)
+
+
+def member_volumes_ml(segmentation: Segmentation, structure: Structure) -> tuple[float, ...]:
+    """Return the volume each member alone would count."""
+    wanted = [segmentation.structures.index(label) for label in structure.labels]
+    masks = np.isin(segmentation.member_labels, wanted)
+    voxel = segmentation.geometry.voxel_volume_mm3 / MM3_PER_ML
+    return tuple(float(mask.sum()) * voxel for mask in masks)
+
+
+def agreement(segmentation: Segmentation, structure: Structure) -> float:
+    """Return the mean Dice between pairs of members; 1 if there is one member."""
+    wanted = [segmentation.structures.index(label) for label in structure.labels]
+    masks = np.isin(segmentation.member_labels, wanted)
+    pairs = [
+        2 * float((a & b).sum()) / max(1, int(a.sum() + b.sum())) for a, b in combinations(masks, 2)
+    ]
+    return float(np.mean(pairs)) if pairs else 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class _Counted:
+    """One structure of one side, counted."""
+
+    record_id: str
+    found: Found
+    organ: Organ
+    structure: Structure
+    mask: Bool[np.ndarray, "i j k"]
+    value_ml: float
+
+    @classmethod
+    def of(cls, record_id: str, found: Found, organ: Organ, structure: Structure) -> "_Counted":
+        segmentation = found.segmentation
+        mask = segmentation.mask(*structure.labels)
+        value = count_mm3(mask, segmentation.geometry.voxel_volume_mm3) / MM3_PER_ML
+        return cls(record_id, found, organ, structure, mask, value)
+
+    def measurement(
+        self, wanted: Wanted, calibrated: Calibrated, level: Level | None, date: str | None
+    ) -> Measurement:
+        """Return the record with its interval and with what speaks against it."""
+        interval = self._interval(wanted, calibrated, level)
+        reason = self._reason(wanted, calibrated, interval)
+        segmentation = self.found.segmentation
+        scores = () if level is None else level.volume[self.structure.name]
+        return Measurement(
+            id=self.record_id,
+            structure=self.structure.name,
+            code=self.organ.code,
+            side=self.found.side,
+            quantity=VOLUME,
+            unit="mL",
+            value=self.value_ml,
+            interval=interval,
+            reliability=Reliability.REPORTABLE if reason is None else Reliability.NOT_RELIABLE,
+            reason=reason,
+            method=f"{COUNTED}, {segmentation.model}",
+            date=date,
+            calibration=None if level is None else calibration_of(calibrated, level, scores),
+            mask_sha256=hashlib.sha256(np.packbits(self.mask).tobytes()).hexdigest(),
+            voxels=int(self.mask.sum()),
+            voxel_volume_mm3=segmentation.geometry.voxel_volume_mm3,
+            reference=self.structure.volume_reference,
+        )
+
+    def _interval(
+        self, wanted: Wanted, calibrated: Calibrated, level: Level | None
+    ) -> Interval | None:
+        if level is None or self.value_ml == 0:
+            return None
+        u = calibrated.spread(
+            self.structure.name, member_volumes_ml(self.found.segmentation, self.structure)
+        )
+        scores = level.volume[self.structure.name]
+        return volume_interval(self.value_ml, u, scores, wanted.coverage)
+
+    def _reason(
+        self, wanted: Wanted, calibrated: Calibrated, interval: Interval | None
+    ) -> Reason | None:
+        """Return the first reason why the value may not be reported."""
+        least, most = self.structure.plausible_ml
+        name = self.structure.name
+        disagree = agreement(self.found.segmentation, self.structure)
+        checks = (
+            (self.value_ml == 0, Reason.EMPTY),
+            (self.found.shift_mm > FARTHEST_MM, Reason.MISPLACED),
+            (self.found.is_truncated, Reason.TRUNCATED),
+            (disagree < calibrated.least_agreement[name], Reason.MEMBERS_DISAGREE),
+            (not least <= self.value_ml <= most, Reason.IMPLAUSIBLE_VOLUME),
+            (interval is None, Reason.OUTSIDE_CALIBRATION),
+            (_is_wider(interval, self.value_ml, wanted), Reason.INTERVAL_TOO_WIDE),
+        )
+        return next((reason for holds, reason in checks if holds), None)
+
+
+def _is_wider(interval: Interval | None, value: float, wanted: Wanted) -> bool:
+    """Whether an interval is wider, relative to its value, than the exam reports."""
+    if interval is None:
+        return False
+    return interval.upper - interval.lower > wanted.widest_relative_interval * value
+
+
+def _absent(
+    record_id: str, side: Missing, organ: Organ, structure: Structure, date: str | None
+) -> Measurement:
+    """Return the record of a structure that was not looked at."""
+    return Measurement(
+        id=record_id,
+        structure=structure.name,
+        code=organ.code,
+        side=side.side,
+        quantity=VOLUME,
+        unit="mL",
+        value=None,
+        interval=None,
+        reliability=Reliability.NOT_ASSESSED,
+        reason=side.reason,
+        method=COUNTED,
+        date=date,
+        reference=structure.volume_reference,
+    )
+
+
+def _of(records: Sequence[Measurement], structure: str, side: str) -> Measurement | None:
+    """Return the volume of one structure of one side."""
+    for record in records:
+        if (record.structure, record.side, record.quantity) == (structure, side, VOLUME):
+            return record
+    return None
+
+
+def _spread(
+    sides: Sequence[Side], structure: Structure, wanted: str, calibrated: Calibrated
+) -> float:
+    """Return the expected spread of one structure of one side; 0 if it was not found."""
+    for side in sides:
+        if side.side == wanted and isinstance(side, Found):
+            volumes = member_volumes_ml(side.segmentation, structure)
+            return calibrated.spread(structure.name, volumes)
+    return 0.0
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """The same structure on both sides."""
+
+    record_id: str
+    left: Measurement
+    right: Measurement
+    reference: Reference | None
+
+    def measurement(
+        self, u: float, coverage: float, calibrated: Calibrated, level: Level | None
+    ) -> Measurement:
+        """Return the asymmetry index: left minus right, in % of the mean of both."""
+        left, right = self.left, self.right
+        reliability = self._reliability()
+        value = interval = calibration = None
+        if reliability is not Reliability.NOT_ASSESSED and left.value and right.value:
+            value = 200 * (left.value - right.value) / (left.value + right.value)
+            if reliability is Reliability.REPORTABLE and level is not None:
+                scores = level.asymmetry[left.structure]
+                interval = asymmetry_interval(left.value, right.value, u, scores, coverage)
+                calibration = calibration_of(calibrated, level, scores)
+        return Measurement(
+            id=self.record_id,
+            structure=left.structure,
+            code=left.code,
+            side="none",
+            quantity=ASYMMETRY,
+            unit="%",
+            value=value,
+            interval=interval,
+            reliability=reliability if value is not None else Reliability.NOT_ASSESSED,
+            reason=None if interval is not None else Reason.DEPENDS_ON_UNRELIABLE,
+            method="200 (left - right) / (left + right) of the reported volumes",
+            denominator=BOTH,
+            date=left.date,
+            calibration=calibration,
+            expression=f"200 * ({left.id} - {right.id}) / ({left.id} + {right.id})",
+            reference=self.reference,
+        )
+
+    def _reliability(self) -> Reliability:
+        """Return the worse of both sides' reliabilities."""
+        states = {self.left.reliability, self.right.reliability}
+        worse_first = (Reliability.NOT_ASSESSED, Reliability.NOT_RELIABLE, Reliability.REPORTABLE)
+        return next(state for state in worse_first if state in states)

@@ -1,0 +1,73 @@
+"""Segmenters, one folder each; none is imported before it is asked for."""
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Protocol, cast, runtime_checkable
+
+import numpy as np
+from jaxtyping import Bool, Float32
+
+from segment.calibration import Calibrated
+
+
+@dataclass(frozen=True, eq=False)
+class Box:
+    """Intensities on a 1 mm grid around a left structure; ``inside`` marks the scan's field."""
+
+    array: Float32[np.ndarray, "i j k"]
+    inside: Bool[np.ndarray, "i j k"]
+
+
+@runtime_checkable
+class Segmenter(Protocol):
+    """Anything that turns 1 mm boxes around a left structure into probabilities."""
+
+    @property
+    def name(self) -> str:
+        """The model's name and version, as the report states it."""
+
+    @property
+    def structures(self) -> tuple[str, ...]:
+        """What the channels stand for; the first is background."""
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The seed of each member."""
+
+    @property
+    def weights_sha256(self) -> str:
+        """Hash of the weights file."""
+
+    def __call__(self, boxes: Sequence[Box]) -> list[Float32[np.ndarray, "member structure i j k"]]:
+        """Segment boxes of raw intensities; each result fills its box."""
+
+
+def available() -> tuple[str, ...]:
+    """Name the models that have a folder here."""
+    here = files(__package__)
+    return tuple(sorted(d.name for d in here.iterdir() if d.joinpath("model.toml").is_file()))
+
+
+def describe(name: str) -> Mapping[str, Any]:
+    """Read a model's own facts; raises ValueError for an unknown name."""
+    if name not in available():
+        msg = f"unknown segmenter {name!r}; there are {', '.join(available())}"
+        raise ValueError(msg)
+    text = files(__package__).joinpath(name, "model.toml").read_text(encoding="utf-8")
+    return tomllib.loads(text)
+
+
+def load(name: str, weights: Path | None = None) -> Segmenter:
+    """Import one model and load its weights, the shipped ones unless others are given."""
+    module, _, attribute = str(describe(name)["factory"]).partition(":")
+    return cast(Segmenter, getattr(import_module(module), attribute)(weights))
+
+
+def calibrated(name: str) -> Calibrated:
+    """Read the calibration shipped with a model."""
+    text = files(__package__).joinpath(name, str(describe(name)["calibration"]))
+    return Calibrated.from_json(text.read_text(encoding="utf-8"))

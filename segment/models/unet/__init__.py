@@ -1,0 +1,144 @@
+"""The default segmenter: an ensemble of residual U-Nets. Knows nothing of heads or of files."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import as_file, files
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float32
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from segment.models import Box, describe
+from segment.models.unet.network import build_network, load_state
+from segment.models.unet.windows import (
+    Start,
+    around,
+    assemble,
+    cut,
+    largest,
+    middle,
+    scaled,
+    tiles,
+)
+
+STRUCTURES = tuple(describe("unet")["structures"])
+BATCH = 4  # windows at once: more takes memory and no less time
+
+
+@dataclass(frozen=True, eq=False)
+class Ensemble:
+    """Networks of one architecture whose probabilities stand side by side.
+
+    ``temperature`` divides the log-probability of each structure before they are made to sum to
+    one again.
+    """
+
+    name: str
+    structures: tuple[str, ...]
+    networks: tuple[nn.Module, ...]
+    temperature: Float32[np.ndarray, " structure"]
+    seeds: tuple[int, ...]
+    weights_sha256: str
+
+    def __call__(self, boxes: Sequence[Box]) -> list[Float32[np.ndarray, "member structure i j k"]]:
+        """Segment boxes; each member's probabilities fill the box.
+
+        The first member looks everywhere for the structure; then all members look at windows
+        around it.
+        """
+        coarse = self._segment(
+            [(scaled(box, middle(box.array.shape)), tiles(box.array.shape)) for box in boxes],
+            self.networks[:1],
+        )
+        fine = []
+        for box, probability in zip(boxes, coarse, strict=True):
+            centre, starts = around(largest(probability[0].argmax(axis=0) > 0))
+            fine.append((scaled(box, centre), starts))
+        return self._segment(fine, self.networks)
+
+    def _segment(
+        self,
+        placed: Sequence[tuple[Float32[np.ndarray, "i j k"], Sequence[Start]]],
+        networks: Sequence[nn.Module],
+    ) -> list[Float32[np.ndarray, "member structure i j k"]]:
+        """Run networks over the windows of all boxes at once."""
+        windows = [cut(array, start) for array, starts in placed for start in starts]
+        probability = self._predict(windows, networks)
+        results, done = [], 0
+        for array, starts in placed:
+            mine = [probability[:, n] for n in range(done, done + len(starts))]
+            results.append(assemble(array.shape, starts, mine))
+            done += len(starts)
+        return results
+
+    def _predict(
+        self, windows: Sequence[Float32[np.ndarray, "i j k"]], networks: Sequence[nn.Module]
+    ) -> Float32[np.ndarray, "member window structure i j k"]:
+        """Run networks over windows, in batches of at least two.
+
+        One window alone is sent twice: batch 1 falls to a convolution twice as slow on CPUs.
+        """
+        batch = torch.from_numpy(np.stack(windows))[:, None]
+        if len(windows) == 1:
+            batch = batch.expand(2, -1, -1, -1, -1).contiguous()
+        scale = torch.from_numpy(self.temperature)[None, :, None, None, None]
+        with torch.inference_mode():
+            logits = [torch.cat([net(part) for part in batch.split(BATCH)]) for net in networks]
+            found = torch.stack([_tempered(x.float(), scale) for x in logits])
+        return found[:, : len(windows)].numpy()
+
+
+def _tempered(logits: Tensor, scale: Tensor) -> Tensor:
+    """Turn ``window structure i j k`` logits into probabilities at one temperature a structure."""
+    return torch.softmax(torch.log_softmax(logits, dim=1) / scale, dim=1)
+
+
+def load(weights: Path | None = None) -> Ensemble:
+    """Load the shipped ensemble, or one in the same layout."""
+    facts = describe("unet")
+    if weights is None:
+        with as_file(files(__package__).joinpath(facts["weights"])) as path:
+            return read(path, facts["name"] + "-" + facts["version"])
+    return read(weights, weights.stem)
+
+
+def read(path: Path, name: str) -> Ensemble:
+    """Read an ensemble from safetensors: ``seed/parameter`` keys and the temperature.
+
+    Raises ValueError when the file holds another architecture.
+    """
+    facts = describe("unet")
+    tensors = load_file(path)
+    temperature = tensors.pop("temperature").float().numpy()
+    seeds = tuple(sorted({int(key.partition("/")[0]) for key in tensors}))
+    networks = []
+    for seed in seeds:
+        prefix = f"{seed}/"
+        state = {
+            key.removeprefix(prefix): tensor.float()
+            for key, tensor in tensors.items()
+            if key.startswith(prefix)
+        }
+        network = build_network(facts["filters"], len(facts["structures"]))
+        load_state(network, state)
+        networks.append(network.eval())
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    structures = tuple(facts["structures"])
+    return Ensemble(name, structures, tuple(networks), temperature, seeds, digest)
+
+
+def pack(
+    runs: Mapping[int, Path], temperature: Float32[np.ndarray, " structure"], output: Path
+) -> None:
+    """Put trained members, by their seed, into one file in half precision."""
+    tensors = {"temperature": torch.from_numpy(temperature)}
+    for seed, path in runs.items():
+        for key, tensor in load_file(path).items():
+            tensors[f"{seed}/{key}"] = tensor.half()
+    temporary = output.with_suffix(".part")
+    save_file(tensors, temporary)
+    temporary.replace(output)

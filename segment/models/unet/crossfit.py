@@ -1,0 +1,254 @@
+"""Calibrate the ensemble on cases its out-of-fold twins never saw. Knows nothing of reports.
+
+Each training case is segmented by the ensemble of the fold that left its subject out, the way a
+user's crop is: read, cut, resampled, counted on its own grid. Thicker slices are the same cases
+with groups of slices averaged along one axis.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+from jaxtyping import Float32, Float64, Int64
+from scipy.optimize import minimize
+from scipy.special import softmax
+
+from segment.calibration import Calibrated, Level, spread
+from segment.geometry import Geometry
+from segment.infer import segment_crop
+from segment.measure import agreement, member_volumes_ml
+from segment.models import Box, unet
+from segment.models.unet import Ensemble
+from segment.models.unet.train import Run, TrainingPlan, case_name, plan_runs, subject_of
+from segment.organs import Organ, Structure
+from segment.reading import read_nifti
+from segment.volume import Volume
+
+WEIGHTS = "weights.safetensors"
+THICKNESSES = (1, 2, 3, 5)  # mm
+FLOORS = np.linspace(0.005, 0.2, 40)
+LEAST_AGREEMENT_QUANTILE = 0.005
+VOXELS_A_CASE = 4000  # drawn for the temperature
+NOMINAL = 0.9
+
+
+@dataclass(frozen=True)
+class Case:
+    """What one out-of-fold ensemble counted in one case, beside the expert's count."""
+
+    case: int
+    fold: int
+    thickness_mm: int
+    structure: str
+    true_ml: float
+    value_ml: float
+    member_ml: tuple[float, ...]
+    agreement: float
+
+    @property
+    def log_ratio(self) -> float:
+        """ln(true / counted); an empty count is as wrong as can be written."""
+        return float(np.log(self.true_ml / max(self.value_ml, 1e-3)))
+
+
+@dataclass(frozen=True, eq=False)
+class _Fold:
+    """An ensemble and the cases it never saw."""
+
+    number: int
+    ensemble: Ensemble
+    cases: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class CrossfitProgress:
+    """One step of a calibration, for whoever shows it."""
+
+    step: str
+    done: int
+    of: int
+
+
+def crossfit(
+    plan: TrainingPlan, organ: Organ, data: Path, runs: Path, output: Path
+) -> Iterator[CrossfitProgress]:
+    """Fit temperature and scores; write weights.safetensors, calibration.json and cases.json.
+
+    Raises FileNotFoundError for a run that is not trained yet.
+    """
+    split = json.loads((data / plan.split).read_text(encoding="utf-8"))
+    planned = plan_runs(plan, split)
+    folds = _folds(planned, runs)
+    held_out = [(fold, case) for fold in folds for case in fold.cases]
+    drawn = []
+    for done, (fold, case) in enumerate(held_out, start=1):
+        drawn.append(_draw(fold.ensemble, plan, data, case))
+        yield CrossfitProgress("temperature", done, len(held_out))
+    temperature = fit_temperature(drawn)
+    folds = [replace(f, ensemble=replace(f.ensemble, temperature=temperature)) for f in folds]
+    held_out = [(fold, case) for fold in folds for case in fold.cases]
+    found: list[Case] = []
+    for thickness in THICKNESSES:
+        for done, (fold, case) in enumerate(held_out, start=1):
+            found += _judge(fold, plan, organ, data, case, thickness)
+            yield CrossfitProgress(f"{thickness} mm slices", done, len(held_out))
+    calibrated = calibrate(found, organ, temperature.tolist(), plan.split)
+    output.mkdir(parents=True, exist_ok=True)
+    members = {r.seed: runs / r.name / WEIGHTS for r in planned if r.fold is None}
+    unet.pack(members, temperature, output / WEIGHTS)
+    (output / "calibration.json").write_text(calibrated.to_json(), encoding="utf-8")
+    table = [asdict(case) | {"log_ratio": case.log_ratio} for case in found]
+    (runs / "cases.json").write_text(json.dumps(table) + "\n", encoding="utf-8")
+
+
+def calibrate(
+    cases: Sequence[Case], organ: Organ, temperature: Sequence[float], source: str
+) -> Calibrated:
+    """Turn judged cases into floors, scores and the least agreement, by structure."""
+    at_native = [case for case in cases if case.thickness_mm == THICKNESSES[0]]
+    by_name = {s.name: [c for c in at_native if c.structure == s.name] for s in organ.structures}
+    floor = {name: best_floor(mine) for name, mine in by_name.items()}
+    levels = []
+    for thickness in THICKNESSES:
+        mine = [case for case in cases if case.thickness_mm == thickness]
+        volume = {
+            s.name: tuple(sorted(score(c, floor[s.name]) for c in mine if c.structure == s.name))
+            for s in organ.structures
+        }
+        asymmetry = {
+            s.name: tuple(sorted(_asymmetry_scores(mine, s, floor[s.name])))
+            for s in organ.structures
+        }
+        levels.append(Level(float(thickness), volume, asymmetry))
+    least = {
+        name: float(np.quantile([c.agreement for c in mine], LEAST_AGREEMENT_QUANTILE))
+        for name, mine in by_name.items()
+    }
+    subjects = len({subject_of(case.case) for case in at_native})
+    name = f"out-of-fold-{subjects}-subjects"
+    return Calibrated(name, source, floor, least, tuple(temperature), tuple(levels))
+
+
+def score(case: Case, floor: float) -> float:
+    """Return the conformity score of a case."""
+    return abs(case.log_ratio) / spread(case.member_ml, floor)
+
+
+def best_floor(cases: Sequence[Case]) -> float:
+    """Choose the floor that makes the intervals of the calibration cases narrowest on average."""
+    widths = []
+    for floor in FLOORS:
+        reach = np.quantile([score(c, floor) for c in cases], NOMINAL, method="higher")
+        widths.append(np.mean([np.sinh(reach * spread(c.member_ml, floor)) for c in cases]))
+    return float(FLOORS[int(np.argmin(widths))])
+
+
+def thickened(volume: Volume, axis: int, thickness: int) -> Volume:
+    """Average groups of slices along one axis, as a scan with thicker slices would have."""
+    if thickness == 1:
+        return volume
+    shape = np.array(volume.geometry.shape)
+    kept = int(shape[axis] // thickness)
+    array = np.moveaxis(volume.array, axis, 0)[: kept * thickness]
+    array = array.reshape(kept, thickness, *array.shape[1:]).mean(axis=1)
+    affine = volume.geometry.affine.copy()
+    affine[:3, 3] += affine[:3, axis] * (thickness - 1) / 2
+    affine[:3, axis] *= thickness
+    array = np.ascontiguousarray(np.moveaxis(array, 0, axis))
+    i, j, k = array.shape
+    return Volume(array, Geometry((i, j, k), affine), volume.sha256)
+
+
+def fit_temperature(
+    drawn: Sequence[
+        tuple[Float32[np.ndarray, "member structure voxel"], Int64[np.ndarray, " voxel"]]
+    ],
+) -> Float32[np.ndarray, " structure"]:
+    """Find one temperature a structure that makes the averaged probabilities most likely."""
+    structures = drawn[0][0].shape[1]
+
+    def loss(log_temperature: Float64[np.ndarray, " structure"]) -> float:
+        scale = np.exp(log_temperature)[None, :, None]
+        return float(np.mean([_surprise(logs / scale, labels) for logs, labels in drawn]))
+
+    fitted = minimize(loss, np.zeros(structures), method="Nelder-Mead", options={"xatol": 1e-3})
+    return np.exp(fitted.x).astype(np.float32)
+
+
+def _surprise(
+    logs: Float64[np.ndarray, "member structure voxel"], labels: Int64[np.ndarray, " voxel"]
+) -> float:
+    """Return the mean negative log-likelihood of labels under the members' average."""
+    probability = softmax(logs, axis=1).mean(axis=0)
+    return float(-np.log(probability[labels, np.arange(len(labels))] + 1e-9).mean())
+
+
+def _folds(planned: Sequence[Run], runs: Path) -> list[_Fold]:
+    """Load each fold's ensemble."""
+    folds = []
+    for number in sorted({run.fold for run in planned if run.fold is not None}):
+        mine = [run for run in planned if run.fold == number]
+        paths = {run.seed: runs / run.name / WEIGHTS for run in mine}
+        if missing := sorted(path.parent.name for path in paths.values() if not path.exists()):
+            msg = f"the runs {missing} are not trained yet; run voxcite train segmenter first"
+            raise FileNotFoundError(msg)
+        with TemporaryDirectory() as folder:
+            packed = Path(folder) / WEIGHTS
+            unet.pack(paths, np.ones(len(unet.STRUCTURES), np.float32), packed)
+            folds.append(_Fold(number, unet.read(packed, f"fold {number}"), mine[0].held_out))
+    return folds
+
+
+def _draw(
+    ensemble: Ensemble, plan: TrainingPlan, data: Path, case: int
+) -> tuple[Float32[np.ndarray, "member structure voxel"], Int64[np.ndarray, " voxel"]]:
+    """Draw voxels of one case on which its members are not sure of the background."""
+    name = case_name(case)
+    image, label = (read_nifti(data / f / name).array for f in (plan.images, plan.labels))
+    (probability,) = ensemble([Box(image, np.ones(image.shape, dtype=bool))])
+    unsure = np.argwhere((probability[:, 0].min(axis=0) < 0.999) | (label > 0))
+    rng = np.random.default_rng(case)
+    chosen = unsure[rng.permutation(len(unsure))[:VOXELS_A_CASE]]
+    logs = np.log(probability[:, :, chosen[:, 0], chosen[:, 1], chosen[:, 2]] + 1e-9)
+    return logs.astype(np.float32), label[tuple(chosen.T)].astype(np.int64)
+
+
+def _judge(
+    fold: _Fold, plan: TrainingPlan, organ: Organ, data: Path, case: int, thickness: int
+) -> list[Case]:
+    """Measure one case at one slice thickness beside the expert's count."""
+    name = case_name(case)
+    image, label = (read_nifti(data / f / name) for f in (plan.images, plan.labels))
+    scan = thickened(image, axis=case % 3, thickness=thickness)
+    found = segment_crop(scan, "left", fold.ensemble).segmentation
+    voxel_ml = label.geometry.voxel_volume_mm3 / 1000
+    judged = []
+    for structure in organ.structures:
+        values = [plan.structures.index(name) for name in structure.labels]
+        counted = float(found.mask(*structure.labels).sum()) * found.geometry.voxel_volume_mm3
+        judged.append(
+            Case(
+                case=case,
+                fold=fold.number,
+                thickness_mm=thickness,
+                structure=structure.name,
+                true_ml=float(np.isin(label.array, values).sum()) * voxel_ml,
+                value_ml=counted / 1000,
+                member_ml=member_volumes_ml(found, structure),
+                agreement=agreement(found, structure),
+            )
+        )
+    return judged
+
+
+def _asymmetry_scores(cases: Sequence[Case], structure: Structure, floor: float) -> Iterator[float]:
+    """Score the log ratio of both sides of each subject that has both traced."""
+    by_case = {case.case: case for case in cases if case.structure == structure.name}
+    for odd, one in by_case.items():
+        other = by_case.get(odd + 1)
+        if odd % 2 == 1 and other is not None:
+            u = float(np.hypot(spread(one.member_ml, floor), spread(other.member_ml, floor)))
+            yield abs(one.log_ratio - other.log_ratio) / u

@@ -1,0 +1,49 @@
+"""The network: a residual 3-D U-Net, MONAI's. Knows nothing of scans, files or training."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+ALIASES = "skip_layers."  # DynUNet registers every module a second time under this prefix
+
+
+def build_network(filters: Sequence[int], structures: int) -> nn.Module:
+    """Build one member of the ensemble.
+
+    Maps ``batch 1 i j k`` normalised intensities to ``batch structure i j k`` logits; every edge
+    of the grid must be a multiple of ``2 ** (len(filters) - 1)`` voxels.
+
+    Source: the residual encoder of nnU-Net (Isensee et al. 2024) as built by MONAI's DynUNet.
+    """
+    from monai.networks.nets.dynunet import DynUNet
+
+    levels = len(filters)
+    network: nn.Module = DynUNet(
+        spatial_dims=3,
+        in_channels=1,
+        out_channels=structures,
+        kernel_size=[3] * levels,
+        strides=[1] + [2] * (levels - 1),
+        upsample_kernel_size=[2] * (levels - 1),
+        filters=list(filters),
+        norm_name="instance",
+        res_block=True,
+    )
+    return network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload, no-any-return]  # torch's stubs lack it
+
+
+def state_of(network: nn.Module) -> dict[str, Tensor]:
+    """Return a network's parameters, each once."""
+    state = network.state_dict()
+    return {name: state[name].contiguous() for name in state if not name.startswith(ALIASES)}
+
+
+def load_state(network: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Load what ``state_of`` returned; raises ValueError when it is another architecture's."""
+    wanted = state_of(network)
+    shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
+    if shapes != {name: tuple(tensor.shape) for name, tensor in wanted.items()}:
+        msg = "the weights are of another architecture: their names or shapes differ"
+        raise ValueError(msg)
+    network.load_state_dict(dict(state), strict=False)

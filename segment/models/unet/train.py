@@ -1,0 +1,264 @@
+"""Train the ensemble and its out-of-fold twins. Knows nothing of calibration or of reports.
+
+One command trains every run of the plan; a run that was interrupted goes on from its last
+checkpoint with the same random numbers, and a run that is finished is left alone.
+"""
+
+import csv
+import json
+import os
+import tomllib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+import torch
+from jaxtyping import Float32
+from monai.losses.dice import DiceCELoss
+from monai.transforms.compose import Compose
+from monai.transforms.intensity.dictionary import (
+    RandAdjustContrastd,
+    RandBiasFieldd,
+    RandGaussianNoised,
+    RandGaussianSmoothd,
+)
+from monai.transforms.spatial.dictionary import RandAffined, RandSimulateLowResolutiond
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from segment.models import Box
+from segment.models.unet.network import build_network, state_of
+from segment.models.unet.windows import middle, scaled
+
+IMAGE_AND_LABEL = ("image", "label")
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """Every number of a training, as read from its TOML file."""
+
+    images: str
+    labels: str
+    split: str
+    structures: tuple[str, ...]
+    filters: tuple[int, ...]
+    patch: tuple[int, int, int]
+    batch: int
+    epochs: int
+    learning_rate: float
+    weight_decay: float
+    checkpoint_every_epochs: int
+    members: int
+    folds: int
+    fold_members: int
+    fold_epochs: int
+
+    @classmethod
+    def read(cls, path: Path) -> "TrainingPlan":
+        """Read a plan; a key that is missing or unknown is refused."""
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        known = {field.name for field in fields(cls)}
+        if table.keys() != known:
+            wrong = sorted(table.keys() ^ known)
+            msg = f"{path.name}: the keys {wrong} are missing or unknown; it takes {sorted(known)}"
+            raise ValueError(msg)
+        values: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in table.items()
+        }
+        return cls(**values)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One network to train: which cases it sees, which judge it, its fold (if any) and seed."""
+
+    name: str
+    seed: int
+    fold: int | None
+    epochs: int
+    train: tuple[int, ...]
+    held_out: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One epoch of one run, for whoever shows it."""
+
+    run: str
+    epoch: int
+    epochs: int
+    loss: float
+
+
+def subject_of(case: int) -> int:
+    """Name the subject of a case: ids 2k-1 and 2k are the two hippocampi of one head."""
+    return (case + 1) // 2
+
+
+def case_name(case: int) -> str:
+    """Name the file of a case."""
+    return f"hippocampus_{case:03d}.nii.gz"
+
+
+def fold_of(case: int, folds: int, rng_seed: int = 0) -> int:
+    """Assign a case to a fold so that both sides of a subject fall into the same one."""
+    return int(np.random.default_rng([rng_seed, subject_of(case)]).integers(folds))
+
+
+def plan_runs(plan: TrainingPlan, split: dict[str, list[int]]) -> tuple[Run, ...]:
+    """List the runs of a plan: the shipped members first, then each fold's."""
+    train, held_out = tuple(split["train"]), tuple(split["val"])
+    runs = [Run(f"member{s}", s, None, plan.epochs, train, held_out) for s in range(plan.members)]
+    for fold in range(plan.folds):
+        inside = tuple(c for c in train if fold_of(c, plan.folds) != fold)
+        outside = tuple(c for c in train if fold_of(c, plan.folds) == fold)
+        for member in range(plan.fold_members):
+            seed = 1000 + 100 * fold + member
+            name = f"fold{fold}-{member}"
+            runs.append(Run(name, seed, fold, plan.fold_epochs, inside, outside))
+    return tuple(runs)
+
+
+def read_cases(images: Path, labels: Path, ids: Sequence[int]) -> list[dict[str, Tensor]]:
+    """Read crops and their labels into memory, normalised, as ``1 i j k`` tensors."""
+    cases = []
+    for case in ids:
+        name = case_name(case)
+        image = np.asarray(nibabel.Nifti1Image.from_filename(images / name).dataobj, np.float32)
+        label = np.asarray(nibabel.Nifti1Image.from_filename(labels / name).dataobj, np.float32)
+        box = Box(image, np.ones(image.shape, dtype=bool))
+        normalised = torch.from_numpy(scaled(box, middle(image.shape)))
+        cases.append({"image": normalised[None], "label": torch.from_numpy(label)[None]})
+    return cases
+
+
+def augmentation(patch: Sequence[int], seed: int) -> Compose:
+    """Vary pose, resolution and contrast; never left-right: every crop is a left hippocampus."""
+    transform = Compose(
+        [
+            RandAffined(
+                IMAGE_AND_LABEL,
+                prob=1.0,
+                rotate_range=[0.3] * 3,
+                scale_range=[0.12] * 3,
+                translate_range=[4.0] * 3,
+                spatial_size=list(patch),
+                mode=("bilinear", "nearest"),
+                padding_mode="zeros",
+            ),
+            RandSimulateLowResolutiond("image", prob=0.2, zoom_range=(0.4, 1.0)),
+            RandGaussianSmoothd("image", prob=0.15),
+            RandBiasFieldd("image", prob=0.2, coeff_range=(0.0, 0.15)),
+            RandAdjustContrastd("image", prob=0.3, gamma=(0.6, 1.7)),
+            RandGaussianNoised("image", prob=0.3, std=0.08),
+        ]
+    )
+    transform.set_random_state(seed)
+    return transform
+
+
+class Trainer:
+    """One run in memory: network, optimiser, schedule and augmentation."""
+
+    def __init__(self, plan: TrainingPlan, run: Run, cases: list[dict[str, Tensor]]) -> None:
+        torch.manual_seed(run.seed)
+        self.plan, self.run, self.cases = plan, run, cases
+        self.network = build_network(plan.filters, len(plan.structures))
+        self.optimiser = torch.optim.AdamW(
+            self.network.parameters(), lr=plan.learning_rate, weight_decay=plan.weight_decay
+        )
+        self.steps_per_epoch = len(cases) // plan.batch
+        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
+            self.optimiser, plan.learning_rate, total_steps=run.epochs * self.steps_per_epoch + 1
+        )
+        self.loss = DiceCELoss(to_onehot_y=True, softmax=True, include_background=False, batch=True)
+        self.epoch = 0
+
+    def train_one_epoch(self) -> float:
+        """Go once through the cases; return the mean loss.
+
+        The order and the augmentation depend on seed and epoch alone, so that a resumed run
+        sees what an uninterrupted one would have seen.
+        """
+        order = np.random.default_rng([self.run.seed, self.epoch]).permutation(len(self.cases))
+        augment = augmentation(self.plan.patch, self.run.seed * 10_000 + self.epoch)
+        total = 0.0
+        for step in range(self.steps_per_epoch):
+            chosen = order[step * self.plan.batch : (step + 1) * self.plan.batch]
+            samples = [augment(self.cases[index]) for index in chosen]
+            images = torch.stack([s["image"].as_tensor() for s in samples])
+            labels = torch.stack([s["label"].as_tensor() for s in samples])
+            total += self.step(images.to(memory_format=torch.channels_last_3d), labels)
+        self.epoch += 1
+        return total / self.steps_per_epoch
+
+    def step(
+        self, images: Float32[Tensor, "batch 1 i j k"], labels: Float32[Tensor, "batch 1 i j k"]
+    ) -> float:
+        """Take one optimiser step in bf16 autocast; return the loss."""
+        with torch.autocast("cpu", torch.bfloat16):
+            logits = self.network(images)
+        loss = self.loss(logits.float(), labels)
+        self.optimiser.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        self.optimiser.step()
+        self.schedule.step()
+        return float(loss.detach())
+
+    def save(self, path: Path) -> None:
+        """Write a checkpoint that a resumed run goes on from."""
+        state = {
+            "network": self.network.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "epoch": self.epoch,
+        }
+        temporary = path.with_suffix(".part")
+        torch.save(state, temporary)
+        temporary.replace(path)
+
+    def resume(self, path: Path) -> None:
+        """Go on from a checkpoint."""
+        state = torch.load(path, weights_only=True)
+        self.network.load_state_dict(state["network"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.schedule.load_state_dict(state["schedule"])
+        self.epoch = state["epoch"]
+
+
+def train_run(plan: TrainingPlan, run: Run, data: Path, output: Path) -> Iterator[Progress]:
+    """Train one run, or the rest of it; yield each epoch; write its weights as safetensors."""
+    folder = output / run.name
+    folder.mkdir(parents=True, exist_ok=True)
+    weights, checkpoint, log = (folder / n for n in ("weights.safetensors", "last.pt", "log.csv"))
+    if weights.exists():
+        return
+    trainer = Trainer(plan, run, read_cases(data / plan.images, data / plan.labels, run.train))
+    if checkpoint.exists():
+        trainer.resume(checkpoint)
+    while trainer.epoch < run.epochs:
+        loss = trainer.train_one_epoch()
+        with log.open("a", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerow([trainer.epoch, f"{loss:.5f}"])
+        if trainer.epoch % plan.checkpoint_every_epochs == 0:
+            trainer.save(checkpoint)
+        yield Progress(run.name, trainer.epoch, run.epochs, loss)
+    temporary = weights.with_suffix(".part")
+    save_file(
+        state_of(trainer.network), temporary, metadata={"run": run.name, "seed": str(run.seed)}
+    )
+    temporary.replace(weights)
+
+
+def train(
+    plan: TrainingPlan, data: Path, output: Path, *, share: int = 0, shares: int = 1
+) -> Iterator[Progress]:
+    """Train every run of the plan, or every ``shares``-th one of several processes."""
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // shares))
+    split = json.loads((data / plan.split).read_text(encoding="utf-8"))
+    for run in plan_runs(plan, split)[share::shares]:
+        yield from train_run(plan, run, data, output)

@@ -1,0 +1,116 @@
+"""Intensities on one scale, and the windows the networks see. Knows nothing of networks.
+
+The networks normalise each feature over the window they are given, so a window of another size
+or position shifts their volumes by percents: they are always given windows of the size they were
+trained on, around the structure itself.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Bool, Float32, Int64
+from scipy import ndimage
+
+from segment.models import Box
+
+LOWER_PERCENTILE, UPPER_PERCENTILE = 1.0, 99.0
+CLIP = (-0.5, 1.5)
+WINDOW = (32, 48, 32)  # voxels of 1 mm, the training patch
+SCALED_OVER = (36, 50, 36)  # the median training crop, over which percentiles are taken
+SLACK = 6  # voxels at the edge of a box in which nothing is looked for at first
+MARGIN = 2  # voxels that a window leaves around the structure
+
+
+Start = tuple[int, int, int]
+
+
+def scaled(box: Box, centre: Sequence[float]) -> Float32[np.ndarray, "i j k"]:
+    """Scale a box so that its 1st percentile is 0 and its 99th is 1, clipped to -0.5..1.5.
+
+    MRI has no unit of intensity: the maxima of the training crops span four orders of magnitude.
+    The percentiles are those of the field inside a box of the usual size around ``centre``.
+    """
+    cut = tuple(
+        slice(max(0, round(c - n / 2)), max(0, round(c - n / 2)) + n)
+        for c, n in zip(centre, SCALED_OVER, strict=True)
+    )
+    values = box.array[cut][box.inside[cut]]
+    if values.size == 0:
+        return np.zeros(box.array.shape, np.float32)
+    lower, upper = np.percentile(values, [LOWER_PERCENTILE, UPPER_PERCENTILE])
+    result = (box.array - lower) / max(float(upper - lower), float(np.finfo(np.float32).tiny))
+    return np.where(box.inside, np.clip(result, *CLIP), 0).astype(np.float32)
+
+
+def middle(shape: Sequence[int]) -> tuple[float, ...]:
+    """Return the middle of a box in voxels from its corner."""
+    return tuple(n / 2 for n in shape)
+
+
+def tiles(shape: Sequence[int]) -> list[Start]:
+    """Place windows so that they cover a box but for ``SLACK`` voxels at either side."""
+    axes = []
+    for n, w in zip(shape, WINDOW, strict=True):
+        if n - w <= 2 * SLACK:
+            axes.append([(n - w) // 2])
+        else:
+            axes.append([round(s) for s in np.linspace(0, n - w, -(-n // w))])
+    return [(i, j, k) for i in axes[0] for j in axes[1] for k in axes[2]]
+
+
+def around(mask: Bool[np.ndarray, "i j k"]) -> tuple[tuple[float, ...], list[Start]]:
+    """Place windows around a mask: one, or two along an axis on which it does not fit one.
+
+    Also returns the middle of the mask. An empty mask gets one in the box's middle.
+    """
+    occupied = np.argwhere(mask) if mask.any() else np.array([middle(mask.shape)]).astype(int)
+    low, high = occupied.min(axis=0), occupied.max(axis=0) + 1
+    axes = []
+    for a, b, w in zip(low.tolist(), high.tolist(), WINDOW, strict=True):
+        fits = b - a + 2 * MARGIN <= w
+        axes.append([round((a + b - w) / 2)] if fits else [a - MARGIN, b + MARGIN - w])
+    starts = [(i, j, k) for i in axes[0] for j in axes[1] for k in axes[2]]
+    return tuple(((low + high) / 2).tolist()), starts
+
+
+def cut(array: Float32[np.ndarray, "i j k"], start: Start) -> Float32[np.ndarray, "i j k"]:
+    """Cut one window out of a box, with zeros where it reaches over the edge."""
+    window = np.zeros(WINDOW, np.float32)
+    source, target = _overlap(array.shape, start)
+    window[target] = array[source]
+    return window
+
+
+def assemble(
+    shape: Sequence[int],
+    starts: Sequence[Start],
+    windows: Sequence[Float32[np.ndarray, "member structure i j k"]],
+) -> Float32[np.ndarray, "member structure i2 j2 k2"]:
+    """Average windows of probabilities into a box; what no window covers is background."""
+    members, structures = windows[0].shape[:2]
+    total = np.zeros((members, structures, *shape), np.float32)
+    count = np.zeros(tuple(shape), np.float32)
+    for start, window in zip(starts, windows, strict=True):
+        source, target = _overlap(shape, start)
+        total[(slice(None), slice(None), *source)] += window[(slice(None), slice(None), *target)]
+        count[source] += 1
+    total[:, 0, count == 0] = 1
+    return np.asarray(total / np.maximum(count, 1))
+
+
+def largest(mask: Bool[np.ndarray, "i j k"]) -> Bool[np.ndarray, "i j k"]:
+    """Keep the largest connected part of a mask (26 neighbours)."""
+    parts: Int64[np.ndarray, "i j k"]
+    parts, count = ndimage.label(mask, np.ones((3, 3, 3)))
+    if count <= 1:
+        return mask
+    return np.asarray(parts == 1 + np.bincount(parts.ravel())[1:].argmax())
+
+
+def _overlap(shape: Sequence[int], start: Start) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
+    """Say which voxels of a box and of a window coincide."""
+    low = [max(0, s) for s in start]
+    high = [min(n, s + w) for n, s, w in zip(shape, start, WINDOW, strict=True)]
+    source = tuple(slice(a, max(a, b)) for a, b in zip(low, high, strict=True))
+    target = tuple(slice(a - s, max(a, b) - s) for a, b, s in zip(low, high, start, strict=True))
+    return source, target
