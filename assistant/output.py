@@ -1,0 +1,79 @@
+"""Writes what a run made, whole or not at all. Knows nothing of how it was made."""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+
+from assistant import views
+from assistant.ledger import Ledger
+from assistant.pipeline import Segmented
+from assistant.report import Report, measurements_json, report_bytes
+from assistant.study import Study
+from segment.errors import Refusal, ScanError
+from segment.infer import Found, paint
+from segment.volume import Volume
+
+
+@contextmanager
+def written_whole(folder: Path) -> Iterator[Path]:
+    """Give a temporary folder whose files move into ``folder`` when everything is written.
+
+    Raises ScanError before any work when the folder cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=".voxcite-", dir=folder))
+    except OSError as error:
+        msg = f"{folder.name}: expected a folder to write to, found {error.strerror}; give another"
+        raise ScanError(Refusal.OUTPUT, msg) from error
+    try:
+        yield temporary
+        for path in sorted(temporary.iterdir()):
+            os.replace(path, folder / path.name)  # noqa: PTH105  replaces what is there in one step
+    except OSError as error:
+        msg = f"{folder.name}: the output was not written ({error.strerror}); free or change it"
+        raise ScanError(Refusal.OUTPUT, msg) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def now() -> str:
+    """Return the time for a report's ``created`` field, in UTC."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def write_draft(
+    folder: Path, study: Study, segmented: Segmented, report: Report, created: str
+) -> None:
+    """Write report.md, report.json, segmentation.nii.gz and one overlay a side."""
+    (folder / "report.json").write_bytes(report_bytes(report, created))
+    (folder / "report.md").write_text(report.markdown(), encoding="utf-8")
+    write_labels(folder / "segmentation.nii.gz", study.volume, segmented)
+    found = [side.segmentation for side in segmented.sides if isinstance(side, Found)]
+    note = "MNI152 template: an average of 152 heads, no person" if study.is_template else ""
+    for view in views.overlays(study.volume, found, labels={"note": note}):
+        views.write_png(view, folder)
+
+
+def write_labels(path: Path, volume: Volume, segmented: Segmented) -> None:
+    """Write the labels on the scan's own grid as NIfTI."""
+    labels = paint(volume.geometry, segmented.sides)
+    image = nibabel.Nifti1Image(labels, np.asarray(volume.geometry.affine))
+    image.header.set_xyzt_units("mm")
+    image.to_filename(path)
+
+
+def write_measurements(path: Path, ledger: Ledger, provenance: Mapping[str, Any]) -> None:
+    """Write measurements.json."""
+    table = measurements_json(ledger.records, provenance)
+    text = json.dumps(table, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    path.write_text(text + "\n", encoding="utf-8")
