@@ -128,14 +128,16 @@ def canonical(geometry: Geometry) -> Geometry:
 def paint(geometry: Geometry, sides: Sequence[Side]) -> UInt8[np.ndarray, "i j k"]:
     """Write the labels of all sides into one ``i j k`` uint8 array of the scan's shape.
 
-    The left side keeps the segmenter's labels 1, 2, ...; the right side's follow them.
+    The segmenter's labels 1, 2, ... stand for the only side or the left one; where there are two,
+    the right side's follow them.
     """
     labels = np.zeros(geometry.shape, np.uint8)
     for found in sides:
         if isinstance(found, Missing):
             continue
         segmentation = found.segmentation
-        offset = len(segmentation.structures) - 1 if found.side == "right" else 0
+        is_second = found.side == "right" and len(sides) > 1
+        offset = len(segmentation.structures) - 1 if is_second else 0
         block = labels[
             tuple(
                 slice(s, s + n)

@@ -71,3 +71,11 @@ def calibrated(name: str) -> Calibrated:
     """Read the calibration shipped with a model."""
     text = files(__package__).joinpath(name, str(describe(name)["calibration"]))
     return Calibrated.from_json(text.read_text(encoding="utf-8"))
+
+
+def figures(name: str) -> tuple[str, ...]:
+    """Return the figures of a model's card, a sentence each; "no results" where there are none."""
+    path = files(__package__).joinpath(name, "figures.txt")
+    if not path.is_file():
+        return ("no results",)
+    return tuple(path.read_text(encoding="utf-8").splitlines())

@@ -1,0 +1,42 @@
+"""The README shows what really comes out."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+README = ROOT / "README.md"
+GOLDEN = ROOT / "tests" / "golden" / "readme_draft.md"
+BLOCK = re.compile(r"<!-- output:(\w+) -->\n(.*?)<!-- /output -->", re.DOTALL)
+
+
+def shown(text):
+    """Return each marked block of a page, without its code fence."""
+    return {
+        name: re.sub(r"^```\w*\n|^```$", "", body.strip("\n"), flags=re.MULTILINE).strip()
+        for name, body in BLOCK.findall(text)
+    }
+
+
+def test_the_output_of_a_draft_stands_in_the_first_thirty_lines():
+    first = "\n".join(README.read_text(encoding="utf-8").splitlines()[:30])
+    assert "make draft" in first
+    assert "make test" in first
+    assert "<!-- output:draft -->" in first
+
+
+@pytest.mark.skipif(not GOLDEN.exists(), reason="tests/golden/readme_draft.md is not there")
+def test_the_shown_draft_is_the_golden_one():
+    block = shown(README.read_text(encoding="utf-8"))["draft"]
+    assert block == GOLDEN.read_text(encoding="utf-8").strip()
+
+
+def test_the_purpose_is_limited_once_and_plainly():
+    text = " ".join(BLOCK.sub("", README.read_text(encoding="utf-8")).split())
+    assert text.count("not a medical device") == 1
+
+
+def test_a_block_is_read_without_its_fence():
+    text = "x\n<!-- output:draft -->\n```text\none\n\ntwo\n```\n<!-- /output -->\ny"
+    assert shown(text) == {"draft": "one\n\ntwo"}
