@@ -38,7 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return run(chosen)
     except ScanError as error:
         print(f"voxcite: {error} [{error.code}]", file=sys.stderr)
-    except (ValueError, FileNotFoundError) as error:
+    except OSError as error:
+        print(f"voxcite: {_without_folders(error)}", file=sys.stderr)
+    except ValueError as error:
         print(f"voxcite: {error}", file=sys.stderr)
     except KeyboardInterrupt:
         print("voxcite: stopped; what was complete is kept", file=sys.stderr)
@@ -101,7 +103,9 @@ def _add_train(commands: "Commands") -> None:
     parts = train.add_subparsers(required=True, metavar="PART")
     segmenter = parts.add_parser("segmenter", help="the ensemble and its out-of-fold twins")
     segmenter.add_argument("--config", type=Path, help="TOML; the default is the shipped plan")
-    segmenter.add_argument("--share", default="1/1", help="K/N: do every Nth run, from the Kth on")
+    segmenter.add_argument(
+        "--share", type=_share, default=(1, 1), help="K/N: every Nth run, from the Kth on"
+    )
     _add_folders(segmenter)
     segmenter.set_defaults(run=run_train)
 
@@ -135,9 +139,8 @@ def run_draft(chosen: argparse.Namespace) -> int:
 
     settings = Settings(exam=chosen.exam, language=chosen.language)
     assistant = Assistant.from_settings(settings)
-    with written_whole(chosen.output) as folder:
-        words = assistant.phrasebook.steps
-        bar = _bar(len(STEPS) + 1, words["read"])
+    words = assistant.phrasebook.steps
+    with written_whole(chosen.output) as folder, _bar(len(STEPS) + 1, words["read"]) as bar:
         study = read_study(chosen.study, series=chosen.series)
         segmented: Segmented | None = None
         report: Report | None = None
@@ -152,7 +155,6 @@ def run_draft(chosen: argparse.Namespace) -> int:
         assert report is not None
         write_draft(folder, study, segmented, report, now())
         bar.update()
-        bar.close()
     print(report.markdown(), end="")
     return OK if _is_measured(report.measurements) else NOTHING_MEASURED
 
@@ -169,18 +171,17 @@ def run_segment(chosen: argparse.Namespace) -> int:
     for folder in folders:
         with written_whole(folder):
             pass
-    bar = _bar(4, "Reading")
-    study = read_study(chosen.scan, series=chosen.series)
-    segmented = _shown_segmentation(assistant, study, side, bar)
-    ledger = assistant.measure(study, segmented)
-    provenance = assistant.provenance(study.volume, segmented)
-    with written_whole(chosen.output.parent) as folder:
-        write_labels(folder / chosen.output.name, study.volume, segmented)
-    if chosen.json:
-        with written_whole(chosen.json.parent) as folder:
-            write_measurements(folder / chosen.json.name, ledger, provenance)
-    bar.update()
-    bar.close()
+    with _bar(5, assistant.phrasebook.steps["read"]) as bar:
+        study = read_study(chosen.scan, series=chosen.series)
+        segmented = _shown_segmentation(assistant, study, side, bar)
+        ledger = assistant.measure(study, segmented)
+        provenance = assistant.provenance(study.volume, segmented)
+        with written_whole(chosen.output.parent) as folder:
+            write_labels(folder / chosen.output.name, study.volume, segmented)
+        if chosen.json:
+            with written_whole(chosen.json.parent) as folder:
+                write_measurements(folder / chosen.json.name, ledger, provenance)
+        bar.update()
     print("DRAFT. " + DISCLAIMER)
     for record in ledger.records:
         print(_one_line(record))
@@ -195,7 +196,7 @@ def run_evaluate(chosen: argparse.Namespace) -> int:
     assistant = _assistant(chosen.exam)
     matched = pairs(chosen.images, chosen.labels)
     if chosen.split:
-        wanted = set(json.loads(chosen.split.read_text(encoding="utf-8"))["val"])
+        wanted = set(_validation_ids(chosen.split))
         matched = [pair for pair in matched if _number(pair[0].name) in wanted]
     evaluated = list(_shown(evaluate(assistant, matched, _side(chosen)), len(matched), "Scans"))
     groups = [_subject(case.name) if chosen.split else case.name for case in evaluated]
@@ -221,7 +222,7 @@ def run_train(chosen: argparse.Namespace) -> int:
     """Train every network of a plan, or go on where it was interrupted."""
     from segment.models.unet.train import TrainingPlan, train
 
-    share, shares = (int(part) for part in chosen.share.split("/"))
+    share, shares = chosen.share
     plan = TrainingPlan.read(chosen.config or _shipped_plan())
     progress = train(plan, chosen.data, chosen.runs, share=share - 1, shares=shares)
     for step in progress:
@@ -250,16 +251,21 @@ def run_verify(chosen: argparse.Namespace) -> int:
     from assistant.verify import verify_report
     from segment.errors import Refusal, ScanError
 
+    name = chosen.report.name
     try:
         table = json.loads(chosen.report.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        msg = f"{chosen.report.name}: expected a report.json, found no readable JSON"
+        msg = f"{name}: expected a report.json, found no readable JSON; give another file"
         raise ScanError(Refusal.UNREADABLE, msg) from error
+    if not isinstance(table, dict):
+        msg = f"{name}: expected a report.json, found JSON that is no table; give another file"
+        raise ScanError(Refusal.UNREADABLE, msg)
     problems = verify_report(table)
     for problem in problems:
         print(problem)
-    lines = len(table["lines"]) if isinstance(table, dict) and "lines" in table else 0
-    print(f"{chosen.report.name}: {lines} lines, {len(problems)} problems")
+    lines = table.get("lines")
+    count = len(lines) if isinstance(lines, list) else 0
+    print(f"{name}: {count} lines, {len(problems)} problems")
     return DOES_NOT_HOLD if problems else OK
 
 
@@ -288,6 +294,13 @@ def run_list(chosen: argparse.Namespace) -> int:
     return OK
 
 
+def _without_folders(error: OSError) -> str:
+    """Say what is wrong with a file by its name alone: a path above it can name a patient."""
+    if error.filename is None:
+        return str(error)
+    return f"{Path(os.fsdecode(error.filename)).name}: {error.strerror}; give another file"
+
+
 def _assistant(exam: str) -> "Assistant":
     from assistant.pipeline import Assistant
     from assistant.settings import Settings
@@ -299,23 +312,18 @@ def _shown_segmentation(
     assistant: "Assistant", study: "Study", side: Side, bar: "tqdm[NoReturn]"
 ) -> "Segmented":
     """Segment a head or a crop, with the step's name on the bar."""
-    from assistant import gate
-    from segment.register import register
+    from assistant.pipeline import STEPS, Segmented
 
-    bar.update()
+    words = assistant.phrasebook.steps
     if side is not None:
+        bar.set_description(words["segment"])
+        return assistant.crop(study, side)
+    for name, step in zip(STEPS, assistant.steps(study), strict=False):
         bar.update()
-        bar.set_description("Segmenting")
-        segmented = assistant.crop(study, side)
-    else:
-        gate.check_head(study.volume)
-        bar.set_description("Locating")
-        registration = register(study.volume)
-        bar.update()
-        bar.set_description("Segmenting")
-        segmented = assistant.segment(study.volume, registration)
-    bar.update()
-    return segmented
+        bar.set_description(words[name])
+        if isinstance(step, Segmented):
+            return step
+    raise AssertionError("the steps of a study hold its segmentation")
 
 
 def _side(chosen: argparse.Namespace) -> Side:
@@ -343,7 +351,8 @@ def _is_measured(records: Iterable["Measurement"]) -> bool:
 
 def _one_line(record: "Measurement") -> str:
     """Write one record for the terminal."""
-    label = f"{record.id} {record.side} {record.structure}, {record.quantity}"
+    side = "" if record.side == "none" else f"{record.side} "
+    label = f"{record.id} {side}{record.structure}, {record.quantity}"
     if record.reason is not None:
         return f"{label}: {record.reliability} ({record.reason})"
     interval = record.interval
@@ -353,6 +362,27 @@ def _one_line(record: "Measurement") -> str:
         f" ({interval.coverage:.0%} prediction interval {interval.lower:.2f} to"
         f" {interval.upper:.2f} {record.unit})"
     )
+
+
+def _validation_ids(path: Path) -> list[int]:
+    """Read the ids of a split file's validation cases."""
+    from segment.errors import Refusal, ScanError
+
+    table = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(table, dict) or not isinstance(table.get("val"), list):
+        msg = f"{path.name}: expected a split with a list of ids named val, found none; add it"
+        raise ScanError(Refusal.BAD_OPTION, msg)
+    ids: list[int] = table["val"]
+    return ids
+
+
+def _share(text: str) -> tuple[int, int]:
+    """Read K/N; raises argparse's error where it is not that."""
+    share, _, shares = text.partition("/")
+    if share.isdecimal() and shares.isdecimal() and 1 <= int(share) <= int(shares):
+        return int(share), int(shares)
+    msg = f"a share is K/N with K from 1 to N, such as 1/2, not {text!r}"
+    raise argparse.ArgumentTypeError(msg)
 
 
 def _subject(name: str) -> str:

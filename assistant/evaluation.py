@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from assistant import gate
 from assistant.pipeline import Assistant, Segmented
 from assistant.study import Study, read_study
 from segment.calibration import quantile
@@ -118,6 +119,7 @@ def _segmented(
 ) -> Segmented:
     if side is not None:
         return assistant.crop(study, side)
+    gate.check_head(study.volume)
     return assistant.segment(study.volume, register(study.volume))
 
 

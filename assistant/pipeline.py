@@ -51,17 +51,37 @@ class Segmented:
 Step = Gated | Registration | Segmented | Ledger | Draft | Report
 
 
+class Loading:
+    """A segmenter that is read in the background from the moment somebody will need it."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._future: Future[Segmenter] | None = None
+
+    def start(self) -> "Future[Segmenter]":
+        """Begin to read, once."""
+        if self._future is None:
+            pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="load")
+            self._future = pool.submit(models.load, self.name)
+            pool.shutdown(wait=False)
+        return self._future
+
+    def result(self) -> Segmenter:
+        """Return the segmenter, waiting for it."""
+        return self.start().result()
+
+
 @dataclass(frozen=True)
 class Assistant:
     """Scan in, report out; every part is replaceable and none changes.
 
-    ``loading`` is the segmenter, which is read while the scan is being registered.
+    ``loading`` is the segmenter, which is read while the first scan is being registered.
     """
 
     settings: Settings
     exam: Exam
     organ: Organ
-    loading: "Future[Segmenter]"
+    loading: Loading
     calibrated: Calibrated
     writer: Writer
     phrasebook: Phrasebook
@@ -73,18 +93,16 @@ class Assistant:
         if settings.coverage is not None:
             exam = replace(exam, coverage=settings.coverage)
         segmenter = settings.segmenter or exam.segmenter
-        models.describe(segmenter)
-        pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="load")
-        loading = pool.submit(models.load, segmenter)
-        pool.shutdown(wait=False)
+        calibrated = models.calibrated(segmenter)
+        writer, phrasebook = writers.load(settings.writer), prompts.load(settings.language)
         return cls(
             settings=settings,
             exam=exam,
             organ=organs.load(exam.organ),
-            loading=loading,
-            calibrated=models.calibrated(segmenter),
-            writer=writers.load(settings.writer),
-            phrasebook=prompts.load(settings.language),
+            loading=Loading(segmenter),
+            calibrated=calibrated,
+            writer=writer,
+            phrasebook=phrasebook,
         )
 
     def __call__(self, study: Study) -> Report:
@@ -96,6 +114,7 @@ class Assistant:
     def steps(self, study: Study) -> Iterator[Step]:
         """Report on one study, yielding each result as it is ready, in the order of STEPS."""
         gate.check_head(study.volume)
+        self.loading.start()
         yield Gated(study)
         registration = register(study.volume)
         yield registration

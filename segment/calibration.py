@@ -101,12 +101,22 @@ def spread(member_volumes: Sequence[float], floor: float) -> float:
 
 def quantile(scores: Sequence[float], coverage: float) -> float:
     """Return the conformal quantile; raises ValueError where n cannot support the coverage."""
-    rank = math.ceil((len(scores) + 1) * coverage)
-    if rank > len(scores):
-        needed = math.ceil(coverage / (1 - coverage))
-        msg = f"coverage {coverage:g} needs {needed} calibration cases, there are {len(scores)}"
+    return float(sorted(scores)[conformal_rank(len(scores), coverage) - 1])
+
+
+def conformal_rank(n: int, coverage: float) -> int:
+    """Return ceil((n + 1) coverage); raises ValueError where n cannot support the coverage."""
+    rank = _ceil((n + 1) * coverage)
+    if rank > n:
+        needed = _ceil(coverage / (1 - coverage))
+        msg = f"coverage {coverage:g} needs {needed} calibration cases, there are {n}"
         raise ValueError(msg)
-    return float(sorted(scores)[rank - 1])
+    return rank
+
+
+def _ceil(number: float) -> int:
+    """Round up what is not whole; 20 * 0.55 is 11 though floats make it 11.000000000000002."""
+    return math.ceil(round(number, 9))
 
 
 def volume_interval(value: float, u: float, scores: Sequence[float], coverage: float) -> Interval:

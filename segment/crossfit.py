@@ -5,9 +5,10 @@ user's crop is: read, cut, resampled, counted on its own grid. Thicker slices ar
 with groups of slices averaged along one axis.
 """
 
+import csv
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -75,7 +76,7 @@ class CrossfitProgress:
 def crossfit(
     plan: TrainingPlan, organ: Organ, data: Path, runs: Path, output: Path
 ) -> Iterator[CrossfitProgress]:
-    """Fit temperature and scores; write weights.safetensors, calibration.json and cases.json.
+    """Fit temperature and scores; write weights.safetensors, calibration.json and cases.csv.
 
     Raises FileNotFoundError for a run that is not trained yet.
     """
@@ -100,8 +101,37 @@ def crossfit(
     members = {r.seed: runs / r.name / WEIGHTS for r in planned if r.fold is None}
     unet.pack(members, temperature, output / WEIGHTS)
     (output / "calibration.json").write_text(calibrated.to_json(), encoding="utf-8")
-    table = [asdict(case) | {"log_ratio": case.log_ratio} for case in found]
-    (runs / "cases.json").write_text(json.dumps(table) + "\n", encoding="utf-8")
+    write_cases(output / "cases.csv", found)
+
+
+def write_cases(path: Path, cases: Sequence[Case]) -> None:
+    """Write what the out-of-fold ensembles counted, so that coverage can be printed from it."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file)
+        table.writerow([field.name for field in fields(Case)])
+        for case in cases:
+            members = " ".join(f"{volume:.4f}" for volume in case.member_ml)
+            numbers = [f"{x:.4f}" for x in (case.true_ml, case.value_ml)]
+            row = [case.case, case.fold, case.thickness_mm, case.structure, *numbers]
+            table.writerow([*row, members, f"{case.agreement:.4f}"])
+
+
+def read_judged(path: Path) -> tuple[Case, ...]:
+    """Read what ``write_cases`` wrote."""
+    with path.open(newline="", encoding="utf-8") as file:
+        return tuple(
+            Case(
+                case=int(row["case"]),
+                fold=int(row["fold"]),
+                thickness_mm=int(row["thickness_mm"]),
+                structure=row["structure"],
+                true_ml=float(row["true_ml"]),
+                value_ml=float(row["value_ml"]),
+                member_ml=tuple(float(volume) for volume in row["member_ml"].split()),
+                agreement=float(row["agreement"]),
+            )
+            for row in csv.DictReader(file)
+        )
 
 
 def calibrate(

@@ -16,6 +16,7 @@ from scipy.ndimage import binary_erosion
 from scipy.spatial import KDTree
 from scipy.stats import betabinom
 
+from segment.calibration import conformal_rank
 from segment.geometry import Geometry
 from segment.measurement import Interval
 
@@ -334,10 +335,10 @@ def acceptance_band(
     3.2). Two sides of one head are not exchangeable with strangers', so count subjects where the
     stricter reading matters. Raises ValueError when ``calibration_n`` cannot support the level.
     """
-    rank = math.ceil((calibration_n + 1) * nominal)
-    if rank > calibration_n or test_n < 1:
-        msg = f"{calibration_n} calibration and {test_n} test cases cannot support {nominal:.0%}"
+    if test_n < 1:
+        msg = f"a band of coverage needs test cases, not {test_n}"
         raise ValueError(msg)
+    rank = conformal_rank(calibration_n, nominal)
     covered = betabinom(test_n, rank, calibration_n + 1 - rank)
     tail = (1 - probability) / 2
     return Band(

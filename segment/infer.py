@@ -4,7 +4,7 @@ Knows nothing of millilitres, intervals or reports.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -12,7 +12,6 @@ from jaxtyping import Bool, Float32, UInt8
 from nibabel.orientations import io_orientation, ornt_transform
 from scipy import ndimage
 
-from segment.errors import Refusal, ScanError
 from segment.geometry import Geometry
 from segment.measurement import Reason
 from segment.models import Box, Segmenter
@@ -34,7 +33,7 @@ class Found:
     """One side as it was found.
 
     ``segmentation`` lies on the block of the scan's grid that begins at ``start``. ``shift_mm``
-    is how far the middle of the mask lies from where the registration expected it;
+    is how far the middle of the mask lies from where the registration expected it (0 in a crop);
     ``is_truncated`` says that the mask touches the edge of the field or of the box.
     """
 
@@ -84,12 +83,9 @@ def segment_crop(volume: Volume, side: Literal["left", "right"], segmenter: Segm
     if side == "right":
         grid = mirrored(grid)
     array, inside = sample(volume, grid)
-    if not inside.any():
-        raise ScanError(
-            Refusal.OUTSIDE_FIELD, "the crop holds no voxel; give the box around one hippocampus"
-        )
     (probability,) = segmenter([Box(array, inside)])
-    return _found(volume, side, grid, inside, probability, segmenter)
+    found = _found(volume, side, grid, inside, probability, segmenter)
+    return replace(found, shift_mm=0.0)  # nobody said where in the crop the structure lies
 
 
 def mirrored(grid: Geometry) -> Geometry:

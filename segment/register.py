@@ -13,7 +13,7 @@ import nibabel
 import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
-from jaxtyping import Bool, Float32, Float64
+from jaxtyping import Bool, Float, Float32, Float64
 from scipy import fft, ndimage
 from scipy.spatial.transform import Rotation
 
@@ -26,6 +26,9 @@ WORK_UNITS = 4  # fixed, so that sums are taken in one order on every machine
 SEARCH_MM, COARSE_MM, MEDIUM_MM, FINE_MM = 12.0, 8.0, 4.0, 2.0
 ROTATIONS = 300  # about 25 degrees from any orientation to the nearest one tried
 CANDIDATES = 8
+RIVALS = 10
+FAN_DEGREES = (-30.0, 30.0, -60.0, 60.0, -90.0, 90.0)
+SAME_PLACE_MM = 10.0
 GOOD_FIT = 0.55  # a start in the header's own orientation that fits so well needs no rival
 BINS = 32
 # Below these a registration is not trusted. Right ones on six real heads (stripped, with contrast
@@ -110,10 +113,14 @@ def register(volume: Volume) -> Registration:
     at 2 mm.
     """
     moving = isotropic(volume, FINE_MM)
-    found = [_fit(moving, start) for start in _search(moving, rotations=1)]
-    if found[0][0] < GOOD_FIT:
-        found += [_fit(moving, start) for start in _rivals(moving)]
-    best = max(found, key=lambda entry: entry[0])[1]
+    (upright,) = _search(moving, rotations=1)
+    fitted = [_fit(moving, _rigid(moving, upright))]
+    if fitted[0][0] < GOOD_FIT:
+        for start in _rivals(moving, upright):
+            fitted.append(_fit(moving, start))
+            if fitted[-1][0] >= GOOD_FIT:
+                break
+    best = max(fitted, key=lambda entry: entry[0])[1]
     brain, _ = _targets()
     best = _optimise(brain, moving, best, FINE_MM, step_mm=0.5)
     similarity, inside = _similarity(brain, moving, best, FINE_MM)
@@ -121,19 +128,47 @@ def register(volume: Volume) -> Registration:
 
 
 def _fit(moving: sitk.Image, start: sitk.AffineTransform) -> tuple[float, sitk.AffineTransform]:
-    """Refine one start down to 4 mm; return how well it fits, and the transform."""
+    """Refine one rigid start down to 4 mm; return how well it fits, and the transform."""
     brain, painted = _targets()
-    fitted = _optimise(painted, moving, _rigid(moving, start), MEDIUM_MM, step_mm=0.5)
+    fitted = _optimise(painted, moving, start, MEDIUM_MM, step_mm=0.5)
     fitted = _optimise(brain, moving, fitted, MEDIUM_MM, step_mm=0.5)
     return _similarity(brain, moving, fitted, MEDIUM_MM)[0], fitted
 
 
-def _rivals(moving: sitk.Image) -> list[sitk.AffineTransform]:
-    """Search all orientations; keep the three starts that fit best after a rigid refinement."""
+def _rivals(moving: sitk.Image, upright: sitk.AffineTransform) -> list[sitk.AffineTransform]:
+    """Start from turns about each axis and from a search over all orientations.
+
+    All are refined rigidly; those that end in one place count once; the better fit comes first.
+    """
     _, painted = _targets()
-    refined = [_rigid(moving, start) for start in _search(moving, rotations=ROTATIONS)]
+    starts = [
+        _turned_start(upright, axis, degrees) for axis in np.eye(3) for degrees in FAN_DEGREES
+    ]
+    starts += _search(moving, rotations=ROTATIONS)
+    refined = [_rigid(moving, start) for start in starts]
     refined.sort(key=lambda t: -_similarity(painted, moving, t, COARSE_MM)[0])
-    return refined[:3]
+    kept: list[sitk.AffineTransform] = []
+    for transform in refined:
+        if all(_apart_mm(transform, other) > SAME_PLACE_MM for other in kept):
+            kept.append(transform)
+    return kept[:RIVALS]
+
+
+def _turned_start(
+    upright: sitk.AffineTransform, axis: Float64[np.ndarray, " 3"], degrees: float
+) -> sitk.AffineTransform:
+    """Turn a start about the middle of the template's brain."""
+    turned = sitk.AffineTransform(upright)
+    rotation = Rotation.from_rotvec(np.radians(degrees) * axis)
+    turned.SetMatrix(rotation.as_matrix().ravel())
+    return turned
+
+
+def _apart_mm(one: sitk.AffineTransform, other: sitk.AffineTransform) -> float:
+    """Return how far apart two transforms put the edge of the brain, at most."""
+    points = np.array([[x, y, z, 1.0] for x in (-60, 60) for y in (-90, 60) for z in (-40, 70)])
+    difference = points @ (_matrix(one) - _matrix(other)).T
+    return float(np.linalg.norm(difference[:, :3], axis=1).max())
 
 
 def doubt(registration: Registration) -> Reason | None:
@@ -302,7 +337,7 @@ def _correlation(
     pattern: Float32[np.ndarray, "side side side"],
     weight: Float32[np.ndarray, "side side side"],
     floor: float,
-) -> Float64[np.ndarray, "i j k"]:
+) -> Float[np.ndarray, "i j k"]:
     """Correlate the pattern with the scan at every shift, inside the pattern's mask."""
     product = fft.irfftn(spectra[0] * fft.rfftn(pattern, shape).conj(), shape)
     kernel = fft.rfftn(weight, shape).conj()
@@ -334,7 +369,7 @@ def _rigid(moving: sitk.Image, start: sitk.AffineTransform) -> sitk.AffineTransf
     rigid.SetMatrix(start.GetMatrix(), 1e-6)
     rigid.SetTranslation(start.GetTranslation())
     target = _targets()[1].at(COARSE_MM)
-    method = _method(target, step_mm=COARSE_MM / 2)
+    method = _method(target, step_mm=COARSE_MM / 2, steps_to_stop=10.0)
     method.SetMetricAsCorrelation()
     method.SetInitialTransform(rigid, inPlace=True)
     method.Execute(target.image, _shrunk(moving, COARSE_MM))
@@ -364,15 +399,17 @@ def _optimise(
     return transform
 
 
-def _method(target: _Target, step_mm: float) -> sitk.ImageRegistrationMethod:
-    """Set up what every stage shares."""
+def _method(
+    target: _Target, step_mm: float, steps_to_stop: float = 50.0
+) -> sitk.ImageRegistrationMethod:
+    """Set up what every stage shares; it stops at steps of ``step_mm / steps_to_stop``."""
     method = sitk.ImageRegistrationMethod()
     method.SetNumberOfWorkUnits(WORK_UNITS)
     method.SetMetricFixedMask(target.mask)
     method.SetInterpolator(sitk.sitkLinear)
     method.SetOptimizerAsRegularStepGradientDescent(
         learningRate=step_mm,
-        minStep=step_mm / 50,
+        minStep=step_mm / steps_to_stop,
         numberOfIterations=100,
         relaxationFactor=0.7,
         gradientMagnitudeTolerance=1e-8,

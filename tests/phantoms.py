@@ -1,18 +1,22 @@
 """Scans and masks whose right answer is a formula, on any grid."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Bool
 from scipy.spatial.transform import Rotation
 
+from segment import organs
+from segment.calibration import Calibrated, Level
 from segment.geometry import Geometry
+from segment.register import Registration
 from segment.segmentation import Segmentation
 from segment.volume import Volume
 
 STRUCTURES = ("background", "hippocampus anterior", "hippocampus posterior")
 INSIDE, OUTSIDE = 900.0, 300.0
+CASES = 60  # of the calibration
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,3 +95,68 @@ def segmentation_of(phantom, side="left", *, members=1, divide_y_mm=None):
         geometry=phantom.geometry,
         model="phantom",
     )
+
+
+@dataclass(eq=False)
+class ThresholdSegmenter:
+    """A segmenter of phantoms without weights: what is bright is hippocampus, in front anterior.
+
+    It keeps the boxes it was given in ``seen``; ``offsets`` are added to the probability of each
+    member's hippocampus, so that members can be made to disagree.
+    """
+
+    offsets: tuple[float, ...] = (0.0, 0.0)
+    seen: list = field(default_factory=list)
+    name: str = "threshold-1"
+    structures: tuple[str, ...] = STRUCTURES
+    weights_sha256: str = "b" * 64
+
+    @property
+    def seeds(self):
+        return tuple(range(len(self.offsets)))
+
+    def __call__(self, boxes):
+        self.seen += boxes
+        return [self._segment(box.array) for box in boxes]
+
+    def _segment(self, array):
+        bright = (array - OUTSIDE) / (INSIDE - OUTSIDE)
+        middle = np.argwhere(bright > 0.5)[:, 1].mean() if (bright > 0.5).any() else 0
+        in_front = (np.arange(array.shape[1]) > middle)[None, :, None]
+        members = [np.clip(bright + offset, 0, 1) for offset in self.offsets]
+        return np.stack([np.stack([1 - m, m * in_front, m * ~in_front]) for m in members]).astype(
+            np.float32
+        )
+
+
+def calibrated(*, floor=0.04, least_agreement=0.7, thicknesses_mm=(1.0, 2.0, 3.0)):
+    """Return a calibration of the hippocampus with round scores, at some slice thicknesses."""
+    names = [structure.name for structure in organs.load("hippocampus").structures]
+    scores = dict.fromkeys(names, tuple(np.linspace(0.1, 2.0, CASES).tolist()))
+    return Calibrated(
+        id="phantoms",
+        source="tests",
+        floor=dict.fromkeys(names, floor),
+        least_agreement=dict.fromkeys(names, least_agreement),
+        temperature=(1.0, 1.0, 1.0),
+        levels=tuple(Level(mm, scores, scores) for mm in thicknesses_mm),
+    )
+
+
+def registered(*, template_to_scan=None, similarity=0.9, inside=1.0):
+    """Return a registration that says the head lies as the template does, and fits well."""
+    affine = np.eye(4) if template_to_scan is None else template_to_scan
+    return Registration(affine, similarity=similarity, inside=inside)
+
+
+def head(spacing_mm=(2.0, 2.0, 2.0), *, semi_axes_mm=(6.0, 14.0, 8.0), **options):
+    """Fill an ellipsoid where the template has each hippocampus; each is of ``volume_ml``."""
+    geometry = grid(spacing_mm, **({"field_mm": 130.0} | options))
+    sides = [
+        ellipsoid(geometry, semi_axes_mm, centre)
+        for centre in organs.load("hippocampus").centre_mni_mm.values()
+    ]
+    mask = np.logical_or.reduce([side.mask for side in sides])
+    array = np.where(mask, INSIDE, OUTSIDE).astype(np.float32)
+    volume = Volume(array, geometry, sha256="phantom", modality="MR", sequence="T1")
+    return Phantom(volume, mask, sides[0].volume_ml)

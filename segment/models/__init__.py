@@ -42,7 +42,7 @@ class Segmenter(Protocol):
     def weights_sha256(self) -> str:
         """Hash of the weights file."""
 
-    def __call__(self, boxes: Sequence[Box]) -> list[Float32[np.ndarray, "member structure i j k"]]:
+    def __call__(self, boxes: Sequence[Box]) -> list[Float32[np.ndarray, "member structure _ _ _"]]:
         """Segment boxes of raw intensities; each result fills its box."""
 
 

@@ -44,7 +44,7 @@ class Ensemble:
     seeds: tuple[int, ...]
     weights_sha256: str
 
-    def __call__(self, boxes: Sequence[Box]) -> list[Float32[np.ndarray, "member structure i j k"]]:
+    def __call__(self, boxes: Sequence[Box]) -> list[Float32[np.ndarray, "member structure _ _ _"]]:
         """Segment boxes; each member's probabilities fill the box.
 
         The first member looks everywhere for the structure; then all members look at windows
@@ -62,9 +62,9 @@ class Ensemble:
 
     def _segment(
         self,
-        placed: Sequence[tuple[Float32[np.ndarray, "i j k"], Sequence[Start]]],
+        placed: Sequence[tuple[Float32[np.ndarray, "_ _ _"], Sequence[Start]]],
         networks: Sequence[nn.Module],
-    ) -> list[Float32[np.ndarray, "member structure i j k"]]:
+    ) -> list[Float32[np.ndarray, "member structure _ _ _"]]:
         """Run networks over the windows of all boxes at once."""
         windows = [cut(array, start) for array, starts in placed for start in starts]
         probability = self._predict(windows, networks)
@@ -109,12 +109,16 @@ def load(weights: Path | None = None) -> Ensemble:
 def read(path: Path, name: str) -> Ensemble:
     """Read an ensemble from safetensors: ``seed/parameter`` keys and the temperature.
 
-    Raises ValueError when the file holds another architecture.
+    Raises ValueError when the file holds something else or another architecture.
     """
     facts = describe("unet")
     tensors = load_file(path)
+    prefixes = {key.partition("/")[0] for key in tensors} - {"temperature"}
+    if "temperature" not in tensors or not prefixes or not all(p.isdecimal() for p in prefixes):
+        msg = f"{path.name}: expected the packed weights of an ensemble, found other tensors"
+        raise ValueError(msg)
     temperature = tensors.pop("temperature").float().numpy()
-    seeds = tuple(sorted({int(key.partition("/")[0]) for key in tensors}))
+    seeds = tuple(sorted(int(prefix) for prefix in prefixes))
     networks = []
     for seed in seeds:
         prefix = f"{seed}/"

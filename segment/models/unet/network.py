@@ -12,7 +12,8 @@ def build_network(filters: Sequence[int], structures: int) -> nn.Module:
     """Build one member of the ensemble.
 
     Maps ``batch 1 i j k`` normalised intensities to ``batch structure i j k`` logits; every edge
-    of the grid must be a multiple of ``2 ** (len(filters) - 1)`` voxels.
+    of the grid must be a multiple of ``2 ** (len(filters) - 1)`` voxels; there are at least three
+    levels. The instance normalisation has no weights of its own.
 
     Source: the residual encoder of nnU-Net (Isensee et al. 2024) as built by MONAI's DynUNet.
     """

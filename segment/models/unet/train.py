@@ -164,6 +164,9 @@ class Trainer:
     """One run in memory: network, optimiser, schedule and augmentation."""
 
     def __init__(self, plan: TrainingPlan, run: Run, cases: list[dict[str, Tensor]]) -> None:
+        if len(cases) < plan.batch:
+            msg = f"{len(cases)} cases do not fill a batch of {plan.batch}; make the batch smaller"
+            raise ValueError(msg)
         torch.manual_seed(run.seed)
         self.plan, self.run, self.cases = plan, run, cases
         self.network = build_network(plan.filters, len(plan.structures))
@@ -240,6 +243,7 @@ def train_run(plan: TrainingPlan, run: Run, data: Path, output: Path) -> Iterato
     trainer = Trainer(plan, run, read_cases(data / plan.images, data / plan.labels, run.train))
     if checkpoint.exists():
         trainer.resume(checkpoint)
+    _cut_log(log, trainer.epoch)
     while trainer.epoch < run.epochs:
         loss = trainer.train_one_epoch()
         with log.open("a", newline="", encoding="utf-8") as file:
@@ -252,6 +256,13 @@ def train_run(plan: TrainingPlan, run: Run, data: Path, output: Path) -> Iterato
         state_of(trainer.network), temporary, metadata={"run": run.name, "seed": str(run.seed)}
     )
     temporary.replace(weights)
+
+
+def _cut_log(log: Path, epochs: int) -> None:
+    """Drop the epochs after the last checkpoint from a log: they are trained again."""
+    if log.exists():
+        rows = log.read_text(encoding="utf-8").splitlines(keepends=True)
+        log.write_text("".join(rows[:epochs]), encoding="utf-8", newline="")
 
 
 def train(

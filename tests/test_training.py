@@ -1,0 +1,339 @@
+"""A training can be interrupted, repeated and read back; what it writes is what is shipped."""
+
+import json
+from dataclasses import fields, replace
+from importlib.resources import files
+
+import nibabel
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+from segment.models import Box, unet
+from segment.models.unet.network import ALIASES, build_network, load_state, state_of
+from segment.models.unet.train import (
+    Progress,
+    Run,
+    TrainingPlan,
+    augmentation,
+    fold_of,
+    plan_runs,
+    read_cases,
+    subject_of,
+    train,
+    train_run,
+)
+
+PLAN = TrainingPlan(
+    images="images",
+    labels="labels",
+    split="split.json",
+    structures=unet.STRUCTURES,
+    filters=(4, 8, 8),
+    patch=(16, 16, 16),
+    batch=1,
+    epochs=2,
+    learning_rate=2e-3,
+    weight_decay=1e-2,
+    checkpoint_every_epochs=1,
+    members=1,
+    folds=2,
+    fold_members=1,
+    fold_epochs=1,
+)
+RUN = Run("member0", 0, None, 2, (1, 2), (3,))
+SHIPPED = files(unet).joinpath("train.toml")
+SPLIT = {"train": [c for c in range(1, 120) if c % 7], "val": [7, 14]}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Three crops with their labels and their split, as the training data lie."""
+    folder = tmp_path_factory.mktemp("data")
+    (folder / "images").mkdir()
+    (folder / "labels").mkdir()
+    rng = np.random.default_rng(0)
+    for case in (1, 2, 3):
+        label = np.zeros((20, 22, 18), np.uint8)
+        label[6:13, 11:17, 5:12], label[6:13, 5:11, 5:12] = 1, 2
+        image = (label > 0) * 300 + rng.normal(500, 40, label.shape)
+        name = f"hippocampus_{case:03d}.nii.gz"
+        nibabel.Nifti1Image(image.astype(np.float32), np.eye(4)).to_filename(
+            folder / "images" / name
+        )
+        nibabel.Nifti1Image(label, np.eye(4)).to_filename(folder / "labels" / name)
+    (folder / "split.json").write_text(json.dumps({"train": [1, 2], "val": [3]}))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(data, tmp_path_factory):
+    """One finished, uninterrupted run."""
+    output = tmp_path_factory.mktemp("runs")
+    progress = list(train_run(PLAN, RUN, data, output))
+    return output, progress
+
+
+@pytest.fixture(scope="module")
+def networks():
+    """Two networks of the shipped architecture, by seed."""
+    made = {}
+    for seed in (3, 7):
+        torch.manual_seed(seed)
+        made[seed] = build_network([16, 32, 64, 128], 3)
+    return made
+
+
+@pytest.fixture
+def packed(networks, tmp_path):
+    """Their weights as a shipped file."""
+    paths = {seed: tmp_path / f"{seed}.safetensors" for seed in networks}
+    for seed, path in paths.items():
+        save_file(state_of(networks[seed]), path)
+    unet.pack(paths, np.array([1.0, 1.2, 0.9], np.float32), tmp_path / "packed.safetensors")
+    return tmp_path / "packed.safetensors"
+
+
+def plan_text():
+    return SHIPPED.read_text(encoding="utf-8")
+
+
+def test_the_shipped_plan_is_read_whole(tmp_path):
+    path = tmp_path / "plan.toml"
+    path.write_text(plan_text(), encoding="utf-8")
+    plan = TrainingPlan.read(path)
+    assert plan.structures == unet.STRUCTURES
+    assert plan.patch == (32, 48, 32)
+    assert plan.members == 5
+
+
+@pytest.mark.parametrize("key", [field.name for field in fields(TrainingPlan)])
+def test_a_plan_without_a_key_is_refused_by_its_name(key, tmp_path):
+    lines = [line for line in plan_text().splitlines() if line.partition(" ")[0] != key]
+    path = tmp_path / "plan.toml"
+    path.write_text("\n".join(lines), encoding="utf-8")
+    with pytest.raises(
+        ValueError, match=rf"plan.toml: the keys \['{key}'\] are missing or unknown"
+    ):
+        TrainingPlan.read(path)
+
+
+def test_a_plan_with_an_unknown_key_is_refused_by_its_name(tmp_path):
+    path = tmp_path / "plan.toml"
+    path.write_text(plan_text() + "\nbatchsize = 4\n", encoding="utf-8")
+    with pytest.raises(ValueError, match="'batchsize'"):
+        TrainingPlan.read(path)
+
+
+def test_both_sides_of_a_subject_fall_into_one_fold():
+    folds = {case: fold_of(case, 3) for case in range(1, 400)}
+    assert all(folds[odd] == folds[odd + 1] for odd in range(1, 399, 2))
+    assert set(folds.values()) == {0, 1, 2}
+
+
+def test_the_folds_hold_out_every_case_once():
+    runs = [run for run in plan_runs(replace(PLAN, folds=3), SPLIT) if run.fold is not None]
+    held_out = [case for run in runs for case in run.held_out]
+    assert sorted(held_out) == SPLIT["train"]
+
+
+def test_no_subject_is_trained_on_and_held_out():
+    for run in plan_runs(replace(PLAN, folds=3), SPLIT)[1:]:
+        assert not {subject_of(c) for c in run.train} & {subject_of(c) for c in run.held_out}
+        assert sorted(run.train + run.held_out) == SPLIT["train"]
+
+
+def test_the_shipped_members_see_every_training_case_and_no_other():
+    member, *_ = plan_runs(PLAN, SPLIT)
+    assert (list(member.train), list(member.held_out)) == (SPLIT["train"], SPLIT["val"])
+
+
+def test_every_run_has_a_name_and_a_seed_of_its_own():
+    runs = plan_runs(replace(PLAN, members=5, folds=3, fold_members=2), SPLIT)
+    assert len({run.name for run in runs}) == len({run.seed for run in runs}) == 11
+
+
+def test_a_run_yields_each_epoch_and_logs_it(trained):
+    output, progress = trained
+    assert [(step.run, step.epoch, step.epochs) for step in progress] == [
+        ("member0", 1, 2),
+        ("member0", 2, 2),
+    ]
+    assert all(isinstance(step, Progress) and np.isfinite(step.loss) for step in progress)
+    log = (output / "member0" / "log.csv").read_text().splitlines()
+    assert [line.partition(",")[0] for line in log] == ["1", "2"]
+
+
+def test_a_training_changes_the_weights(trained):
+    torch.manual_seed(RUN.seed)
+    before = state_of(build_network(PLAN.filters, 3))
+    after = load_file(trained[0] / "member0" / "weights.safetensors")
+    assert before.keys() == after.keys()
+    assert all(torch.isfinite(tensor).all() for tensor in after.values())
+    assert any(not torch.equal(before[name], after[name]) for name in before)
+
+
+def test_a_run_that_was_interrupted_ends_with_the_same_weights(trained, data, tmp_path):
+    interrupted = train_run(PLAN, RUN, data, tmp_path)
+    next(interrupted)
+    interrupted.close()
+    resumed = list(train_run(PLAN, RUN, data, tmp_path))
+    one, other = (
+        load_file(folder / "member0" / "weights.safetensors") for folder in (trained[0], tmp_path)
+    )
+    assert [step.epoch for step in resumed] == [2]
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_log_holds_each_epoch_once_after_an_interruption(data, tmp_path):
+    plan = replace(PLAN, checkpoint_every_epochs=2)
+    interrupted = train_run(plan, RUN, data, tmp_path)
+    next(interrupted)
+    interrupted.close()
+    list(train_run(plan, RUN, data, tmp_path))
+    log = (tmp_path / "member0" / "log.csv").read_text().splitlines()
+    assert [line.partition(",")[0] for line in log] == ["1", "2"]
+
+
+def test_a_finished_run_is_left_alone(trained, data):
+    weights = trained[0] / "member0" / "weights.safetensors"
+    before = weights.stat().st_mtime_ns
+    assert list(train_run(PLAN, RUN, data, trained[0])) == []
+    assert weights.stat().st_mtime_ns == before
+
+
+def test_a_checkpoint_that_holds_code_is_not_run(data, tmp_path):
+    folder = tmp_path / "member0"
+    folder.mkdir()
+    torch.save({"network": {}, "epoch": Progress("x", 1, 1, 0.0)}, folder / "last.pt")
+    with pytest.raises(Exception, match="weights_only"):
+        list(train_run(PLAN, RUN, data, tmp_path))
+
+
+def test_fewer_cases_than_a_batch_are_refused(data, tmp_path):
+    with pytest.raises(ValueError, match="2 cases do not fill a batch of 3"):
+        list(train_run(replace(PLAN, batch=3), RUN, data, tmp_path))
+
+
+def test_a_plan_is_trained_in_shares(data, tmp_path, monkeypatch):
+    monkeypatch.setattr("torch.set_num_threads", lambda count: None)
+    plan = replace(PLAN, epochs=1, folds=0, members=3)
+    done = list(train(plan, data, tmp_path, share=1, shares=2))
+    assert [step.run for step in done] == ["member1"]
+
+
+def test_cases_are_read_on_one_scale(data):
+    (case,) = read_cases(data / "images", data / "labels", [1])
+    assert case["image"].shape == case["label"].shape == (1, 20, 22, 18)
+    assert float(case["image"].max()) <= 1.5
+    assert set(case["label"].unique().tolist()) == {0.0, 1.0, 2.0}
+
+
+def test_an_augmentation_is_the_same_for_the_same_seed(data):
+    (case,) = read_cases(data / "images", data / "labels", [1])
+    one, same, other = (augmentation([16] * 3, seed)(case)["image"] for seed in (5, 5, 6))
+    assert torch.equal(one, same)
+    assert not torch.equal(one, other)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_an_augmentation_never_swaps_front_and_back(data, seed):
+    (case,) = read_cases(data / "images", data / "labels", [1])
+    label = np.asarray(augmentation([16] * 3, seed)(case)["label"][0])
+    assert np.argwhere(label == 1)[:, 1].mean() > np.argwhere(label == 2)[:, 1].mean() + 2
+
+
+def test_packed_weights_are_read_back(packed, networks):
+    ensemble = unet.read(packed, "packed")
+    assert ensemble.seeds == (3, 7)
+    assert ensemble.temperature == pytest.approx([1.0, 1.2, 0.9])
+    assert ensemble.structures == unet.STRUCTURES
+    for network, seed in zip(ensemble.networks, ensemble.seeds, strict=True):
+        wanted = state_of(networks[seed])
+        assert all(
+            torch.equal(tensor, wanted[name].half().float())
+            for name, tensor in state_of(network).items()
+        )
+
+
+def test_packed_weights_take_two_bytes_each(packed):
+    with safe_open(packed, "pt") as tensors:
+        kinds = {tensors.get_tensor(k).dtype for k in tensors.keys() if "/" in k}  # noqa: SIM118
+    assert kinds == {torch.float16}
+
+
+@pytest.mark.parametrize(
+    "tensors",
+    [
+        {"weight": torch.zeros(3)},
+        {"temperature": torch.ones(3)},
+        {"temperature": torch.ones(3), "first/weight": torch.zeros(3)},
+    ],
+    ids=["no temperature", "no member", "no seed"],
+)
+def test_other_tensors_are_refused(tensors, tmp_path):
+    save_file(tensors, tmp_path / "other.safetensors")
+    with pytest.raises(ValueError, match=r"other\.safetensors: expected the packed weights"):
+        unet.read(tmp_path / "other.safetensors", "other")
+
+
+def test_weights_of_another_architecture_are_refused(trained, tmp_path):
+    unet.pack(
+        {0: trained[0] / "member0" / "weights.safetensors"},
+        np.ones(3, np.float32),
+        tmp_path / "packed.safetensors",
+    )
+    with pytest.raises(ValueError, match="another architecture"):
+        unet.read(tmp_path / "packed.safetensors", "small")
+
+
+def monais_network():
+    from monai.networks.nets.dynunet import DynUNet
+
+    filters, strides = [16, 32, 64, 128], [1, 2, 2, 2]
+    return DynUNet(
+        3, 1, 3, [3] * 4, strides, [2] * 3, filters, norm_name="instance", res_block=True
+    )
+
+
+def test_a_network_is_monais_with_each_parameter_once(networks):
+    reference = monais_network()
+    state = state_of(networks[3])
+    whole = reference.state_dict()
+    assert set(state) == {name for name in whole if not name.startswith(ALIASES)}
+    for name in [name for name in whole if name.startswith(ALIASES)]:
+        assert whole[name].data_ptr() in {whole[kept].data_ptr() for kept in state}
+
+
+def test_a_loaded_network_computes_what_monais_computes(networks):
+    reference = monais_network()
+    reference.load_state_dict(state_of(networks[3]), strict=False)
+    loaded = build_network([16, 32, 64, 128], 3)
+    load_state(loaded, state_of(networks[3]))
+    crops = torch.randn(2, 1, 16, 16, 16, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        assert torch.allclose(loaded.eval()(crops), reference.eval()(crops), atol=1e-4)
+
+
+def test_members_segment_a_box_into_probabilities_side_by_side(packed):
+    rng = np.random.default_rng(0)
+    shapes = [(24, 30, 20), (20, 30, 22)]
+    boxes = [Box(rng.random(s, np.float32), np.ones(s, bool)) for s in shapes]
+    found = unet.read(packed, "packed")(boxes)
+    assert [probability.shape for probability in found] == [(2, 3, *shape) for shape in shapes]
+    for probability in found:
+        assert np.allclose(probability.sum(axis=1), 1, atol=1e-4)
+
+
+def test_a_box_is_segmented_alike_alone_and_beside_another(packed):
+    rng = np.random.default_rng(0)
+    inside = np.ones((20, 30, 22), bool)
+    one, other = (Box(rng.random(inside.shape, np.float32), inside) for _ in range(2))
+    ensemble = unet.read(packed, "packed")
+    member = replace(ensemble, networks=ensemble.networks[:1], seeds=ensemble.seeds[:1])
+    (alone,) = member([one])
+    together, _ = member([one, other])
+    assert np.allclose(alone, together, atol=1e-4)
