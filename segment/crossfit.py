@@ -34,6 +34,7 @@ FLOORS = np.linspace(0.005, 0.2, 40)
 LEAST_AGREEMENT_QUANTILE = 0.005
 VOXELS_A_CASE = 4000  # drawn for the temperature
 NOMINAL = 0.9
+LARGEST_LOG_TEMPERATURE = 2.0  # networks that learnt nothing would ask for an infinite one
 
 
 @dataclass(frozen=True)
@@ -204,7 +205,11 @@ def fit_temperature(
         scale = np.exp(log_temperature)[None, :, None]
         return float(np.mean([_surprise(logs / scale, labels) for logs, labels in drawn]))
 
-    fitted = minimize(loss, np.zeros(structures), method="Nelder-Mead", options={"xatol": 1e-3})
+    bounds = [(-LARGEST_LOG_TEMPERATURE, LARGEST_LOG_TEMPERATURE)] * structures
+    options = {"xatol": 1e-3}
+    fitted = minimize(
+        loss, np.zeros(structures), bounds=bounds, method="Nelder-Mead", options=options
+    )
     return np.exp(fitted.x).astype(np.float32)
 
 

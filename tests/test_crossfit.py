@@ -1,0 +1,108 @@
+"""Calibration on cases that the networks never saw, end to end at toy size."""
+
+import json
+
+import nibabel
+import numpy as np
+import pytest
+
+from assistant.cli import REFUSED, main
+from segment import organs
+from segment.calibration import Calibrated
+from segment.crossfit import crossfit, fit_temperature, read_judged, thickened
+from segment.geometry import Geometry
+from segment.models import unet
+from segment.models.unet.train import TrainingPlan, train
+from segment.volume import Volume
+
+PLAN = TrainingPlan(
+    images="images",
+    labels="labels",
+    split="split.json",
+    structures=unet.STRUCTURES,
+    filters=(16, 32, 64, 128),
+    patch=(16, 16, 16),
+    batch=2,
+    epochs=1,
+    learning_rate=2e-3,
+    weight_decay=1e-2,
+    checkpoint_every_epochs=1,
+    members=1,
+    folds=2,
+    fold_members=2,
+    fold_epochs=1,
+)
+CASES = tuple(range(1, 13))
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Twelve crops of six subjects with one bright block each."""
+    folder = tmp_path_factory.mktemp("data")
+    rng = np.random.default_rng(0)
+    for name in ("images", "labels"):
+        (folder / name).mkdir()
+    for case in CASES:
+        label = np.zeros((30, 36, 28), np.uint8)
+        label[8:18, 18:28, 8:18], label[8:18, 8:18, 8:18] = 1, 2
+        image = (label > 0) * 300 + rng.normal(500, 40, label.shape)
+        for kind, array in (("images", image.astype(np.float32)), ("labels", label)):
+            path = folder / kind / f"hippocampus_{case:03d}.nii.gz"
+            nibabel.Nifti1Image(array, np.eye(4)).to_filename(path)
+    (folder / "split.json").write_text(json.dumps({"train": CASES, "val": []}))
+    return folder
+
+
+@pytest.mark.slow
+def test_a_crossfit_writes_weights_scores_and_every_case(data, tmp_path):
+    list(train(PLAN, data, tmp_path / "runs"))
+    steps = list(
+        crossfit(PLAN, organs.load("hippocampus"), data, tmp_path / "runs", tmp_path / "out")
+    )
+    assert steps[-1].done == steps[-1].of == len(CASES)
+    calibrated = Calibrated.from_json((tmp_path / "out" / "calibration.json").read_text())
+    assert [len(level.volume["hippocampus"]) for level in calibrated.levels] == [len(CASES)] * 4
+    assert len(calibrated.levels[0].asymmetry["hippocampus"]) == len(CASES) // 2
+    judged = read_judged(tmp_path / "out" / "cases.csv")
+    assert len(judged) == len(CASES) * 4 * 3
+    assert {case.true_ml for case in judged if case.structure == "hippocampus"} == {2.0}
+    assert unet.read(tmp_path / "out" / "weights.safetensors", "toy").seeds == (0,)
+
+
+def test_a_calibration_without_its_networks_is_refused_in_one_sentence(data, tmp_path, capsys):
+    plan = tmp_path / "plan.toml"
+    lines = [
+        f"{key} = {json.dumps(list(value) if isinstance(value, tuple) else value)}"
+        for key, value in vars(PLAN).items()
+    ]
+    plan.write_text("\n".join(lines))
+    command = ["calibrate", "--config", plan, "--data", data, "--runs", tmp_path, "-o", tmp_path]
+    assert main([str(word) for word in command]) == REFUSED
+    assert "not trained yet" in capsys.readouterr().err
+
+
+def test_slices_are_averaged_where_they_lie():
+    grid = Geometry((4, 5, 7), np.diag([1.0, 1, 1, 1]))
+    volume = Volume(np.indices((4, 5, 7))[2].astype(np.float32), grid, "ramp")
+    thick = thickened(volume, axis=2, thickness=3)
+    assert thick.geometry.shape == (4, 5, 2)
+    assert thick.geometry.spacing_mm == (1, 1, 3)
+    places = thick.geometry.to_world(np.argwhere(thick.array > -1).astype(np.float64))[:, 2]
+    assert np.allclose(places, thick.array.ravel())
+
+
+def test_networks_that_learnt_nothing_get_a_finite_temperature():
+    rng = np.random.default_rng(0)
+    logs = np.log(rng.dirichlet(np.ones(3), 500).T)[None].astype(np.float32)
+    temperature = fit_temperature([(logs, rng.integers(0, 3, 500))])
+    assert np.isfinite(temperature).all()
+    assert temperature.max() < 10
+
+
+def test_probabilities_that_are_too_sure_get_a_temperature_above_one():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, 2000)
+    guesses = np.where(rng.random(2000) < 0.7, labels, rng.integers(0, 3, 2000))
+    sure = np.log(np.where(np.eye(3)[guesses].T > 0, 0.998, 0.001))[None].astype(np.float32)
+    temperature = fit_temperature([(sure, labels.astype(np.int64))])
+    assert (temperature > 1.5).all()
