@@ -9,6 +9,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NoReturn, TypeVar
 
@@ -56,10 +57,13 @@ def parser() -> argparse.ArgumentParser:
     _add_evaluate(commands)
     _add_train(commands)
     _add_calibrate(commands)
+    _add_export(commands)
     verify = commands.add_parser("verify", help="check every line of a report against its records")
     verify.add_argument("report", type=Path, help="a report.json")
     verify.set_defaults(run=run_verify)
-    listing = commands.add_parser("list", help="exams, organs, models, writers and languages")
+    listing = commands.add_parser(
+        "list", help="exams, organs, models, writers, exports and languages"
+    )
     listing.set_defaults(run=run_list)
     return top
 
@@ -116,6 +120,12 @@ def _add_calibrate(commands: "Commands") -> None:
     calibrate.add_argument("-o", "--output", type=Path, default=Path("runs/shipped"), metavar="DIR")
     _add_folders(calibrate)
     calibrate.set_defaults(run=run_calibrate)
+
+
+def _add_export(commands: "Commands") -> None:
+    from assistant.cli_export import add_export
+
+    add_export(commands)
 
 
 def _add_crop(command: argparse.ArgumentParser) -> None:
@@ -237,11 +247,15 @@ def run_calibrate(chosen: argparse.Namespace) -> int:
     from segment.models.unet.train import TrainingPlan
 
     plan = TrainingPlan.read(chosen.config or _shipped_plan())
-    bar = None
-    for step in crossfit(plan, organs.load("hippocampus"), chosen.data, chosen.runs, chosen.output):
-        if bar is None or bar.desc != f"{step.step}: ":
-            bar = _bar(step.of, step.step)
-        bar.update()
+    steps = crossfit(plan, organs.load("hippocampus"), chosen.data, chosen.runs, chosen.output)
+    with ExitStack() as bars:
+        shown = ""
+        for step in steps:
+            if step.step != shown:
+                bars.close()
+                bar = bars.enter_context(_bar(step.of, step.step))
+                shown = step.step
+            bar.update()
     print(f"wrote {chosen.output}")
     return OK
 
@@ -273,7 +287,7 @@ def run_list(chosen: argparse.Namespace) -> int:
     """List everything that can be chosen, with the figures of its card."""
     del chosen
     import prompts
-    from assistant import exams, writers
+    from assistant import exams, exports, writers
     from segment import models, organs
 
     for title, names in (
@@ -281,6 +295,7 @@ def run_list(chosen: argparse.Namespace) -> int:
         ("organs", organs.available()),
         ("models", models.available()),
         ("writers", writers.available()),
+        ("exports", exports.available()),
         ("languages", prompts.languages()),
     ):
         print(f"{title}: {', '.join(names)}")

@@ -32,6 +32,8 @@ SECTIONS: tuple[Section, ...] = (
 )
 Origin = Literal["measured", "read from the image", "not assessed", "edited by", "stated"]
 MOST_DECIMALS: Mapping[str, int] = {"mL": 2, "%": 1}
+HIDDEN = ("Cc", "Cf", "Cs")  # control, formatting, halves of characters
+SYNTAX = re.compile(r"([\\`*<>\[\]&|])")
 TERM = re.compile(rf"(?<![A-Za-z0-9])(?:{'|'.join(TERMS)})(?![A-Za-z0-9]|[.,]\d)")
 CJK_NUMBER = re.compile(
     r"[零一二两三四五六七八九十百千万亿]{2,}|[零一二两三四五六七八九十百千万亿](?=[点毫立升厘例倍岁])"
@@ -96,11 +98,9 @@ class Report:
         """Write the report for people, in its own language."""
         words = prompts.load(self.language)
         marks = words.marks
-        mark = marks["draft"]
-        if self.signed_by is not None:
-            mark = marks["signed"].format(name=self.signed_by)
-        blocks = [f"**{mark}**", marks["disclaimer"]]
-        blocks.append("# " + marks["title"].format(exam=words.exams.get(self.exam, self.exam)))
+        blocks = [f"**{_literal(self.mark())}**", self.disclaimer()]
+        exam = words.exams.get(self.exam, _literal(self.exam))
+        blocks.append("# " + marks["title"].format(exam=exam))
         for section in SECTIONS:
             lines = [_cited(line) for line in self.lines if line.section == section]
             if lines:
@@ -108,6 +108,18 @@ class Report:
         blocks += [f"## {words.headings['measurements']}", _table(self.measurements, words)]
         blocks += [f"## {words.headings['provenance']}", _provenance(self.provenance, words)]
         return "\n\n".join(blocks) + "\n"
+
+    def mark(self) -> str:
+        """Say that the report is a draft, or who signed it."""
+        marks = prompts.load(self.language).marks
+        if self.signed_by is None:
+            return marks["draft"]
+        return marks["signed"].format(name=one_line(self.signed_by))
+
+    def disclaimer(self) -> str:
+        """Say what the report is not, and for a draft what must be done with it."""
+        marks = prompts.load(self.language).marks
+        return marks["disclaimer" if self.status == "draft" else "disclaimer_signed"]
 
     def to_json(self, created: str | None = None) -> dict[str, Any]:
         """Return what report.json holds; only ``created`` differs between equal reports."""
@@ -209,20 +221,13 @@ def decimals(interval: Interval, unit: str) -> int:
     return min(max(1 - floor(log10(half_width)), 0), most)
 
 
-def _cited(line: Line) -> str:
-    """Write one line with its citations."""
-    marks = "".join(f" [{cite}]" for cite in line.cites)
-    return f"- {line.text}{marks}"
+def one_line(text: str) -> str:
+    """Return a text as one line that shows all it holds: no control, no change of direction."""
+    visible = "".join(c for c in text if c.isspace() or unicodedata.category(c) not in HIDDEN)
+    return " ".join(visible.split())
 
 
-def _table(measurements: tuple[Measurement, ...], words: Phrasebook) -> str:
-    """Write all records as a table."""
-    rows = [tuple(words.columns.values()), tuple("---" for _ in words.columns)]
-    rows += [_row(measurement, words) for measurement in measurements]
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
-
-
-def _row(m: Measurement, words: Phrasebook) -> tuple[str, ...]:
+def measurement_row(m: Measurement, words: Phrasebook) -> tuple[str, ...]:
     """Write one record; one that may not be reported shows its reason in place of numbers."""
     none = words.marks["none"]
     value = interval = reference = none
@@ -242,11 +247,40 @@ def _row(m: Measurement, words: Phrasebook) -> tuple[str, ...]:
     return (m.id, name, words.sides[m.side], quantity, value, interval, reliability, reference)
 
 
+def provenance_rows(
+    provenance: Mapping[str, Any], words: Phrasebook
+) -> tuple[tuple[str, str], ...]:
+    """Write what the report was made with as labels and values."""
+    return tuple(
+        (one_line(words.provenance.get(key, key.replace("_", " "))), one_line(_plain(entry)))
+        for key, entry in provenance.items()
+    )
+
+
+def _literal(text: str) -> str:
+    """Escape a text that others wrote, so that Markdown shows it and never obeys it."""
+    return SYNTAX.sub(r"\\\1", one_line(text))
+
+
+def _cited(line: Line) -> str:
+    """Write one line with its citations."""
+    marks = "".join(f" [{cite}]" for cite in line.cites)
+    return f"- {_literal(line.text)}{marks}"
+
+
+def _table(measurements: tuple[Measurement, ...], words: Phrasebook) -> str:
+    """Write all records as a table."""
+    rows = [tuple(words.columns.values()), tuple("---" for _ in words.columns)]
+    rows += [measurement_row(measurement, words) for measurement in measurements]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
 def _provenance(provenance: Mapping[str, Any], words: Phrasebook) -> str:
     """Write what the report was made with as a list."""
+    colon = words.marks["colon"]
     return "\n".join(
-        f"- {words.provenance.get(key, key.replace('_', ' '))}{words.marks['colon']}{_plain(entry)}"
-        for key, entry in provenance.items()
+        f"- {_literal(label)}{colon}{_literal(value)}"
+        for label, value in provenance_rows(provenance, words)
     )
 
 

@@ -44,6 +44,7 @@ class Phrasebook:
     scopes: Mapping[str, str]
     phrases: Mapping[str, str]
     provenance: Mapping[str, str]
+    export: Mapping[str, str]
     lexicon: Mapping[str, Any]
 
     def number(self, value: float, decimals: int) -> str:

@@ -1,0 +1,69 @@
+"""The command ``voxcite export``: reads report.json, writes files. Decides nothing."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
+OK, DOES_NOT_HOLD = 0, 1
+
+
+def add_export(commands: "Commands") -> None:
+    """Describe the command."""
+    export = commands.add_parser("export", help="write a report as PDF, Word, FHIR, ...")
+    export.add_argument(
+        "report", type=Path, help="a report.json; pictures are taken from beside it"
+    )
+    export.add_argument(
+        "--to", required=True, metavar="FORMAT[,FORMAT]", help="as in: pdf,docx,fhir"
+    )
+    export.add_argument(
+        "-o", "--output", type=Path, metavar="DIR", help="default: beside the report"
+    )
+    export.set_defaults(run=run_export)
+
+
+def run_export(chosen: argparse.Namespace) -> int:
+    """Write a report that holds in each format asked for, all of them or none."""
+    from assistant import exports
+    from assistant.output import now, written_whole
+    from assistant.report import report_from_json
+    from assistant.verify import verify_report
+
+    table = read_table(chosen.report)
+    loaded = [exports.load(name) for name in dict.fromkeys(chosen.to.split(","))]
+    if problems := verify_report(table):
+        for problem in problems:
+            print(problem, file=sys.stderr)
+        print(f"{chosen.report.name}: {len(problems)} problems; not exported", file=sys.stderr)
+        return DOES_NOT_HOLD
+    report = report_from_json(table)
+    created = table["created"] or now()
+    folder = chosen.output or chosen.report.parent
+    pictures = sorted(chosen.report.parent.glob("overlay_*.png"))
+    names = []
+    with written_whole(folder) as temporary:
+        for export in loaded:
+            names.append(chosen.report.stem + export.suffix)
+            (temporary / names[-1]).write_bytes(export(report, pictures, created))
+    print("\n".join(f"wrote {name}" for name in names))
+    return OK
+
+
+def read_table(path: Path) -> dict[str, Any]:
+    """Read a report.json without judging it; raises ScanError where it holds no table."""
+    from segment.errors import Refusal, ScanError
+
+    try:
+        table = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        msg = f"{path.name}: expected a report.json, found no readable JSON; give another file"
+        raise ScanError(Refusal.UNREADABLE, msg) from error
+    if not isinstance(table, dict):
+        msg = f"{path.name}: expected a report.json, found JSON that is no table; give another file"
+        raise ScanError(Refusal.UNREADABLE, msg)
+    return table

@@ -1,0 +1,121 @@
+"""Whatever export has a folder of its own keeps the contract: one report, one mark, no surprise."""
+
+import subprocess
+import sys
+import tomllib
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import prompts
+from assistant import exports
+from assistant.report import Line
+from tests.exported import MADE, PAGES, exporter, picture
+from tests.test_report import drafted
+
+HOSTILE = '<img src=x onerror="alert()"> & <b>[link](file:///etc/passwd)'
+EXTRAS = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))
+every_export = pytest.mark.parametrize("name", exports.available())
+every_language = pytest.mark.parametrize("language", prompts.languages())
+
+
+def signed(report):
+    return replace(report, status="signed", signed_by="Dr A")
+
+
+@every_export
+def test_an_export_says_what_installs_it(name):
+    facts = exports.describe(name)
+    assert facts["extra"] in {"", *EXTRAS["project"]["optional-dependencies"]}
+
+
+@every_export
+def test_an_export_can_be_read_back_by_these_tests(name):
+    assert name in PAGES
+
+
+@every_export
+def test_a_loaded_export_is_one_and_names_its_files(name):
+    export = exporter(name)
+    assert isinstance(export, exports.Export)
+    assert export.suffix.startswith(".")
+
+
+def test_no_two_exports_write_the_same_file():
+    suffixes = [exporter(name).suffix for name in exports.available()]
+    assert len(set(suffixes)) == len(suffixes)
+
+
+@every_export
+@every_language
+def test_an_unsigned_report_is_marked_as_a_draft_on_every_page(name, language, tmp_path):
+    pictures = [picture(tmp_path, f"hippocampus_{side}") for side in ("left", "right")]
+    pages = PAGES[name](exporter(name)(drafted("plain", language), pictures, MADE))
+    assert pages
+    assert all(prompts.load(language).marks["draft"] in page for page in pages)
+
+
+@every_export
+@every_language
+def test_a_signed_report_is_no_draft_and_names_who_signed(name, language):
+    pages = PAGES[name](exporter(name)(signed(drafted("plain", language)), [], MADE))
+    assert not any(prompts.load(language).marks["draft"] in page for page in pages)
+    assert "Dr A" in pages[0]
+
+
+@every_export
+@every_language
+def test_equal_reports_give_equal_bytes(name, language, tmp_path):
+    export, pictures = exporter(name), [picture(tmp_path, "hippocampus_left")]
+    first, second = (export(drafted("wide", language), pictures, MADE) for _ in range(2))
+    assert first == second
+
+
+@every_export
+def test_markup_in_a_report_is_text(name):
+    report = drafted()
+    line = Line("findings", HOSTILE, (), "edited by")
+    changed = replace(
+        report,
+        lines=(*report.lines, line),
+        provenance={"input": {HOSTILE: HOSTILE}},
+        status="signed",
+        signed_by=HOSTILE,
+    )
+    text = "".join("".join(PAGES[name](exporter(name)(changed, [], MADE))).split())
+    shown = "".join(HOSTILE.split())
+    assert text.replace('\\"', '"').count(shown) >= 4
+
+
+@every_export
+def test_an_export_opens_no_connection(name, monkeypatch, tmp_path):
+    export, pictures = exporter(name), [picture(tmp_path, "hippocampus_left")]
+    monkeypatch.setattr("socket.socket.connect", lambda *_: pytest.fail("connected"))
+    assert export(drafted(), pictures, MADE)
+
+
+def test_an_unknown_export_is_refused_by_name():
+    with pytest.raises(ValueError, match="unknown export 'fax'; there are docx, fhir, json"):
+        exports.load("fax")
+
+
+@pytest.mark.parametrize(
+    ("name", "package"), [("pdf", "weasyprint"), ("docx", "docx"), ("fhir", "fhir")]
+)
+def test_a_missing_package_names_the_extra_that_installs_it(name, package, monkeypatch):
+    loaded = [m for m in sys.modules if m.startswith(f"assistant.exports.{name}")]
+    for module in loaded:
+        monkeypatch.delitem(sys.modules, module)
+    for module in [m for m in sys.modules if m.partition(".")[0] == package]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(exports.UnavailableError, match=r"run pip install 'voxcite\[exports\]'"):
+        exports.load(name)
+
+
+def test_naming_the_exports_loads_none_of_their_packages():
+    code = "import sys; from assistant import exports; exports.available(); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = {name.partition(".")[0] for name in done.stdout.split()}
+    assert loaded & {"weasyprint", "docx", "fhir"} == set()
