@@ -32,8 +32,8 @@ class Level:
 class Calibrated:
     """What a calibration run found; ``floor`` is the u of a case on which all members agree.
 
-    ``least_agreement`` is the pairwise Dice of members below which a case is unlike any of the
-    calibration cases.
+    ``least_agreement`` is the pairwise Dice of members below which a case is unlike the calibration
+    cases at their thickest slices, the worst pictures on which intervals were shown to hold.
     """
 
     id: str

@@ -154,13 +154,19 @@ def calibrate(
             for s in organ.structures
         }
         levels.append(Level(float(thickness), volume, asymmetry))
+    coarsest = [case for case in cases if case.thickness_mm == THICKNESSES[-1]]
     least = {
-        name: float(np.quantile([c.agreement for c in mine], LEAST_AGREEMENT_QUANTILE))
-        for name, mine in by_name.items()
+        s.name: float(np.quantile(_agreements(coarsest, s.name), LEAST_AGREEMENT_QUANTILE))
+        for s in organ.structures
     }
     subjects = len({subject_of(case.case) for case in at_native})
     name = f"out-of-fold-{subjects}-subjects"
     return Calibrated(name, source, floor, least, tuple(temperature), tuple(levels))
+
+
+def _agreements(cases: Sequence[Case], structure: str) -> list[float]:
+    """List how well the members agreed on one structure."""
+    return [case.agreement for case in cases if case.structure == structure]
 
 
 def score(case: Case, floor: float) -> float:
@@ -206,10 +212,7 @@ def fit_temperature(
         return float(np.mean([_surprise(logs / scale, labels) for logs, labels in drawn]))
 
     bounds = [(-LARGEST_LOG_TEMPERATURE, LARGEST_LOG_TEMPERATURE)] * structures
-    options = {"xatol": 1e-3}
-    fitted = minimize(
-        loss, np.zeros(structures), bounds=bounds, method="Nelder-Mead", options=options
-    )
+    fitted = minimize(loss, np.zeros(structures), bounds=bounds, method="L-BFGS-B")
     return np.exp(fitted.x).astype(np.float32)
 
 

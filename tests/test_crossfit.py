@@ -99,6 +99,15 @@ def test_networks_that_learnt_nothing_get_a_finite_temperature():
     assert temperature.max() < 10
 
 
+def test_probabilities_that_are_a_little_too_sure_get_a_temperature_a_little_above_one():
+    rng = np.random.default_rng(0)
+    true_logs = np.log(rng.dirichlet(np.ones(3), 20000))
+    labels = np.array([rng.choice(3, p=p) for p in np.exp(true_logs)])
+    sharper = (1.25 * true_logs).T[None].astype(np.float32)
+    temperature = fit_temperature([(sharper, labels.astype(np.int64))])
+    assert np.allclose(temperature, 1.25, atol=0.1)
+
+
 def test_probabilities_that_are_too_sure_get_a_temperature_above_one():
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 3, 2000)
