@@ -58,6 +58,14 @@ class Loading:
         self.name = name
         self._future: Future[Segmenter] | None = None
 
+    @classmethod
+    def of(cls, segmenter: Segmenter) -> "Loading":
+        """Hold a segmenter that is there already, a test's for example."""
+        ready = cls(segmenter.name)
+        ready._future = Future()
+        ready._future.set_result(segmenter)
+        return ready
+
     def start(self) -> "Future[Segmenter]":
         """Begin to read, once."""
         if self._future is None:

@@ -37,6 +37,7 @@ BINS = 32
 LEAST_SIMILARITY = 0.52
 DETERMINANTS = (0.4, 1.7)  # the MNI152 brain is large: 0.6 on two stripped heads of normal size
 STRETCHES = (0.65, 1.35)
+LARGEST_ANISOTROPY = 1.3  # right ones reach 1.15; a stripped brain fits itself askew at 1.7
 LARGEST_ROTATION_DEGREES = 110.0  # lying on a side is 90; beyond, the header must be wrong
 SMALLEST_CONTRAST = 1e-6
 SHELL_INNER_MM, SHELL_OUTER_MM = 9.0, 15.0  # the painted scalp, from the brain's edge
@@ -70,6 +71,11 @@ class Registration:
     def stretch(self) -> Float64[np.ndarray, " 3"]:
         """The three principal scales of the affine, largest first."""
         return np.linalg.svd(self.template_to_scan[:3, :3], compute_uv=False)
+
+    @property
+    def anisotropy(self) -> float:
+        """The largest principal scale over the smallest."""
+        return float(self.stretch[0] / max(float(self.stretch[-1]), 1e-9))
 
     @property
     def rotation(self) -> Float64[np.ndarray, "3 3"]:
@@ -115,12 +121,12 @@ def register(volume: Volume) -> Registration:
     moving = isotropic(volume, FINE_MM)
     (upright,) = _search(moving, rotations=1)
     fitted = [_fit(moving, _rigid(moving, upright))]
-    if fitted[0][0] < GOOD_FIT:
+    if not _is_good(*fitted[0]):
         for start in _rivals(moving, upright):
             fitted.append(_fit(moving, start))
-            if fitted[-1][0] >= GOOD_FIT:
+            if _is_good(*fitted[-1]):
                 break
-    best = max(fitted, key=lambda entry: entry[0])[1]
+    best = max(fitted, key=lambda entry: (_is_good(*entry), entry[0]))[1]
     brain, _ = _targets()
     best = _optimise(brain, moving, best, FINE_MM, step_mm=0.5)
     similarity, inside = _similarity(brain, moving, best, FINE_MM)
@@ -133,6 +139,12 @@ def _fit(moving: sitk.Image, start: sitk.AffineTransform) -> tuple[float, sitk.A
     fitted = _optimise(painted, moving, start, MEDIUM_MM, step_mm=0.5)
     fitted = _optimise(brain, moving, fitted, MEDIUM_MM, step_mm=0.5)
     return _similarity(brain, moving, fitted, MEDIUM_MM)[0], fitted
+
+
+def _is_good(similarity: float, transform: sitk.AffineTransform) -> bool:
+    """Whether a fit needs no rival: it correlates well, and not by stretching the head."""
+    found = Registration(_matrix(transform), similarity, 1.0)
+    return similarity >= GOOD_FIT and found.anisotropy <= LARGEST_ANISOTROPY
 
 
 def _rivals(moving: sitk.Image, upright: sitk.AffineTransform) -> list[sitk.AffineTransform]:
@@ -184,6 +196,7 @@ def doubt(registration: Registration) -> Reason | None:
         and DETERMINANTS[0] <= registration.determinant <= DETERMINANTS[1]
         and least <= registration.stretch.min()
         and registration.stretch.max() <= most
+        and registration.anisotropy <= LARGEST_ANISOTROPY
     )
     if not is_fit:
         return Reason.REGISTRATION_UNTRUSTED

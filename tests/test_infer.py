@@ -170,10 +170,10 @@ def test_a_mask_that_touches_its_field_is_truncated(axis, sign, spacing_mm):
     assert found.is_truncated
 
 
-def test_the_distance_from_the_middle_is_in_millimetres():
+def test_a_crop_expects_its_structure_nowhere_in_particular():
     phantom = ball(grid((0.5, 1.0, 2.0), field_mm=60), 8.0, (0.0, 12.0, -9.0))
     found = segment_crop(phantom.volume, "left", ThresholdSegmenter())
-    assert found.shift_mm == pytest.approx(15.0, abs=0.3)
+    assert found.shift_mm == 0
 
 
 def test_a_crop_without_anything_bright_gives_an_empty_mask():

@@ -1,7 +1,6 @@
 """Scan in, report out: the steps in order, the same bytes twice, and nothing said without cause."""
 
 import json
-from concurrent.futures import Future
 from dataclasses import replace
 from typing import get_args
 
@@ -12,7 +11,7 @@ import prompts
 from assistant import Assistant, Settings, exams, writers
 from assistant.draft import Draft
 from assistant.ledger import Ledger
-from assistant.pipeline import STEPS, Gated, Segmented, Step
+from assistant.pipeline import STEPS, Gated, Loading, Segmented, Step
 from assistant.report import Report, report_bytes
 from assistant.study import Identifiers, Study, read_sample
 from assistant.verify import verify_report
@@ -29,15 +28,13 @@ languages = pytest.mark.parametrize("language", prompts.languages())
 
 def assistant_of(network=None, language="en", **options):
     """An assistant whose segmenter needs no weights and whose calibration is a formula."""
-    loading = Future()
-    loading.set_result(network or ThresholdSegmenter())
     settings = Settings(language=language)
     return Assistant(
         **{
             "settings": settings,
             "exam": exams.load(settings.exam),
             "organ": ORGAN,
-            "loading": loading,
+            "loading": Loading.of(network or ThresholdSegmenter()),
             "calibrated": calibrated(),
             "writer": writers.load(settings.writer),
             "phrasebook": prompts.load(language),
