@@ -205,6 +205,9 @@ class Trainer:
         with torch.autocast("cpu", torch.bfloat16):
             logits = self.network(images)
         loss = self.loss(logits.float(), labels)
+        if not torch.isfinite(loss):
+            msg = f"{self.run.name}: the loss is not finite; lower learning_rate or enlarge patch"
+            raise ValueError(msg)
         self.optimiser.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
