@@ -24,7 +24,6 @@ class Refusal(StrEnum):
     NOT_MR = "not-mr"
     FIELD_TOO_SMALL = "field-too-small"
     TOO_COARSE = "too-coarse"
-    OUTSIDE_FIELD = "outside-field"
     WRONG_GRID = "wrong-grid"
     BAD_OPTION = "bad-option"
     OUTPUT = "output"
