@@ -1,4 +1,4 @@
-"""The command ``voxcite export``: reads report.json, writes files. Decides nothing."""
+"""The commands ``voxcite verify`` and ``voxcite export``: read report.json. Decide nothing."""
 
 import argparse
 import json
@@ -6,10 +6,17 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+from assistant.cli.terminal import DOES_NOT_HOLD, OK
 
-OK, DOES_NOT_HOLD = 0, 1
+if TYPE_CHECKING:
+    from assistant.cli.terminal import Commands
+
+
+def add_verify(commands: "Commands") -> None:
+    """Describe the command."""
+    verify = commands.add_parser("verify", help="check every line of a report against its records")
+    verify.add_argument("report", type=Path, help="a report.json")
+    verify.set_defaults(run=run_verify)
 
 
 def add_export(commands: "Commands") -> None:
@@ -25,6 +32,20 @@ def add_export(commands: "Commands") -> None:
         "-o", "--output", type=Path, metavar="DIR", help="default: beside the report"
     )
     export.set_defaults(run=run_export)
+
+
+def run_verify(chosen: argparse.Namespace) -> int:
+    """Check a report.json again, line by line."""
+    from assistant.verify import verify_report
+
+    table = read_table(chosen.report)
+    problems = verify_report(table)
+    for problem in problems:
+        print(problem)
+    lines = table.get("lines")
+    count = len(lines) if isinstance(lines, list) else 0
+    print(f"{chosen.report.name}: {count} lines, {len(problems)} problems")
+    return DOES_NOT_HOLD if problems else OK
 
 
 def run_export(chosen: argparse.Namespace) -> int:

@@ -1,0 +1,64 @@
+"""The command line: reads arguments, shows progress, prints. Decides nothing.
+
+Exit codes: 0 done; 1 a report that does not hold; 2 a scan or an option that was refused; 3 a
+draft in which nothing could be measured.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+
+from assistant.cli.check import add_export, add_verify
+from assistant.cli.draft import add_draft
+from assistant.cli.evaluate import add_evaluate
+from assistant.cli.learn import add_calibrate, add_train
+from assistant.cli.listing import add_list
+from assistant.cli.segment import add_segment
+from assistant.cli.terminal import (
+    DISCLAIMER,
+    DOES_NOT_HOLD,
+    NOTHING_MEASURED,
+    OK,
+    REFUSED,
+    without_folders,
+)
+
+__all__ = ["DOES_NOT_HOLD", "NOTHING_MEASURED", "OK", "REFUSED", "main", "parser"]
+COMMANDS = (
+    add_draft,
+    add_segment,
+    add_evaluate,
+    add_train,
+    add_calibrate,
+    add_export,
+    add_verify,
+    add_list,
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    chosen = parser().parse_args(arguments)
+    run: Callable[[argparse.Namespace], int] = chosen.run
+    from segment.errors import ScanError
+
+    try:
+        return run(chosen)
+    except ScanError as error:
+        print(f"voxcite: {error} [{error.code}]", file=sys.stderr)
+    except OSError as error:
+        print(f"voxcite: {without_folders(error)}", file=sys.stderr)
+    except ValueError as error:
+        print(f"voxcite: {error}", file=sys.stderr)
+    except KeyboardInterrupt:
+        print("voxcite: stopped; what was complete is kept", file=sys.stderr)
+    return REFUSED
+
+
+def parser() -> argparse.ArgumentParser:
+    """Describe every command."""
+    top = argparse.ArgumentParser(prog="voxcite", description=f"Draft cited reports. {DISCLAIMER}")
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
+    for add in COMMANDS:
+        add(commands)
+    return top

@@ -1,0 +1,107 @@
+"""The command ``voxcite segment``: only measures, and prints the records. Decides nothing."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from assistant.cli.terminal import (
+    DISCLAIMER,
+    NOTHING_MEASURED,
+    OK,
+    Side,
+    add_crop,
+    assistant_for,
+    bar_of,
+    is_measured,
+    side_of,
+)
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+    from assistant.cli.terminal import Commands
+    from assistant.pipeline import Assistant, Segmented
+    from assistant.study import Study
+    from segment.measurement import Measurement
+
+
+def add_segment(commands: "Commands") -> None:
+    """Describe the command."""
+    segment = commands.add_parser("segment", help="only measure")
+    segment.add_argument("scan", help="NIfTI file, DICOM folder, zip of one, or the word sample")
+    segment.add_argument("-o", "--output", type=Path, required=True, metavar="LABELS.nii.gz")
+    segment.add_argument("--json", type=Path, metavar="MEASUREMENTS.json")
+    segment.add_argument("--exam", default="hippocampus")
+    segment.add_argument("--series", help="number of the DICOM series, where there are several")
+    add_crop(segment)
+    segment.set_defaults(run=run_segment)
+
+
+def run_segment(chosen: argparse.Namespace) -> int:
+    """Measure without writing a report."""
+    from assistant.output import write_labels, write_measurements, written_whole
+    from assistant.study import read_study
+
+    side = side_of(chosen)
+    _expect_nifti(chosen.output)
+    assistant = assistant_for(chosen.exam)
+    folders = {chosen.output.parent, *([chosen.json.parent] if chosen.json else [])}
+    for folder in folders:
+        with written_whole(folder):
+            pass
+    with bar_of(5, assistant.phrasebook.steps["read"]) as bar:
+        study = read_study(chosen.scan, series=chosen.series)
+        segmented = _shown_segmentation(assistant, study, side, bar)
+        ledger = assistant.measure(study, segmented)
+        provenance = assistant.provenance(study.volume, segmented)
+        with written_whole(chosen.output.parent) as folder:
+            write_labels(folder / chosen.output.name, study.volume, segmented)
+        if chosen.json:
+            with written_whole(chosen.json.parent) as folder:
+                write_measurements(folder / chosen.json.name, ledger, provenance)
+        bar.update()
+    print("DRAFT. " + DISCLAIMER)
+    for record in ledger.records:
+        print(_one_line(record))
+    return OK if is_measured(ledger.records) else NOTHING_MEASURED
+
+
+def _shown_segmentation(
+    assistant: "Assistant", study: "Study", side: Side, bar: "tqdm[NoReturn]"
+) -> "Segmented":
+    """Segment a head or a crop, with the step's name on the bar."""
+    from assistant.pipeline import STEPS, Segmented
+
+    words = assistant.phrasebook.steps
+    if side is not None:
+        bar.set_description(words["segment"])
+        return assistant.crop(study, side)
+    for name, step in zip(STEPS, assistant.steps(study), strict=False):
+        bar.update()
+        bar.set_description(words[name])
+        if isinstance(step, Segmented):
+            return step
+    raise AssertionError("the steps of a study hold its segmentation")
+
+
+def _expect_nifti(path: Path) -> None:
+    from segment.errors import Refusal, ScanError
+
+    if not path.name.endswith((".nii.gz", ".nii")):
+        msg = f"{path.name}: labels are written as NIfTI; give a name that ends in .nii.gz"
+        raise ScanError(Refusal.BAD_OPTION, msg)
+
+
+def _one_line(record: "Measurement") -> str:
+    """Write one record for the terminal."""
+    side = "" if record.side == "none" else f"{record.side} "
+    label = f"{record.id} {side}{record.structure}, {record.quantity}"
+    if record.reason is not None:
+        return f"{label}: {record.reliability} ({record.reason})"
+    interval = record.interval
+    assert interval is not None
+    return (
+        f"{label}: {record.value:.2f} {record.unit}"
+        f" ({interval.coverage:.0%} prediction interval {interval.lower:.2f} to"
+        f" {interval.upper:.2f} {record.unit})"
+    )
