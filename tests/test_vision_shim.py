@@ -1,0 +1,22 @@
+"""torchvision can be imported beside any build of torch."""
+
+import subprocess
+import sys
+
+
+def test_the_classes_that_need_torchvision_can_be_imported_after_the_shim():
+    code = (
+        "from assistant.vision_shim import ensure_torchvision; ensure_torchvision();"
+        "from torchvision.ops import nms; from transformers import SiglipVisionModel"
+    )
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_second_call_does_nothing():
+    code = (
+        "from assistant.vision_shim import ensure_torchvision as e; e(); e();"
+        "import torchvision, assistant.vision_shim as s; print(len(s._KEPT))"
+    )
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True)
+    assert done.stdout.strip() in {"0", "1"}, done.stderr
