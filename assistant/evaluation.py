@@ -13,7 +13,7 @@ import numpy as np
 from assistant import gate
 from assistant.pipeline import Assistant, Segmented
 from assistant.study import Study, read_study
-from segment.calibration import quantile
+from segment.calibration import reach
 from segment.errors import Refusal, ScanError
 from segment.evaluate import Agreement, Judged, compare, coverage_table, summarise
 from segment.infer import paint
@@ -89,8 +89,8 @@ def summary(
         "coverage": [row.to_dict() for row in coverage_table(judged, calibration_n, rng, coverage)]
         if judged
         else [],
-        "quantile": {
-            name: quantile(scores, coverage)
+        "reach": {
+            name: list(reach(scores, coverage))
             for name, scores in assistant.calibrated.levels[0].volume.items()
         },
         "cases": [

@@ -1,9 +1,10 @@
 """Intervals that hold the expert's value in a stated share of cases: normalised conformal.
 
-The score of a calibration case is ``|ln(true / predicted)| / u`` with
-``u = sqrt(CV_of_the_members ** 2 + floor ** 2)``; the interval of a new case is
-``V exp(-+ q u)``, q the ceil((n + 1) coverage)-th smallest score (Lei et al. 2018; Papadopoulos
-et al. 2002). Knows nothing of images.
+The score of a calibration case is ``ln(true / predicted) / u`` with
+``u = sqrt(CV_of_the_members ** 2 + floor ** 2)``; the interval of a new case is ``V exp(a u)`` to
+``V exp(b u)``, where half of what may be missed lies below a and half above b. Networks that draw
+too much or too little so move the interval, never the count (Papadopoulos et al. 2002; signed
+scores: Linusson et al. 2014). Knows nothing of images.
 """
 
 import json
@@ -21,7 +22,10 @@ ISOTROPIC_MM = 1.5  # a second axis with longer voxels than this counts as one l
 
 @dataclass(frozen=True)
 class Level:
-    """Sorted scores of the calibration cases at one slice thickness, by structure."""
+    """Sorted scores of the calibration cases at one slice thickness, by structure.
+
+    Those of volumes are signed, those of asymmetries, which have no bias, are not.
+    """
 
     spacing_mm: float
     volume: Mapping[str, tuple[float, ...]]
@@ -119,10 +123,20 @@ def _ceil(number: float) -> int:
     return math.ceil(round(number, 9))
 
 
+def reach(scores: Sequence[float], coverage: float) -> tuple[float, float]:
+    """Return how far below (at most 0) and above (at least 0) its value an interval goes, in u.
+
+    Raises ValueError where n cannot support the coverage of either side.
+    """
+    one_sided = (1 + coverage) / 2
+    below = -quantile([-score for score in scores], one_sided)
+    return min(below, 0.0), max(quantile(scores, one_sided), 0.0)
+
+
 def volume_interval(value: float, u: float, scores: Sequence[float], coverage: float) -> Interval:
-    """Return the interval of a volume, ``V exp(-+ q u)``, in the volume's unit."""
-    factor = math.exp(quantile(scores, coverage) * u)
-    return Interval(value / factor, value * factor, coverage)
+    """Return the interval of a volume, in the volume's unit; it always holds the value."""
+    below, above = reach(scores, coverage)
+    return Interval(value * math.exp(below * u), value * math.exp(above * u), coverage)
 
 
 def asymmetry_interval(
@@ -133,8 +147,8 @@ def asymmetry_interval(
     It is ``200 tanh(r / 2)`` of the log ratio r, whose scores are ``|r_true - r| / u`` over
     subjects with both sides traced.
     """
-    ratio, reach = math.log(left / right), quantile(scores, coverage) * u
-    bounds = (200 * math.tanh((ratio + sign * reach) / 2) for sign in (-1, 1))
+    ratio, apart = math.log(left / right), quantile(scores, coverage) * u
+    bounds = (200 * math.tanh((ratio + sign * apart) / 2) for sign in (-1, 1))
     lower, upper = bounds
     return Interval(lower, upper, coverage)
 

@@ -17,7 +17,7 @@ from jaxtyping import Float32, Float64, Int64
 from scipy.optimize import minimize
 from scipy.special import softmax
 
-from segment.calibration import Calibrated, Level, spread
+from segment.calibration import Calibrated, Level, reach, spread
 from segment.geometry import Geometry
 from segment.infer import segment_crop
 from segment.measure import agreement, member_volumes_ml
@@ -170,16 +170,17 @@ def _agreements(cases: Sequence[Case], structure: str) -> list[float]:
 
 
 def score(case: Case, floor: float) -> float:
-    """Return the conformity score of a case."""
-    return abs(case.log_ratio) / spread(case.member_ml, floor)
+    """Return the signed score of a case."""
+    return case.log_ratio / spread(case.member_ml, floor)
 
 
 def best_floor(cases: Sequence[Case]) -> float:
     """Choose the floor that makes the intervals of the calibration cases narrowest on average."""
     widths = []
     for floor in FLOORS:
-        reach = np.quantile([score(c, floor) for c in cases], NOMINAL, method="higher")
-        widths.append(np.mean([np.sinh(reach * spread(c.member_ml, floor)) for c in cases]))
+        below, above = reach([score(c, floor) for c in cases], NOMINAL)
+        spreads = np.array([spread(c.member_ml, floor) for c in cases])
+        widths.append(np.mean(np.exp(above * spreads) - np.exp(below * spreads)))
     return float(FLOORS[int(np.argmin(widths))])
 
 

@@ -133,13 +133,14 @@ def calibrated(*, floor=0.04, least_agreement=0.7, thicknesses_mm=(1.0, 2.0, 3.0
     """Return a calibration of the hippocampus with round scores, at some slice thicknesses."""
     names = [structure.name for structure in organs.load("hippocampus").structures]
     scores = dict.fromkeys(names, tuple(np.linspace(0.1, 2.0, CASES).tolist()))
+    signed = dict.fromkeys(names, tuple(np.linspace(-2.0, 2.0, CASES).tolist()))
     return Calibrated(
         id="phantoms",
         source="tests",
         floor=dict.fromkeys(names, floor),
         least_agreement=dict.fromkeys(names, least_agreement),
         temperature=(1.0, 1.0, 1.0),
-        levels=tuple(Level(mm, scores, scores) for mm in thicknesses_mm),
+        levels=tuple(Level(mm, signed, scores) for mm in thicknesses_mm),
     )
 
 

@@ -13,6 +13,7 @@ from segment.calibration import (
     asymmetry_interval,
     calibration_of,
     quantile,
+    reach,
     spread,
     volume_interval,
 )
@@ -22,6 +23,7 @@ from segment.organs import load
 
 COVERAGES = ["0.5", "0.55", "0.7", "0.8", "0.9", "0.95"]
 SCORES = tuple(np.linspace(0.05, 2.0, 40).tolist())
+SIGNED = tuple(np.linspace(-2.0, 2.0, 41).tolist())
 
 
 def by_definition(scores, coverage):
@@ -115,15 +117,43 @@ def test_simulated_asymmetries_are_covered_as_promised():
     assert float(np.mean(held)) in acceptance_band(200, 2800, 0.9, probability=0.99)
 
 
-def test_an_interval_is_symmetric_in_the_logarithm():
-    interval = volume_interval(3.2, 0.07, SCORES, 0.9)
+def test_scores_without_a_bias_make_an_interval_symmetric_in_the_logarithm():
+    interval = volume_interval(3.2, 0.07, SIGNED, 0.9)
     assert math.log(interval.upper / 3.2) == pytest.approx(math.log(3.2 / interval.lower))
-    assert math.log(interval.upper / 3.2) == pytest.approx(0.07 * quantile(SCORES, 0.9))
+    assert math.log(interval.upper / 3.2) == pytest.approx(0.07 * quantile(SIGNED, 0.95))
     assert interval.coverage == 0.9
 
 
+def test_networks_that_draw_too_much_move_the_interval_down_and_not_the_value():
+    plain = volume_interval(3.2, 0.07, SIGNED, 0.9)
+    biased = volume_interval(3.2, 0.07, [score - 0.5 for score in SIGNED], 0.9)
+    assert biased.lower < plain.lower
+    assert biased.upper < plain.upper
+    assert biased.upper / biased.lower == pytest.approx(plain.upper / plain.lower)
+
+
+@pytest.mark.parametrize("bias", [-50.0, 50.0])
+def test_an_interval_holds_its_value_however_biased_the_scores_are(bias):
+    interval = volume_interval(3.2, 0.07, [score + bias for score in SIGNED], 0.9)
+    assert interval.lower <= 3.2 <= interval.upper
+
+
+@pytest.mark.parametrize("coverage", ["0.5", "0.8", "0.9"])
+def test_each_side_may_miss_half_of_what_may_be_missed(coverage):
+    scores = np.random.default_rng(3).normal(0.2, 1, 99).tolist()
+    below, above = reach(scores, float(coverage))
+    one_sided = str((1 + Fraction(coverage)) / 2)
+    assert above == by_definition(scores, one_sided)
+    assert below == -by_definition([-score for score in scores], one_sided)
+
+
+def test_an_interval_that_the_cases_cannot_support_on_each_side_is_refused():
+    with pytest.raises(ValueError, match="needs 19 calibration cases, there are 18"):
+        reach([0.1] * 18, 0.9)
+
+
 def test_an_interval_scales_with_its_value():
-    one, two = (volume_interval(value, 0.1, SCORES, 0.9) for value in (1.5, 3.0))
+    one, two = (volume_interval(value, 0.1, SIGNED, 0.9) for value in (1.5, 3.0))
     assert two.lower == pytest.approx(2 * one.lower)
     assert two.upper == pytest.approx(2 * one.upper)
 

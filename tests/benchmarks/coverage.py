@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from segment.calibration import quantile, spread, volume_interval
+from segment.calibration import spread, volume_interval
 from segment.crossfit import THICKNESSES, Case, best_floor, read_judged, score
 from segment.evaluate import CoverageRow, Judged, coverage_table
 from segment.models.unet.train import subject_of
@@ -27,7 +27,6 @@ def judged(cases: list[Case], coverage: float = NOMINAL) -> list[Judged]:
         others = [case for case in cases if case.fold != fold]
         floor = best_floor(others)
         scores = [score(case, floor) for case in others]
-        quantile(scores, coverage)
         for case in cases:
             if case.fold == fold and case.value_ml > 0:
                 u = spread(case.member_ml, floor)
