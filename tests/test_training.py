@@ -12,13 +12,15 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from segment.models import Box, unet
-from segment.models.unet.network import ALIASES, build_network, load_state, state_of
+from segment.models.unet.network import ALIASES, COUNTERS, build_network, load_state, state_of
 from segment.models.unet.train import (
     Progress,
     Run,
+    Trainer,
     TrainingPlan,
     augmentation,
     fold_of,
+    plain_window,
     plan_runs,
     read_cases,
     subject_of,
@@ -37,6 +39,9 @@ PLAN = TrainingPlan(
     epochs=2,
     learning_rate=2e-3,
     weight_decay=1e-2,
+    settling_epochs=1,
+    settling_learning_rate=1e-4,
+    settling_strength=0.25,
     checkpoint_every_epochs=1,
     members=1,
     folds=2,
@@ -158,12 +163,13 @@ def test_every_run_has_a_name_and_a_seed_of_its_own():
 def test_a_run_yields_each_epoch_and_logs_it(trained):
     output, progress = trained
     assert [(step.run, step.epoch, step.epochs) for step in progress] == [
-        ("member0", 1, 2),
-        ("member0", 2, 2),
+        ("member0", 1, 3),
+        ("member0", 2, 3),
+        ("member0", 3, 3),
     ]
     assert all(isinstance(step, Progress) and np.isfinite(step.loss) for step in progress)
     log = (output / "member0" / "log.csv").read_text().splitlines()
-    assert [line.partition(",")[0] for line in log] == ["1", "2"]
+    assert [line.partition(",")[0] for line in log] == ["1", "2", "3"]
 
 
 def test_a_training_changes_the_weights(trained):
@@ -175,15 +181,17 @@ def test_a_training_changes_the_weights(trained):
     assert any(not torch.equal(before[name], after[name]) for name in before)
 
 
-def test_a_run_that_was_interrupted_ends_with_the_same_weights(trained, data, tmp_path):
+@pytest.mark.parametrize("done", [1, 2, 3], ids=["training", "before settling", "settled"])
+def test_a_run_that_was_interrupted_ends_with_the_same_weights(done, trained, data, tmp_path):
     interrupted = train_run(PLAN, RUN, data, tmp_path)
-    next(interrupted)
+    for _ in range(done):
+        next(interrupted)
     interrupted.close()
     resumed = list(train_run(PLAN, RUN, data, tmp_path))
     one, other = (
         load_file(folder / "member0" / "weights.safetensors") for folder in (trained[0], tmp_path)
     )
-    assert [step.epoch for step in resumed] == [2]
+    assert [step.epoch for step in resumed] == list(range(done + 1, 4))
     assert one.keys() == other.keys()
     assert all(torch.equal(one[name], other[name]) for name in one)
 
@@ -195,7 +203,36 @@ def test_a_log_holds_each_epoch_once_after_an_interruption(data, tmp_path):
     interrupted.close()
     list(train_run(plan, RUN, data, tmp_path))
     log = (tmp_path / "member0" / "log.csv").read_text().splitlines()
-    assert [line.partition(",")[0] for line in log] == ["1", "2"]
+    assert [line.partition(",")[0] for line in log] == ["1", "2", "3"]
+
+
+def test_the_running_statistics_are_those_of_plain_windows(data):
+    cases = read_cases(data / "images", data / "labels", RUN.train)
+    trainer = Trainer(PLAN, RUN, cases)
+    for _ in range(2):
+        trainer.train_one_epoch()
+    trainer.take_statistics()
+    seen = []
+    first = next(m for m in trainer.network.modules() if isinstance(m, torch.nn.BatchNorm3d))
+    first.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    with torch.no_grad():
+        trainer.network(torch.stack([plain_window(case) for case in cases]))
+    assert torch.allclose(first.running_mean, seen[0].mean(dim=(0, 2, 3, 4)), atol=1e-5)
+
+
+def test_the_settling_steps_are_small_and_become_smaller(data):
+    trainer = Trainer(PLAN, RUN, read_cases(data / "images", data / "labels", RUN.train))
+    for _ in range(PLAN.epochs):
+        trainer.train_one_epoch()
+    trainer.train_one_epoch()
+    assert 0 < trainer.optimiser.param_groups[0]["lr"] < PLAN.settling_learning_rate
+
+
+def test_an_augmentation_without_strength_only_shifts(data):
+    (case,) = read_cases(data / "images", data / "labels", [1])
+    shifted = augmentation([16] * 3, 4, strength=0.0)(case)["image"].as_tensor()
+    assert set(shifted.unique().tolist()) - {0.0}
+    assert shifted.max() <= case["image"].max() + 1e-6
 
 
 def test_a_finished_run_is_left_alone(trained, data):
@@ -220,7 +257,7 @@ def test_fewer_cases_than_a_batch_are_refused(data, tmp_path):
 
 def test_a_plan_is_trained_in_shares(data, tmp_path, monkeypatch):
     monkeypatch.setattr("torch.set_num_threads", lambda count: None)
-    plan = replace(PLAN, epochs=1, folds=0, members=3)
+    plan = replace(PLAN, epochs=1, settling_epochs=0, folds=0, members=3)
     done = list(train(plan, data, tmp_path, share=1, shares=2))
     assert [step.run for step in done] == ["member1"]
 
@@ -294,18 +331,17 @@ def monais_network():
     from monai.networks.nets.dynunet import DynUNet
 
     filters, strides = [16, 32, 64, 128], [1, 2, 2, 2]
-    return DynUNet(
-        3, 1, 3, [3] * 4, strides, [2] * 3, filters, norm_name="instance", res_block=True
-    )
+    return DynUNet(3, 1, 3, [3] * 4, strides, [2] * 3, filters, norm_name="batch", res_block=True)
 
 
 def test_a_network_is_monais_with_each_parameter_once(networks):
     reference = monais_network()
     state = state_of(networks[3])
     whole = reference.state_dict()
-    assert set(state) == {name for name in whole if not name.startswith(ALIASES)}
+    once = {name for name in whole if not name.startswith(ALIASES)}
+    assert set(state) == {name for name in once if not name.endswith(COUNTERS)}
     for name in [name for name in whole if name.startswith(ALIASES)]:
-        assert whole[name].data_ptr() in {whole[kept].data_ptr() for kept in state}
+        assert whole[name].data_ptr() in {whole[kept].data_ptr() for kept in once}
 
 
 def test_a_loaded_network_computes_what_monais_computes(networks):

@@ -7,7 +7,7 @@ from segment.models import Box
 from segment.models.unet.windows import (
     CLIP,
     MARGIN,
-    OFFSETS,
+    SHIFTS,
     SLACK,
     WINDOW,
     around,
@@ -45,8 +45,8 @@ def block(shape, low, high):
 
 
 def probabilities(shape, seed=0):
-    logits = np.random.default_rng(seed).normal(size=(2, 3, *shape))
-    return (np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)).astype(np.float32)
+    logits = np.random.default_rng(seed).normal(size=(3, *shape))
+    return (np.exp(logits) / np.exp(logits).sum(axis=0, keepdims=True)).astype(np.float32)
 
 
 @every_shape
@@ -81,28 +81,40 @@ def test_a_box_of_one_window_has_one_tile():
 )
 def test_every_voxel_of_a_mask_lies_inside_a_window(shape, low, high):
     mask = block(shape, low, high)
-    centre, starts = around(mask)
-    assert (covered(shape, starts)[mask] > 0).all()
-    assert np.allclose(centre, (np.array(low) + high) / 2)
+    placed = around(mask)
+    assert (covered(shape, placed.starts)[mask] > 0).all()
+    assert np.allclose(placed.centre, (np.array(low) + high) / 2)
 
 
-def test_a_mask_that_fits_is_seen_once_a_shift_with_a_margin_around_it():
-    _, starts = around(block((48, 64, 48), (10, 12, 11), (30, 50, 33)))
-    start = starts[OFFSETS.index(0)]
-    assert len(starts) == len(OFFSETS)
+def test_a_mask_that_fits_is_seen_once_with_a_margin_around_it():
+    (start,) = around(block((48, 64, 48), (10, 12, 11), (30, 50, 33))).starts
     assert np.all(np.array(start) + MARGIN <= (10, 12, 11))
     assert np.all(np.array(start) + WINDOW - MARGIN >= (30, 50, 33))
 
 
-def test_the_shifts_of_a_window_are_balanced_about_it():
-    assert sum(OFFSETS) == 0
-    assert OFFSETS.count(0) == 1
+def test_the_places_that_the_members_look_from_are_balanced():
+    assert np.sum(SHIFTS, axis=0).tolist() == [0, 0, 0]
+    assert len(set(SHIFTS)) == len(SHIFTS) == 5
+
+
+@pytest.mark.parametrize("high", [(30, 50, 33), (38, 56, 39), (45, 63, 47)])
+def test_shifted_windows_still_hold_the_mask(high):
+    mask = block((48, 64, 48), (10, 12, 11), high)
+    placed = around(mask)
+    for shift in SHIFTS:
+        assert (covered(mask.shape, placed.shifted(shift))[mask] > 0).all()
+
+
+def test_windows_move_as_far_as_asked_where_there_is_room():
+    placed = around(block((48, 64, 48), (15, 20, 15), (25, 40, 25)))
+    (start,), (moved,) = placed.starts, placed.shifted((3, -3, 3))
+    assert np.subtract(moved, start).tolist() == [3, -3, 3]
 
 
 def test_an_empty_mask_has_a_window_in_the_middle():
-    centre, starts = around(np.zeros((48, 64, 48), bool))
-    assert len(starts) == len(OFFSETS)
-    assert np.allclose(centre, (24.5, 32.5, 24.5))
+    placed = around(np.zeros((48, 64, 48), bool))
+    assert len(placed.starts) == 1
+    assert np.allclose(placed.centre, (24.5, 32.5, 24.5))
 
 
 def test_a_window_holds_the_boxs_voxels():
@@ -124,11 +136,8 @@ def test_a_window_over_the_edge_is_filled_with_zeros(start):
 @every_shape
 def test_a_box_cut_into_windows_and_put_together_is_itself(shape):
     whole = probabilities(shape)
-    _, starts = around(np.ones(shape, bool))
-    windows = [
-        np.stack([np.stack([cut(channel, start) for channel in member]) for member in whole])
-        for start in starts
-    ]
+    starts = around(np.ones(shape, bool)).starts
+    windows = [np.stack([cut(channel, start) for channel in whole]) for start in starts]
     assert np.allclose(assemble(shape, starts, windows), whole, atol=1e-6)
 
 
@@ -136,22 +145,22 @@ def test_windows_that_overlap_are_averaged():
     one, other = probabilities(WINDOW, 1), probabilities(WINDOW, 2)
     starts = [(0, 0, 0), (8, 0, 0)]
     together = assemble((40, 48, 32), starts, [one, other])
-    assert np.allclose(together[:, :, :8], one[:, :, :8])
-    assert np.allclose(together[:, :, 32:], other[:, :, 24:])
-    assert np.allclose(together[:, :, 8:32], (one[:, :, 8:] + other[:, :, :24]) / 2)
+    assert np.allclose(together[:, :8], one[:, :8])
+    assert np.allclose(together[:, 32:], other[:, 24:])
+    assert np.allclose(together[:, 8:32], (one[:, 8:] + other[:, :24]) / 2)
 
 
 def test_what_no_window_covers_is_background():
     together = assemble((48, 64, 48), [(0, 0, 0)], [probabilities(WINDOW)])
-    assert (together[:, 0, 32:] == 1).all()
-    assert (together[:, 1:, 32:] == 0).all()
+    assert (together[0, 32:] == 1).all()
+    assert (together[1:, 32:] == 0).all()
 
 
 @every_shape
 def test_probabilities_sum_to_one_everywhere(shape):
     starts = tiles(shape)
     windows = [probabilities(WINDOW, seed) for seed in range(len(starts))]
-    assert np.allclose(assemble(shape, starts, windows).sum(axis=1), 1, atol=1e-5)
+    assert np.allclose(assemble(shape, starts, windows).sum(axis=0), 1, atol=1e-5)
 
 
 @pytest.mark.parametrize("scale", [1e-4, 0.5, 30.0, 1e4])

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import as_file, files
+from itertools import cycle
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from segment.models import Box, describe
 from segment.models.unet.network import build_network, load_state
 from segment.models.unet.windows import (
+    SHIFTS,
     Start,
     around,
     assemble,
@@ -48,37 +50,41 @@ class Ensemble:
         """Segment boxes; each member's probabilities fill the box.
 
         The first member looks everywhere for the structure; then all members look at windows
-        around it.
+        around it, each from a place of its own.
         """
         coarse = self._segment(
             [(scaled(box, middle(box.array.shape)), tiles(box.array.shape)) for box in boxes],
-            self.networks[:1],
+            self.networks[0],
         )
         fine = []
         for box, probability in zip(boxes, coarse, strict=True):
-            centre, starts = around(largest(probability[0].argmax(axis=0) > 0))
-            fine.append((scaled(box, centre), starts))
-        return self._segment(fine, self.networks)
+            placed = around(largest(probability.argmax(axis=0) > 0))
+            fine.append((scaled(box, placed.centre), placed))
+        found = [
+            self._segment([(array, placed.shifted(shift)) for array, placed in fine], network)
+            for network, shift in zip(self.networks, cycle(SHIFTS), strict=False)
+        ]
+        return [np.stack(members) for members in zip(*found, strict=True)]
 
     def _segment(
         self,
         placed: Sequence[tuple[Float32[np.ndarray, "_ _ _"], Sequence[Start]]],
-        networks: Sequence[nn.Module],
-    ) -> list[Float32[np.ndarray, "member structure _ _ _"]]:
-        """Run networks over the windows of all boxes at once."""
+        network: nn.Module,
+    ) -> list[Float32[np.ndarray, "structure _ _ _"]]:
+        """Run one network over the windows of all boxes at once."""
         windows = [cut(array, start) for array, starts in placed for start in starts]
-        probability = self._predict(windows, networks)
+        probability = self._predict(windows, network)
         results, done = [], 0
         for array, starts in placed:
-            mine = [probability[:, n] for n in range(done, done + len(starts))]
+            mine = list(probability[done : done + len(starts)])
             results.append(assemble(array.shape, starts, mine))
             done += len(starts)
         return results
 
     def _predict(
-        self, windows: Sequence[Float32[np.ndarray, "i j k"]], networks: Sequence[nn.Module]
-    ) -> Float32[np.ndarray, "member window structure i j k"]:
-        """Run networks over windows, in batches of at least two.
+        self, windows: Sequence[Float32[np.ndarray, "i j k"]], network: nn.Module
+    ) -> Float32[np.ndarray, "window structure i j k"]:
+        """Run one network over windows, in batches of at least two.
 
         One window alone is sent twice: batch 1 falls to a convolution twice as slow on CPUs.
         """
@@ -87,9 +93,9 @@ class Ensemble:
             batch = batch.expand(2, -1, -1, -1, -1).contiguous()
         scale = torch.from_numpy(self.temperature)[None, :, None, None, None]
         with torch.inference_mode():
-            logits = [torch.cat([net(part) for part in batch.split(BATCH)]) for net in networks]
-            found = torch.stack([_tempered(x.float(), scale) for x in logits])
-        return found[:, : len(windows)].numpy()
+            logits = torch.cat([network(part) for part in batch.split(BATCH)])
+            found = _tempered(logits.float(), scale)
+        return found[: len(windows)].numpy()
 
 
 def _tempered(logits: Tensor, scale: Tensor) -> Tensor:

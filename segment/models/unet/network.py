@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 ALIASES = "skip_layers."  # DynUNet registers every module a second time under this prefix
+COUNTERS = "num_batches_tracked"  # of no use to a network that is trained
 
 
 def build_network(filters: Sequence[int], structures: int) -> nn.Module:
@@ -13,7 +14,8 @@ def build_network(filters: Sequence[int], structures: int) -> nn.Module:
 
     Maps ``batch 1 i j k`` normalised intensities to ``batch structure i j k`` logits; every edge
     of the grid must be a multiple of ``2 ** (len(filters) - 1)`` voxels; there are at least three
-    levels. The instance normalisation has no weights of its own.
+    levels. Features are normalised over the batch, so that a trained network answers the same
+    wherever the edge of its field lies.
 
     Source: the residual encoder of nnU-Net (Isensee et al. 2024) as built by MONAI's DynUNet.
     """
@@ -28,16 +30,20 @@ def build_network(filters: Sequence[int], structures: int) -> nn.Module:
         strides=[1] + [2] * (levels - 1),
         upsample_kernel_size=[2] * (levels - 1),
         filters=list(filters),
-        norm_name="instance",
+        norm_name="batch",
         res_block=True,
     )
     return network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload, no-any-return]  # torch's stubs lack it
 
 
 def state_of(network: nn.Module) -> dict[str, Tensor]:
-    """Return a network's parameters, each once."""
+    """Return a network's parameters and running statistics, each once."""
     state = network.state_dict()
-    return {name: state[name].contiguous() for name in state if not name.startswith(ALIASES)}
+    return {
+        name: tensor.contiguous()
+        for name, tensor in state.items()
+        if not name.startswith(ALIASES) and not name.endswith(COUNTERS)
+    }
 
 
 def load_state(network: nn.Module, state: Mapping[str, Tensor]) -> None:

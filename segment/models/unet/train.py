@@ -31,9 +31,10 @@ from torch import Tensor, nn
 
 from segment.models import Box
 from segment.models.unet.network import build_network, state_of
-from segment.models.unet.windows import middle, scaled
+from segment.models.unet.windows import around, cut, middle, scaled
 
 IMAGE_AND_LABEL = ("image", "label")
+STATISTICS_BATCH = 4
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,9 @@ class TrainingPlan:
     epochs: int
     learning_rate: float
     weight_decay: float
+    settling_epochs: int
+    settling_learning_rate: float
+    settling_strength: float
     checkpoint_every_epochs: int
     members: int
     folds: int
@@ -135,29 +139,38 @@ def read_cases(images: Path, labels: Path, ids: Sequence[int]) -> list[dict[str,
     return cases
 
 
-def augmentation(patch: Sequence[int], seed: int) -> Compose:
-    """Vary pose, resolution and contrast; never left-right: every crop is a left hippocampus."""
+def augmentation(patch: Sequence[int], seed: int, strength: float = 1.0) -> Compose:
+    """Vary pose, resolution and contrast; never left-right: every crop is a left hippocampus.
+
+    ``strength``, 0 to 1, scales angles, sizes and how often a picture is made worse.
+    """
     transform = Compose(
         [
             RandAffined(
                 IMAGE_AND_LABEL,
                 prob=1.0,
-                rotate_range=[0.3] * 3,
-                scale_range=[0.12] * 3,
+                rotate_range=[0.3 * strength] * 3,
+                scale_range=[0.12 * strength] * 3,
                 translate_range=[4.0] * 3,
                 spatial_size=list(patch),
                 mode=("bilinear", "nearest"),
                 padding_mode="zeros",
             ),
-            RandSimulateLowResolutiond("image", prob=0.2, zoom_range=(0.4, 1.0)),
-            RandGaussianSmoothd("image", prob=0.15),
-            RandBiasFieldd("image", prob=0.2, coeff_range=(0.0, 0.15)),
-            RandAdjustContrastd("image", prob=0.3, gamma=(0.6, 1.7)),
-            RandGaussianNoised("image", prob=0.3, std=0.08),
+            RandSimulateLowResolutiond("image", prob=0.2 * strength, zoom_range=(0.4, 1.0)),
+            RandGaussianSmoothd("image", prob=0.15 * strength),
+            RandBiasFieldd("image", prob=0.2 * strength, coeff_range=(0.0, 0.15)),
+            RandAdjustContrastd("image", prob=0.3 * strength, gamma=(0.6, 1.7)),
+            RandGaussianNoised("image", prob=0.3 * strength, std=0.08),
         ]
     )
     transform.set_random_state(seed)
     return transform
+
+
+def plain_window(case: dict[str, Tensor]) -> Float32[Tensor, "1 i j k"]:
+    """Cut the window of a case that a segmenter sees: the one around the structure."""
+    placed = around(case["label"][0].numpy() > 0)
+    return torch.from_numpy(cut(case["image"][0].numpy(), placed.starts[0]))[None]
 
 
 class Trainer:
@@ -170,15 +183,31 @@ class Trainer:
         torch.manual_seed(run.seed)
         self.plan, self.run, self.cases = plan, run, cases
         self.network = build_network(plan.filters, len(plan.structures))
-        self.optimiser = torch.optim.AdamW(
-            self.network.parameters(), lr=plan.learning_rate, weight_decay=plan.weight_decay
-        )
         self.steps_per_epoch = len(cases) // plan.batch
-        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
-            self.optimiser, plan.learning_rate, total_steps=run.epochs * self.steps_per_epoch + 1
-        )
         self.loss = DiceCELoss(to_onehot_y=True, softmax=True, include_background=False, batch=True)
         self.epoch = 0
+        self.epochs = run.epochs + plan.settling_epochs
+        self._begin_stage()
+
+    def _begin_stage(self) -> None:
+        """Take the optimiser and the schedule of the stage that ``epoch`` belongs to."""
+        plan = self.plan
+        rate = plan.settling_learning_rate if self._is_settling else plan.learning_rate
+        epochs = plan.settling_epochs if self._is_settling else self.run.epochs
+        steps = max(1, epochs) * self.steps_per_epoch + 1
+        self.optimiser = torch.optim.AdamW(
+            self.network.parameters(), lr=rate, weight_decay=plan.weight_decay
+        )
+        self.schedule: torch.optim.lr_scheduler.LRScheduler
+        if self._is_settling:
+            self.schedule = torch.optim.lr_scheduler.PolynomialLR(self.optimiser, steps)
+        else:
+            self.schedule = torch.optim.lr_scheduler.OneCycleLR(self.optimiser, rate, steps)
+
+    @property
+    def _is_settling(self) -> bool:
+        """Whether the last stage has come: nearly plain crops, in small steps."""
+        return self.epoch >= self.run.epochs
 
     def train_one_epoch(self) -> float:
         """Go once through the cases; return the mean loss.
@@ -186,8 +215,11 @@ class Trainer:
         The order and the augmentation depend on seed and epoch alone, so that a resumed run
         sees what an uninterrupted one would have seen.
         """
+        if self.epoch == self.run.epochs:
+            self._begin_stage()
         order = np.random.default_rng([self.run.seed, self.epoch]).permutation(len(self.cases))
-        augment = augmentation(self.plan.patch, self.run.seed * 10_000 + self.epoch)
+        strength = self.plan.settling_strength if self._is_settling else 1.0
+        augment = augmentation(self.plan.patch, self.run.seed * 10_000 + self.epoch, strength)
         total = 0.0
         for step in range(self.steps_per_epoch):
             chosen = order[step * self.plan.batch : (step + 1) * self.plan.batch]
@@ -215,6 +247,20 @@ class Trainer:
         self.schedule.step()
         return float(loss.detach())
 
+    def take_statistics(self) -> None:
+        """Take the running statistics anew from the crops as they are.
+
+        Those of the training are of augmented crops, which no scan looks like.
+        """
+        for module in self.network.modules():
+            if isinstance(module, nn.BatchNorm3d):
+                module.reset_running_stats()
+                module.momentum = None  # weighs every batch alike
+        windows = [plain_window(case) for case in self.cases]
+        with torch.no_grad():
+            for first in range(0, len(windows), STATISTICS_BATCH):
+                self.network(torch.stack(windows[first : first + STATISTICS_BATCH]))
+
     def save(self, path: Path) -> None:
         """Write a checkpoint that a resumed run goes on from."""
         state = {
@@ -231,9 +277,11 @@ class Trainer:
         """Go on from a checkpoint."""
         state = torch.load(path, weights_only=True)
         self.network.load_state_dict(state["network"])
+        self.epoch = state["epoch"]
+        if self.epoch > self.run.epochs:
+            self._begin_stage()
         self.optimiser.load_state_dict(state["optimiser"])
         self.schedule.load_state_dict(state["schedule"])
-        self.epoch = state["epoch"]
 
 
 def train_run(plan: TrainingPlan, run: Run, data: Path, output: Path) -> Iterator[Progress]:
@@ -247,13 +295,14 @@ def train_run(plan: TrainingPlan, run: Run, data: Path, output: Path) -> Iterato
     if checkpoint.exists():
         trainer.resume(checkpoint)
     _cut_log(log, trainer.epoch)
-    while trainer.epoch < run.epochs:
+    while trainer.epoch < trainer.epochs:
         loss = trainer.train_one_epoch()
         with log.open("a", newline="", encoding="utf-8") as file:
             csv.writer(file).writerow([trainer.epoch, f"{loss:.5f}"])
         if trainer.epoch % plan.checkpoint_every_epochs == 0:
             trainer.save(checkpoint)
-        yield Progress(run.name, trainer.epoch, run.epochs, loss)
+        yield Progress(run.name, trainer.epoch, trainer.epochs, loss)
+    trainer.take_statistics()
     temporary = weights.with_suffix(".part")
     save_file(
         state_of(trainer.network), temporary, metadata={"run": run.name, "seed": str(run.seed)}
