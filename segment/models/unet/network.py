@@ -1,21 +1,24 @@
 """The network: a residual 3-D U-Net, MONAI's. Knows nothing of scans, files or training."""
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 ALIASES = "skip_layers."  # DynUNet registers every module a second time under this prefix
-COUNTERS = "num_batches_tracked"  # of no use to a network that is trained
+STATISTICS = ("running_mean", "running_var", "num_batches_tracked")  # of the training's batches
+Norm = Literal["batch", "window"]
 
 
-def build_network(filters: Sequence[int], structures: int) -> nn.Module:
+def build_network(filters: Sequence[int], structures: int, norm: Norm = "window") -> nn.Module:
     """Build one member of the ensemble.
 
     Maps ``batch 1 i j k`` normalised intensities to ``batch structure i j k`` logits; every edge
     of the grid must be a multiple of ``2 ** (len(filters) - 1)`` voxels; there are at least three
-    levels. Features are normalised over the batch, so that a trained network answers the same
-    wherever the edge of its field lies.
+    levels. In training features are normalised over the batch, which learns faster; a trained
+    network normalises those of each window by themselves, since no scanner is the training's
+    (prediction-time normalisation, Nado et al. 2020). Both have the same parameters.
 
     Source: the residual encoder of nnU-Net (Isensee et al. 2024) as built by MONAI's DynUNet.
     """
@@ -30,19 +33,19 @@ def build_network(filters: Sequence[int], structures: int) -> nn.Module:
         strides=[1] + [2] * (levels - 1),
         upsample_kernel_size=[2] * (levels - 1),
         filters=list(filters),
-        norm_name="batch",
+        norm_name="batch" if norm == "batch" else ("instance", {"affine": True}),
         res_block=True,
     )
     return network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload, no-any-return]  # torch's stubs lack it
 
 
 def state_of(network: nn.Module) -> dict[str, Tensor]:
-    """Return a network's parameters and running statistics, each once."""
+    """Return a network's parameters, each once; none of the statistics of its training."""
     state = network.state_dict()
     return {
         name: tensor.contiguous()
         for name, tensor in state.items()
-        if not name.startswith(ALIASES) and not name.endswith(COUNTERS)
+        if not name.startswith(ALIASES) and not name.endswith(STATISTICS)
     }
 
 

@@ -31,10 +31,9 @@ from torch import Tensor, nn
 
 from segment.models import Box
 from segment.models.unet.network import build_network, state_of
-from segment.models.unet.windows import around, cut, middle, scaled
+from segment.models.unet.windows import middle, scaled
 
 IMAGE_AND_LABEL = ("image", "label")
-STATISTICS_BATCH = 4
 
 
 @dataclass(frozen=True)
@@ -167,12 +166,6 @@ def augmentation(patch: Sequence[int], seed: int, strength: float = 1.0) -> Comp
     return transform
 
 
-def plain_window(case: dict[str, Tensor]) -> Float32[Tensor, "1 i j k"]:
-    """Cut the window of a case that a segmenter sees: the one around the structure."""
-    placed = around(case["label"][0].numpy() > 0)
-    return torch.from_numpy(cut(case["image"][0].numpy(), placed.starts[0]))[None]
-
-
 class Trainer:
     """One run in memory: network, optimiser, schedule and augmentation."""
 
@@ -182,7 +175,7 @@ class Trainer:
             raise ValueError(msg)
         torch.manual_seed(run.seed)
         self.plan, self.run, self.cases = plan, run, cases
-        self.network = build_network(plan.filters, len(plan.structures))
+        self.network = build_network(plan.filters, len(plan.structures), "batch")
         self.steps_per_epoch = len(cases) // plan.batch
         self.loss = DiceCELoss(to_onehot_y=True, softmax=True, include_background=False, batch=True)
         self.epoch = 0
@@ -247,20 +240,6 @@ class Trainer:
         self.schedule.step()
         return float(loss.detach())
 
-    def take_statistics(self) -> None:
-        """Take the running statistics anew from the crops as they are.
-
-        Those of the training are of augmented crops, which no scan looks like.
-        """
-        for module in self.network.modules():
-            if isinstance(module, nn.BatchNorm3d):
-                module.reset_running_stats()
-                module.momentum = None  # weighs every batch alike
-        windows = [plain_window(case) for case in self.cases]
-        with torch.no_grad():
-            for first in range(0, len(windows), STATISTICS_BATCH):
-                self.network(torch.stack(windows[first : first + STATISTICS_BATCH]))
-
     def save(self, path: Path) -> None:
         """Write a checkpoint that a resumed run goes on from."""
         state = {
@@ -302,7 +281,6 @@ def train_run(plan: TrainingPlan, run: Run, data: Path, output: Path) -> Iterato
         if trainer.epoch % plan.checkpoint_every_epochs == 0:
             trainer.save(checkpoint)
         yield Progress(run.name, trainer.epoch, trainer.epochs, loss)
-    trainer.take_statistics()
     temporary = weights.with_suffix(".part")
     save_file(
         state_of(trainer.network), temporary, metadata={"run": run.name, "seed": str(run.seed)}
