@@ -13,6 +13,8 @@ from segment.errors import Refusal, ScanError
 from segment.geometry import Geometry
 from segment.reading import (
     Series,
+    check_readable,
+    directory_files,
     extracted,
     file_kind,
     file_name,
@@ -21,7 +23,6 @@ from segment.reading import (
     read_nifti,
     read_series,
 )
-from segment.reading.header import read_tags
 from segment.reading.source import file_bytes
 from segment.volume import Volume
 
@@ -63,9 +64,10 @@ class Study:
 
 
 def read_study(source: str | Path, *, series: str | None = None) -> Study:
-    """Read a NIfTI file, a DICOM folder, a zip of one of them, or the word ``sample``.
+    """Read a NIfTI file, a DICOM file, folder or DICOMDIR, a zip of one, or the word ``sample``.
 
-    ``series`` chooses one DICOM series by the number that the refusal of several lists.
+    ``series`` chooses one DICOM series by the number that the refusal of several lists, and one
+    volume of a series of several as ``5.2``: the second volume of series 5.
     """
     if source == SAMPLE:
         return read_sample()
@@ -80,8 +82,10 @@ def read_study(source: str | Path, *, series: str | None = None) -> Study:
     if kind == "zip":
         with extracted(path) as folder:
             return replace(_read_folder(folder, name, series), name=name)
+    if kind == "dicomdir":
+        return _read_dicom(_find(directory_files(path)), name, series)
     if kind == "dicom":
-        return _read_dicom(find_series([path]), name, series)
+        return _read_dicom(_find([path]), name, series)
     return _read_nifti([path], name, series)
 
 
@@ -109,7 +113,7 @@ def _read_folder(folder: Path, name: str, choice: str | None) -> Study:
     if not files:
         msg = f"{name}: expected a scan, found an empty folder; give the folder that holds it"
         raise ScanError(Refusal.EMPTY_FOLDER, msg)
-    if found := find_series(files):
+    if found := _find(files):
         return _read_dicom(found, name, choice)
     return _read_nifti([path for path in files if file_kind(path) == "nifti"], name, choice)
 
@@ -127,27 +131,51 @@ def _read_nifti(files: Sequence[Path], name: str, choice: str | None) -> Study:
     return Study(read_nifti(files[0]), name)
 
 
+def _find(files: Sequence[Path]) -> tuple[Series, ...]:
+    return find_series(files, asked=tuple(IDENTIFYING_TAGS.values()))
+
+
 def _read_dicom(found: Sequence[Series], name: str, choice: str | None) -> Study:
     series = _choose(found, name, choice)
-    volume = read_series(series, name=name)
-    _, values = read_tags(series.headers[0].path, list(IDENTIFYING_TAGS.values()))
-    known = {key: "".join(values[tag][:1]) for key, tag in IDENTIFYING_TAGS.items()}
-    return Study(volume, name, Identifiers(**known))
+    asked = series.headers[0].asked
+    known = {key: asked.get(tag, "") for key, tag in IDENTIFYING_TAGS.items()}
+    return Study(read_series(series, name=name), name, Identifiers(**known))
 
 
 def _choose(found: Sequence[Series], name: str, choice: str | None) -> Series:
-    """Take the one series that is a scan, or the chosen one; list them where several are."""
+    """Take the one volume that is a scan, or the chosen one; list them where several are."""
     labels = _labels(found)
-    if choice is not None:
-        if choice in labels:
-            return labels[choice]
-        code, told = Refusal.BAD_OPTION, f"the series {choice!r} asked for"
-        msg = f"{name}: expected {told}, found {_listed(labels)}; choose one with --series N"
-        raise ScanError(code, msg)
+    if choice is None:
+        label = _only(labels, name)
+        check_readable(labels[label], name, label)
+        return labels[label]
+    label, _, place = choice.partition(".")
+    volumes = labels[label].volumes if label in labels else ()
+    if place:
+        wanted = int(place) if place.isdecimal() and len(place) < 6 else 0
+        if 1 <= wanted <= len(volumes):
+            return volumes[wanted - 1]
+    elif volumes:
+        check_readable(labels[label], name, label)
+        return labels[label]
+    told = f"the series {choice[:20]!r} asked for"
+    msg = f"{name}: expected {told}, found {_listed(labels)}; choose one with --series N"
+    raise ScanError(Refusal.BAD_OPTION, msg)
+
+
+def _only(labels: dict[str, Series], name: str) -> str:
+    """Return the label of the one series that can be read; refuse none and several."""
+    readable = {label: series for label, series in labels.items() if series.is_readable}
     scans = {label: series for label, series in labels.items() if series.is_scan}
-    candidates = scans or labels
+    candidates = readable or scans or labels
     if len(candidates) == 1:
-        return next(iter(candidates.values()))
+        return next(iter(candidates))
+    if not scans:
+        msg = (
+            f"{name}: expected a series of slices, found none ({_listed(candidates)});"
+            " give the folder of the scan"
+        )
+        raise ScanError(Refusal.UNSUPPORTED_DICOM, msg)
     msg = (
         f"{name}: expected one series, found {len(candidates)} ({_listed(candidates)});"
         " choose one with --series N"
@@ -164,8 +192,17 @@ def _labels(found: Sequence[Series]) -> dict[str, Series]:
 
 
 def _listed(labels: dict[str, Series]) -> str:
-    named = [f"series {label}: {series.description}" for label, series in labels.items()]
+    is_several = len({series.headers[0].date for series in labels.values()}) > 1
+    named = [
+        f"series {label}: {series.description}{_day(series) if is_several else ''}"
+        for label, series in labels.items()
+    ]
     more = (
         [f"and {len(named) - MOST_SERIES_LISTED} more"] if len(named) > MOST_SERIES_LISTED else []
     )
     return "; ".join(named[:MOST_SERIES_LISTED] + more)
+
+
+def _day(series: Series) -> str:
+    """Say of which day a series is, where studies are mixed."""
+    return f" of {series.headers[0].date or 'an unknown day'}"

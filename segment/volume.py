@@ -18,6 +18,7 @@ Modality = Literal["MR", "CT", "PT", "unknown"]
 class Volume:
     """Intensities on a grid, in the order in which they were stored.
 
+    ``date`` is the day of the scan as YYYY-MM-DD and ``time`` its time as HH:MM:SS, if known.
     ``facts`` are the series' technical facts that a report may quote (manufacturer, field
     strength, slice thickness ...): never a name, a date of birth or another identifier.
     """
@@ -28,6 +29,7 @@ class Volume:
     modality: Modality = "unknown"
     sequence: str = "unknown"
     date: str | None = None
+    time: str | None = None
     facts: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -1,59 +1,38 @@
-"""What is read of one DICOM file before its pixels: an allow-list of tags that name no person.
+"""What is known of one picture before its pixels are read, as checked numbers and words.
 
-Knows nothing of series. Strangers' files are parsed here and nowhere else.
+Knows nothing of series, and of no tag outside the allow-list.
 """
 
 import math
 import re
-import warnings
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
-import pydicom
-from pydicom.dataset import Dataset
-from pydicom.filereader import read_file_meta_info
-from pydicom.uid import DeflatedExplicitVRLittleEndian
+from segment.reading.sandbox import answers
+from segment.reading.source import file_bytes
+from segment.reading.tags import NUMBER_TAGS, TEXT_TAGS, VECTOR_TAGS, WORD_TAGS
 
-from segment.errors import Refusal, ScanError
-from segment.reading.source import file_bytes, file_name
-
-# One value each, as text; none of them names a person, a place or a device's serial number.
-TEXT_TAGS = (
-    "SOPClassUID",
-    "SeriesInstanceUID",
-    "Modality",
-    "PhotometricInterpretation",
-    "AcquisitionDate",
-    "StudyDate",
-    "Manufacturer",
+# When a picture was taken, the most exact source first: a moment, or a day and its time.
+MOMENTS = (
+    ("AcquisitionDateTime", None),
+    ("AcquisitionDate", "AcquisitionTime"),
+    ("SeriesDate", "SeriesTime"),
+    ("StudyDate", "StudyTime"),
 )
-WORD_TAGS = ("ImageType", "ScanningSequence", "SequenceVariant")
-NUMBER_TAGS = (
-    "SeriesNumber",
-    "Rows",
-    "Columns",
-    "NumberOfFrames",
-    "SamplesPerPixel",
-    "BitsAllocated",
-    "EchoNumbers",
-    "TemporalPositionIdentifier",
-    "DiffusionBValue",
-    "MagneticFieldStrength",
-    "SliceThickness",
-    "RepetitionTime",
-    "EchoTime",
-    "InversionTime",
-    "FlipAngle",
-)
-VECTOR_TAGS = {"ImagePositionPatient": 3, "ImageOrientationPatient": 6, "PixelSpacing": 2}
-READ_TAGS = [*TEXT_TAGS, *WORD_TAGS, *NUMBER_TAGS, *VECTOR_TAGS]
+TIME_FORM = re.compile("[0-9]{6}")  # an hour alone is no time
 
 
 @dataclass(frozen=True)
 class Header:
-    """The allowed tags of one file: numbers are finite or absent, text is as it was found."""
+    """The allowed tags of one picture: numbers are finite or absent, text is as it was found.
+
+    ``frame`` is its place in an enhanced multi-frame file, None where it is the only one.
+    ``pixels_at`` and ``pixels_bytes`` say where the file's pixels lie; the length of compressed
+    ones is -1. ``asked`` holds the tags that the caller asked for besides, and is never printed.
+    """
 
     path: Path
     transfer_syntax: str
@@ -61,6 +40,10 @@ class Header:
     words: dict[str, frozenset[str]]
     numbers: dict[str, float]
     vectors: dict[str, tuple[float, ...]]
+    frame: int | None = None
+    pixels_at: int = 0
+    pixels_bytes: int = 0
+    asked: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def number(self, tag: str) -> float | None:
         """Return a number, or None where the file has none."""
@@ -77,71 +60,64 @@ class Header:
         return modality if re.fullmatch("[A-Z]{2,12}", modality) else "unknown"
 
     @property
+    def moment(self) -> tuple[str, str | None] | None:
+        """The day of the picture as YYYY-MM-DD, and the time as HH:MM:SS where it is known."""
+        for day_tag, time_tag in MOMENTS:
+            found = self.text[day_tag]
+            time = found[8:] if time_tag is None else self.text[time_tag]
+            if day := _parsed(found[:8], "%Y%m%d"):
+                clock = _parsed(time[:6], "%H%M%S") if TIME_FORM.match(time) else None
+                return day.date().isoformat(), clock.time().isoformat() if clock else None
+        return None
+
+    @property
     def date(self) -> str | None:
         """The day of the scan as YYYY-MM-DD."""
-        for tag in ("AcquisitionDate", "StudyDate"):
-            try:
-                return datetime.strptime(self.text[tag], "%Y%m%d").date().isoformat()
-            except ValueError:
-                continue
-        return None
+        return self.moment[0] if self.moment else None
+
+
+def read_headers(files: Sequence[Path], *, asked: Sequence[str] = ()) -> Iterator[Header]:
+    """Read the headers of DICOM files, one a picture; refuses a deflated or a damaged file."""
+    for path in files:
+        file_bytes(path)
+    described = answers("describe", [str(path) for path in files], files, asked=asked)
+    for path, answer in zip(files, described, strict=True):
+        yield from _headers(path, answer.said)
 
 
 def read_header(path: Path) -> Header:
-    """Read the allowed tags of one DICOM file; refuses a deflated or a damaged one."""
-    transfer_syntax, values = read_tags(path, READ_TAGS)
-    numbers = {tag: _numbers(values[tag]) for tag in (*NUMBER_TAGS, *VECTOR_TAGS)}
+    """Read the header of a file's first picture."""
+    return next(iter(tuple(read_headers([path]))))
+
+
+def _headers(path: Path, said: Mapping[str, Any]) -> Iterator[Header]:
+    """Take one file's description apart; an enhanced file has many pictures."""
+    tags, frames = said["tags"], said["frames"]
+    if not frames:
+        yield _header(path, said, tags, None)
+    for index, frame in enumerate(frames):
+        yield _header(path, said, {**tags, **frame}, index)
+
+
+def _header(
+    path: Path, said: Mapping[str, Any], tags: Mapping[str, Sequence[str]], frame: int | None
+) -> Header:
+    numbers = {tag: _numbers(tags[tag]) for tag in (*NUMBER_TAGS, *VECTOR_TAGS)}
+    at, length = said["pixels"]
     return Header(
         path=path,
-        transfer_syntax=transfer_syntax,
-        text={tag: "".join(values[tag][:1]) for tag in TEXT_TAGS},
-        words={tag: frozenset(values[tag]) for tag in WORD_TAGS},
+        transfer_syntax=str(said["syntax"]),
+        text={tag: "".join(tags[tag][:1]) for tag in TEXT_TAGS},
+        words={tag: frozenset(tags[tag]) for tag in WORD_TAGS},
         numbers={tag: numbers[tag][0] for tag in NUMBER_TAGS if numbers[tag]},
         vectors={
             tag: numbers[tag] for tag, length in VECTOR_TAGS.items() if len(numbers[tag]) == length
         },
+        frame=frame,
+        pixels_at=int(at),
+        pixels_bytes=int(length),
+        asked={tag: "".join(values) for tag, values in said["asked"].items()},
     )
-
-
-def read_tags(path: Path, tags: Sequence[str]) -> tuple[str, dict[str, tuple[str, ...]]]:
-    """Return a file's transfer syntax and the values of the named tags as text; reads no other.
-
-    A tag that is missing, or whose value breaks its own rules, has no values.
-    """
-    file_bytes(path)
-    try:
-        # Warnings about a file's breaches of the standard quote its values: they go nowhere.
-        with warnings.catch_warnings(), pydicom.config.disable_value_validation():
-            warnings.filterwarnings("ignore", module="pydicom")
-            meta = read_file_meta_info(path)
-            transfer_syntax = str(meta.get("TransferSyntaxUID", ""))
-            if transfer_syntax == DeflatedExplicitVRLittleEndian:
-                # pydicom inflates all of it, without a limit, even to read one tag.
-                msg = (
-                    f"{file_name(path)}: expected plain DICOM, found a deflated file; export again"
-                )
-                raise ScanError(Refusal.UNSUPPORTED_DICOM, msg)
-            data = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(tags))
-            return transfer_syntax, {tag: _values(data, tag) for tag in tags}
-    except ScanError:
-        raise
-    except Exception as error:  # of many types, RecursionError on nested sequences among them
-        raise _damaged(path) from error
-
-
-def _damaged(path: Path) -> ScanError:
-    msg = f"{file_name(path)}: expected a DICOM file, found a damaged one; copy or export it again"
-    return ScanError(Refusal.UNREADABLE, msg)
-
-
-def _values(data: Dataset, tag: str) -> tuple[str, ...]:
-    try:
-        value = data.get(tag)
-    except Exception:  # pydicom converts a value when asked for it, and fails in many ways
-        return ()
-    if isinstance(value, Iterable) and not isinstance(value, str):
-        return tuple(str(item).strip() for item in value)
-    return () if value is None or value == "" else (str(value).strip(),)
 
 
 def _numbers(values: Sequence[str]) -> tuple[float, ...]:
@@ -151,3 +127,10 @@ def _numbers(values: Sequence[str]) -> tuple[float, ...]:
     except ValueError:
         return ()
     return numbers if all(map(math.isfinite, numbers)) else ()
+
+
+def _parsed(text: str, form: str) -> datetime | None:
+    try:
+        return datetime.strptime(text, form)
+    except ValueError:
+        return None

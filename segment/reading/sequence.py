@@ -23,14 +23,14 @@ def guess_sequence(header: Header) -> str:
 
 def _is_t1_gradient_echo(header: Header) -> bool:
     """Short echo, and either prepared by an inversion or spoiled with a large flip angle."""
-    kinds = header.words["ScanningSequence"]
+    kinds = _kinds(header)
     if "GR" not in kinds or "EP" in kinds:
         return False
     if not _within(header.number("EchoTime"), (0.0, LONGEST_GRADIENT_ECHO_MS)):
         return False
     is_prepared = _within(header.number("InversionTime"), INVERSION_MS)
     is_spoiled = (
-        "SP" in header.words["SequenceVariant"]
+        _is_spoiled(header)
         and (header.number("FlipAngle") or 0.0) >= SPOILED_LEAST_FLIP_DEGREES
         and _within(header.number("RepetitionTime"), SPOILED_REPETITION_MS)
     )
@@ -40,10 +40,24 @@ def _is_t1_gradient_echo(header: Header) -> bool:
 def _is_t1_spin_echo(header: Header) -> bool:
     """Short echo and short repetition, without inversion."""
     return (
-        header.words["ScanningSequence"] == {"SE"}
+        _kinds(header) == {"SE"}
         and _within(header.number("EchoTime"), (0.0, LONGEST_SPIN_ECHO_MS))
         and _within(header.number("RepetitionTime"), SPIN_REPETITION_MS)
     )
+
+
+def _kinds(header: Header) -> set[str]:
+    """Return the scanning sequence; an enhanced file says the same in other tags (C.8.13.4)."""
+    spin = {"GRADIENT": {"GR"}, "SPIN": {"SE"}, "BOTH": {"SE", "GR"}}
+    kinds = {*header.words["ScanningSequence"], *spin.get(header.text["EchoPulseSequence"], ())}
+    if header.text["EchoPlanarPulseSequence"] == "YES":
+        kinds.add("EP")
+    return kinds | ({"IR"} if header.text["InversionRecovery"] == "YES" else set())
+
+
+def _is_spoiled(header: Header) -> bool:
+    spoiling = header.text["Spoiling"]
+    return "SP" in header.words["SequenceVariant"] or spoiling not in {"", "NONE"}
 
 
 def _within(value: float | None, bounds: tuple[float, float]) -> bool:

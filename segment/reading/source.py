@@ -14,7 +14,9 @@ MOST_FILE_BYTES = 2**33
 MOST_FILES = 20_000
 LONGEST_NAME = 80
 
-FileKind = Literal["nifti", "dicom", "zip", "other"]
+FileKind = Literal["nifti", "dicom", "dicomdir", "zip", "other"]
+# The class of a DICOMDIR and the element after it: PS3.10 7.1 and PS3.4 B.5.
+DIRECTORY_STORAGE = b"1.2.840.10008.1.3.10\x02\x00"
 
 
 def file_name(path: Path) -> str:
@@ -61,7 +63,7 @@ def file_kind(path: Path) -> FileKind:
         msg = f"{file_name(path)}: expected a readable file, found none; check its permissions"
         raise ScanError(Refusal.UNREADABLE, msg) from error
     if start[128:132] == b"DICM":
-        return "dicom"
+        return "dicomdir" if DIRECTORY_STORAGE in start else "dicom"
     if start[:4] in {b"PK\x03\x04", b"PK\x05\x06"}:
         return "zip"
     is_nifti = start[344:347] in {b"n+1", b"ni1"} or start[4:7] in {b"n+2", b"ni2"}

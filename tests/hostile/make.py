@@ -294,7 +294,7 @@ def other_shape(folder):
 
 
 def tilted(folder):
-    return dicom_slices(folder / "study", step=(0, 0.8, 2.5))
+    return dicom_slices(folder / "study", step=(0, 3, 2.5))
 
 
 def several_echoes(folder):

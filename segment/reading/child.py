@@ -1,0 +1,79 @@
+"""The process in which strangers' files are parsed and decoded. Decides nothing.
+
+It is started by ``segment.reading.sandbox``, is asked once and answers item after item: a line of
+JSON, and as many bytes as that line announces. It limits itself before it opens a file.
+"""
+
+import contextlib
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from segment.reading.parse import UnreadableError, describe, list_directory
+
+
+def main() -> None:
+    """Answer the one request that stands on standard input."""
+    request = json.loads(sys.stdin.buffer.readline())
+    out = _take_standard_output()
+    if request["job"] == "decode":
+        import segment.reading.decode  # noqa: F401  its memory and time count before the limits
+    _limit(**request["limits"])
+    for item in request["items"]:
+        answer, content = _answer(request, item)
+        out.write(json.dumps({**answer, "bytes": len(content)}).encode() + b"\n" + content)
+        out.flush()
+
+
+def _answer(
+    request: dict[str, Any], item: str | dict[str, int | str]
+) -> tuple[dict[str, Any], bytes]:
+    """Do the job for one item; what goes wrong becomes one word."""
+    try:
+        if isinstance(item, dict):
+            from segment.reading.decode import decode
+
+            return {}, decode(item, Path(request["scratch"]))
+        if request["job"] == "describe":
+            return describe(Path(item), request["asked"]), b""
+        return {"files": list_directory(Path(item))}, b""
+    except UnreadableError as problem:
+        return {"problem": str(problem)}, b""
+    except MemoryError:
+        return {"problem": "costly"}, b""
+    except Exception:  # of many types, RecursionError on nested sequences among them
+        return {"problem": "damaged"}, b""
+
+
+def _take_standard_output() -> BinaryIO:
+    """Keep standard output for answers: decoders write warnings there, which quote the file."""
+    out = os.fdopen(os.dup(1), "wb")
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.close(nowhere)
+    return out
+
+
+def _limit(memory_bytes: int, cpu_s: int, wall_s: int) -> None:
+    """Limit what this process may take from here on; the system ends it if it takes more."""
+    try:
+        import resource
+        import signal
+    except ImportError:  # Windows has no such limits
+        return
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.alarm(wall_s)
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    seconds = int(used.ru_utime + used.ru_stime) + 1 + cpu_s
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a dump would hold the patient's pixels
+    with contextlib.suppress(OSError):  # where there is no /proc the memory stays unlimited
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+        most = pages * resource.getpagesize() + memory_bytes
+        resource.setrlimit(resource.RLIMIT_AS, (most, most))
+
+
+if __name__ == "__main__":
+    main()
