@@ -22,6 +22,8 @@ from segment.errors import Refusal, ScanError
 from segment.infer import Found, paint
 from segment.volume import Volume
 
+LABELS = "segmentation.nii.gz"
+
 
 @contextmanager
 def written_whole(folder: Path) -> Iterator[Path]:
@@ -63,7 +65,7 @@ def write_draft(
     """Write report.md, report.json, segmentation.nii.gz and one overlay a side."""
     (folder / "report.json").write_bytes(report_bytes(report, created))
     (folder / "report.md").write_text(report.markdown(), encoding="utf-8")
-    write_labels(folder / "segmentation.nii.gz", study.volume, segmented)
+    write_labels(folder / LABELS, study.volume, segmented)
     found = [side.segmentation for side in segmented.sides if isinstance(side, Found)]
     note = "MNI152 template: an average of 152 heads, no person" if study.is_template else ""
     for view in views.overlays(study.volume, found, labels={"note": note}):

@@ -5,12 +5,15 @@ import json
 import re
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 from PIL import Image
 
 import prompts
 from assistant import exports
+from assistant.exports.source import Source
+from tests.sources import Fitted
 
 MADE = "2021-03-04T05:06:07+00:00"
 HAN = "fc-list :lang=zh family"
@@ -19,7 +22,7 @@ HAN = "fc-list :lang=zh family"
 def exporter(name):
     """Return an export, or skip with what this machine lacks for it or for reading it back."""
     try:
-        export = exports.load(name)
+        export = exports.load(name, Source(Path("scan"), Path("labels")))
     except (exports.UnavailableError, Warning) as missing:
         pytest.skip(str(missing))
     if name == "pdf":
@@ -28,7 +31,8 @@ def exporter(name):
                 pytest.skip(f"{program} is not installed")
         if not subprocess.run(HAN.split(), capture_output=True, check=True).stdout.strip():
             pytest.skip("no font with Chinese glyphs is installed")
-    return export
+    needs_source = exports.describe(name)["needs_source"]
+    return Fitted(name, export.suffix) if needs_source else export
 
 
 def poppler(program, data, *options):
@@ -90,7 +94,36 @@ def resources(data):
     return [entry["resource"] for entry in json.loads(data)["entry"]]
 
 
+def sr_pages(data):
+    """Return every text of the tree, and the name of who verified it, as one page."""
+    instance = instance_of(data)
+    texts = [item.TextValue for item in items_of(instance) if item.ValueType == "TEXT"]
+    return ["\n".join([instance.SeriesDescription, *texts])]
+
+
+def seg_pages(data):
+    """Return what a viewer shows of a segmentation in words: it holds no sentence of the report."""
+    instance = instance_of(data)
+    return [instance.SeriesDescription, instance.ContentDescription, instance.ImageComments]
+
+
+def instance_of(data):
+    """Read a DICOM file."""
+    import pydicom
+
+    return pydicom.dcmread(io.BytesIO(data))
+
+
+def items_of(item):
+    """List the content items below one, from the top."""
+    for child in item.get("ContentSequence", ()):
+        yield child
+        yield from items_of(child)
+
+
 PAGES = {
+    "dicom_seg": seg_pages,
+    "dicom_sr": sr_pages,
     "pdf": pdf_pages,
     "docx": docx_pages,
     "markdown": markdown_pages,

@@ -10,6 +10,7 @@ from assistant.cli.terminal import DOES_NOT_HOLD, OK
 
 if TYPE_CHECKING:
     from assistant.cli.terminal import Commands
+    from assistant.exports.source import Source
 
 
 def add_verify(commands: "Commands") -> None:
@@ -26,7 +27,14 @@ def add_export(commands: "Commands") -> None:
         "report", type=Path, help="a report.json; pictures are taken from beside it"
     )
     export.add_argument(
-        "--to", required=True, metavar="FORMAT[,FORMAT]", help="as in: pdf,docx,fhir"
+        "--to", required=True, metavar="FORMAT[,FORMAT]", help="as in: pdf,fhir,dicom_sr,dicom_seg"
+    )
+    export.add_argument(
+        "--source",
+        type=Path,
+        metavar="SERIES",
+        help="the DICOM folder (or zip) that the report was made from, for dicom_sr and dicom_seg;"
+        " segmentation.nii.gz is taken from beside the report",
     )
     export.add_argument(
         "-o", "--output", type=Path, metavar="DIR", help="default: beside the report"
@@ -56,7 +64,8 @@ def run_export(chosen: argparse.Namespace) -> int:
     from assistant.verify import verify_report
 
     table = read_table(chosen.report)
-    loaded = [exports.load(name) for name in dict.fromkeys(chosen.to.split(","))]
+    source = source_of(chosen)
+    loaded = [exports.load(name, source) for name in dict.fromkeys(chosen.to.split(","))]
     if problems := verify_report(table):
         for problem in problems:
             print(problem, file=sys.stderr)
@@ -73,6 +82,16 @@ def run_export(chosen: argparse.Namespace) -> int:
             (temporary / names[-1]).write_bytes(export(report, pictures, created))
     print("\n".join(f"wrote {name}" for name in names))
     return OK
+
+
+def source_of(chosen: argparse.Namespace) -> "Source | None":
+    """Say where the scan of a report lies, if that was given."""
+    from assistant.exports.source import Source
+    from assistant.output import LABELS
+
+    if chosen.source is None:
+        return None
+    return Source(chosen.source, chosen.report.parent / LABELS)
 
 
 def read_table(path: Path) -> dict[str, Any]:

@@ -7,9 +7,12 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Protocol, cast, runtime_checkable
 
+from assistant.exports.source import Source
 from assistant.report import Report
+from segment.errors import Refusal, ScanError
 
-KEYS = {"factory", "extra", "system"}
+OURS = {"assistant", "prompts", "segment"}  # a fault of this project is no missing package
+KEYS = {"factory", "extra", "system", "needs_source"}
 
 
 @runtime_checkable
@@ -47,17 +50,25 @@ def describe(name: str) -> dict[str, Any]:
     return table
 
 
-def load(name: str) -> Export:
-    """Import one export and build it; raises UnavailableError where what it needs is missing."""
+def load(name: str, source: Source | None = None) -> Export:
+    """Import one export and build it, from the source if it needs one.
+
+    Raises UnavailableError where a package that it needs is missing, ScanError without a source.
+    """
     facts = describe(name)
+    if facts["needs_source"] and source is None:
+        msg = f"the {name} export needs the DICOM series of the report; name its folder (--source)"
+        raise ScanError(Refusal.BAD_OPTION, msg)
     module, _, attribute = facts["factory"].partition(":")
     try:
         factory = getattr(import_module(module), attribute)
     except ImportError as error:
+        if (error.name or "").partition(".")[0] in OURS:
+            raise
         install = f"pip install 'voxcite[{facts['extra']}]'"
         msg = f"the {name} export needs {error.name}, which is not installed; run {install}"
         raise UnavailableError(msg) from error
     except OSError as error:
         msg = f"the {name} export needs {facts['system']}, which is not installed; install it"
         raise UnavailableError(msg) from error
-    return cast(Export, factory())
+    return cast(Export, factory(source) if facts["needs_source"] else factory())

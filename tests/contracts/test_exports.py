@@ -10,13 +10,17 @@ import pytest
 
 import prompts
 from assistant import exports
+from assistant.exports.source import Source
 from assistant.report import Line
+from segment.errors import ScanError
 from tests.exported import MADE, PAGES, exporter, picture
 from tests.test_report import drafted
 
 HOSTILE = '<img src=x onerror="alert()"> & <b>[link](file:///etc/passwd)'
 EXTRAS = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))
 every_export = pytest.mark.parametrize("name", exports.available())
+# A segmentation holds masks and none of the report's sentences.
+every_text = pytest.mark.parametrize("name", sorted({*exports.available()} - {"dicom_seg"}))
 every_language = pytest.mark.parametrize("language", prompts.languages())
 
 
@@ -72,7 +76,7 @@ def test_equal_reports_give_equal_bytes(name, language, tmp_path):
     assert first == second
 
 
-@every_export
+@every_text
 def test_markup_in_a_report_is_text(name):
     report = drafted()
     line = Line("findings", HOSTILE, (), "edited by")
@@ -96,12 +100,21 @@ def test_an_export_opens_no_connection(name, monkeypatch, tmp_path):
 
 
 def test_an_unknown_export_is_refused_by_name():
-    with pytest.raises(ValueError, match="unknown export 'fax'; there are docx, fhir, json"):
+    with pytest.raises(
+        ValueError, match="unknown export 'fax'; there are dicom_seg, dicom_sr, docx"
+    ):
         exports.load("fax")
 
 
 @pytest.mark.parametrize(
-    ("name", "package"), [("pdf", "weasyprint"), ("docx", "docx"), ("fhir", "fhir")]
+    ("name", "package"),
+    [
+        ("pdf", "weasyprint"),
+        ("docx", "docx"),
+        ("fhir", "fhir"),
+        ("dicom_sr", "highdicom"),
+        ("dicom_seg", "highdicom"),
+    ],
 )
 def test_a_missing_package_names_the_extra_that_installs_it(name, package, monkeypatch):
     loaded = [m for m in sys.modules if m.startswith(f"assistant.exports.{name}")]
@@ -111,6 +124,14 @@ def test_a_missing_package_names_the_extra_that_installs_it(name, package, monke
         monkeypatch.delitem(sys.modules, module)
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(exports.UnavailableError, match=r"run pip install 'voxcite\[exports\]'"):
+        exports.load(name, Source(Path("scan"), Path("labels")))
+
+
+@every_export
+def test_an_export_that_needs_the_scan_is_refused_without_it(name):
+    if not exports.describe(name)["needs_source"]:
+        pytest.skip(f"{name} needs the report alone")
+    with pytest.raises(ScanError, match=r"needs the DICOM series of the report; .*--source"):
         exports.load(name)
 
 
@@ -118,4 +139,4 @@ def test_naming_the_exports_loads_none_of_their_packages():
     code = "import sys; from assistant import exports; exports.available(); print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = {name.partition(".")[0] for name in done.stdout.split()}
-    assert loaded & {"weasyprint", "docx", "fhir"} == set()
+    assert loaded & {"weasyprint", "docx", "fhir", "highdicom", "pydicom"} == set()

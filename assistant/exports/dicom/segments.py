@@ -1,0 +1,113 @@
+"""Which segments a draft's labels hold: one a structure and side. Knows nothing of DICOM."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, UInt8
+
+from assistant.report import Report
+from segment.errors import Refusal, ScanError
+from segment.geometry import Geometry
+from segment.measurement import Measurement
+from segment.organs import Organ, Structure
+from segment.reading import file_name, read_nifti
+from segment.segmentation import Side
+
+VOLUME = "volume"
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A structure of one side: its number, the labels that make it up, and how many voxels."""
+
+    number: int
+    structure: Structure
+    side: Side
+    labels: tuple[int, ...]
+    voxels: int
+
+    @property
+    def name(self) -> str:
+        """What the segment is called."""
+        return self.structure.name if self.side == "none" else f"{self.side} {self.structure.name}"
+
+    def mask(self, labels: UInt8[np.ndarray, "i j k"]) -> Bool[np.ndarray, "i j k"]:
+        """Mark the voxels of the segment."""
+        return np.isin(labels, self.labels)
+
+
+def read_labels(path: Path, geometry: Geometry) -> UInt8[np.ndarray, "i j k"]:
+    """Read the labels of a draft, which lie on the scan's own grid; refuse another grid."""
+    try:
+        volume = read_nifti(path)
+    except ScanError as error:
+        if error.code is Refusal.CONSTANT:  # nothing was found: no voxel has a label
+            return np.zeros(geometry.shape, np.uint8)
+        raise
+    if not volume.geometry.matches(geometry):
+        name = file_name(path)
+        msg = f"{name}: expected labels on the grid of the series, found another; draft again"
+        raise ScanError(Refusal.WRONG_GRID, msg)
+    return volume.array.astype(np.uint8)
+
+
+def find_segments(
+    labels: UInt8[np.ndarray, "i j k"], organ: Organ, report: Report
+) -> tuple[Segment, ...]:
+    """List the structures that have a voxel, parts before what they make up.
+
+    A whole is a segment of its own beside its parts, since TID 1411 refers to a single segment.
+    Raises ScanError where the labels are not those that the report counted.
+    """
+    numbers = label_numbers(organ)
+    counts = {number: int(np.count_nonzero(labels == number)) for number in numbers.values()}
+    wanted = sorted(_wanted(organ, numbers), key=lambda one: (len(one[2]), one[2]))
+    held = [one for one in wanted if any(counts[number] for number in one[2])]
+    segments = tuple(
+        Segment(place, structure, side, found, sum(counts[number] for number in found))
+        for place, (structure, side, found) in enumerate(held, start=1)
+    )
+    for record in report.measurements:
+        _check_count(record, segment_of(record, segments))
+    return segments
+
+
+def label_numbers(organ: Organ) -> Mapping[tuple[Side, str], int]:
+    """Number the labels as ``segment.infer.paint`` writes them: the first side's, the second's."""
+    names = dict.fromkeys(label for structure in organ.structures for label in structure.labels)
+    pairs = [(side, name) for side in organ.sides for name in names]
+    return {pair: number for number, pair in enumerate(pairs, start=1)}
+
+
+def segment_of(record: Measurement, segments: tuple[Segment, ...]) -> Segment | None:
+    """Return the segment whose voxels a record counts."""
+    if record.quantity != VOLUME:
+        return None
+    key = (record.structure, record.side)
+    return next((s for s in segments if (s.structure.name, s.side) == key), None)
+
+
+def record_of(segment: Segment, report: Report) -> Measurement | None:
+    """Return the record that counts a segment's voxels."""
+    return next((r for r in report.measurements if segment_of(r, (segment,)) is segment), None)
+
+
+def _wanted(
+    organ: Organ, numbers: Mapping[tuple[Side, str], int]
+) -> Iterator[tuple[Structure, Side, tuple[int, ...]]]:
+    for side in organ.sides:
+        for structure in organ.structures:
+            yield structure, side, tuple(numbers[side, label] for label in structure.labels)
+
+
+def _check_count(record: Measurement, segment: Segment | None) -> None:
+    """Refuse labels that are not those that a record counted."""
+    found, expected = 0 if segment is None else segment.voxels, record.voxels or 0
+    if record.quantity == VOLUME and found != expected:
+        msg = (
+            f"expected labels with {expected} voxels of {record.id}, found {found};"
+            " give the report and the segmentation of one draft"
+        )
+        raise ScanError(Refusal.WRONG_GRID, msg)

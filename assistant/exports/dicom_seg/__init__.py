@@ -1,0 +1,144 @@
+"""The labels of a draft as a DICOM Segmentation, on the slices that they were drawn in: highdicom.
+
+A parametric map of the entropy is not written: a draft keeps labels and no probabilities.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from highdicom import AlgorithmIdentificationSequence
+from highdicom.seg import Segmentation, SegmentDescription
+from jaxtyping import Bool, UInt8
+from pydicom.dataset import Dataset
+
+from assistant import exams
+from assistant.exports.dicom.codes import AI, CATEGORY, SIDES, modifier_of, snomed
+from assistant.exports.dicom.instance import (
+    MAKER,
+    UTF_8,
+    Uids,
+    described,
+    finished,
+    parameters,
+    quietly,
+    stated,
+    version,
+)
+from assistant.exports.dicom.segments import Segment, find_segments, read_labels, record_of
+from assistant.exports.dicom.series import SourceSeries, read_source_series
+from assistant.exports.sheet import Sheet, sheet
+from assistant.exports.source import Source
+from assistant.report import Report
+from segment import organs
+from segment.errors import Refusal, ScanError
+from segment.organs import Organ
+
+SERIES_NUMBER = 9001
+
+
+@dataclass(frozen=True)
+class DicomSeg:
+    """Writes a BINARY segmentation, marked as a draft while nobody signed its report."""
+
+    source: Source
+    suffix: str = ".seg.dcm"
+
+    def __call__(self, report: Report, pictures: Sequence[Path], created: str) -> bytes:
+        """Write the instance; raises ScanError where the source is not the report's."""
+        del pictures
+        organ = organs.load(exams.load(report.exam).organ)
+        series = read_source_series(self.source.series, report.provenance.get("input_sha256"))
+        labels = read_labels(self.source.labels, series.geometry)
+        segments = find_segments(labels, organ, report)
+        if not segments:
+            msg = "expected labels with a voxel, found none; a segmentation holds at least one"
+            raise ScanError(Refusal.EMPTY_FOLDER, msg)
+        shown = sheet(report, [], created)
+        with quietly():
+            instance = _instance(series, labels, segments, organ, report, shown, created)
+            return finished(instance, series, created)
+
+
+def _instance(
+    series: SourceSeries,
+    labels: UInt8[np.ndarray, "i j k"],
+    segments: tuple[Segment, ...],
+    organ: Organ,
+    report: Report,
+    shown: Sheet,
+    created: str,
+) -> Dataset:
+    """Build the instance, without a patient."""
+    uids = Uids.of(report, created, series)
+    first, last = _occupied(labels)
+    instance = Segmentation(
+        source_images=series.slices[first : last + 1],
+        pixel_array=_frames(labels[:, :, first : last + 1], segments),
+        segmentation_type="BINARY",
+        segment_descriptions=[_description(one, organ, report, uids) for one in segments],
+        series_instance_uid=uids.uid("seg series"),
+        series_number=SERIES_NUMBER,
+        sop_instance_uid=uids.uid("seg"),
+        instance_number=1,
+        manufacturer=MAKER,
+        manufacturer_model_name=MAKER,
+        software_versions=version(report),
+        device_serial_number=stated(report, "model_sha256"),
+        content_label="DRAFT" if shown.is_draft else "SIGNED",
+        content_description=described(shown),
+        series_description=described(shown),
+        specific_character_set=UTF_8,
+    )
+    instance.ImageComments = f"{shown.mark}\n{shown.disclaimer}"
+    _name_dimensions(instance, uids.uid("dimensions"))
+    return instance
+
+
+def _occupied(labels: UInt8[np.ndarray, "i j k"]) -> tuple[int, int]:
+    """Return the first and the last slice with a label."""
+    (places,) = np.nonzero(labels.any(axis=(0, 1)))
+    return int(places[0]), int(places[-1])
+
+
+def _frames(
+    labels: UInt8[np.ndarray, "i j k"], segments: tuple[Segment, ...]
+) -> Bool[np.ndarray, "slice row column segment"]:
+    """Stack the masks as frames: i runs along a row, j down a column, k through the slices."""
+    return np.stack([segment.mask(labels).transpose(2, 1, 0) for segment in segments], axis=-1)
+
+
+def _description(segment: Segment, organ: Organ, report: Report, uids: Uids) -> SegmentDescription:
+    """Say what a segment is, of which side, and by which algorithm it was drawn."""
+    record = record_of(segment, report)
+    algorithm = AlgorithmIdentificationSequence(
+        name=stated(report, "segmenter"),
+        family=AI,
+        version=version(report),
+        source=MAKER,
+        parameters=parameters(report),
+    )
+    description = SegmentDescription(
+        segment_number=segment.number,
+        segment_label=segment.name,
+        segmented_property_category=CATEGORY,
+        segmented_property_type=snomed(organ.code, organ.name.capitalize()),
+        algorithm_type="AUTOMATIC",
+        algorithm_identification=algorithm,
+        tracking_uid=uids.uid(segment.name),
+        tracking_id=segment.name if record is None else record.id,
+    )
+    modifier = segment.structure.modifier
+    codes = [SIDES[segment.side]]
+    if modifier is not None:
+        codes.append(modifier_of(modifier, segment.structure.name))
+    (kind,) = description.SegmentedPropertyTypeCodeSequence
+    kind.SegmentedPropertyTypeModifierCodeSequence = codes
+    return description
+
+
+def _name_dimensions(instance: Dataset, uid: str) -> None:
+    """Give the organisation of the frames an identifier that is not random."""
+    for item in (*instance.DimensionOrganizationSequence, *instance.DimensionIndexSequence):
+        item.DimensionOrganizationUID = uid

@@ -1,0 +1,16 @@
+"""Where the scan of a report lies. Knows nothing of what is in it."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Source:
+    """The DICOM series of a report (a folder or a zip of one) and the labels drawn in it.
+
+    Who the patient is stands in the series alone: it is read when an export is written, and kept
+    nowhere. The paths are not shown, since a folder's name can be a patient's.
+    """
+
+    series: Path = field(repr=False)
+    labels: Path = field(repr=False)

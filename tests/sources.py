@@ -1,0 +1,100 @@
+"""DICOM series that reports were made from, with labels that fit what a report counts."""
+
+import tempfile
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+
+import nibabel
+import numpy as np
+
+from assistant import exports
+from assistant.exports.source import Source
+from assistant.study import read_study
+from tests.hostile.make import dicom_slices
+
+LABELS = {("left", "anterior"): 1, ("left", "posterior"): 2}
+LABELS |= {("right", "anterior"): 3, ("right", "posterior"): 4}
+PATIENT = {
+    "PatientName": "Quetzal^Rare",
+    "PatientID": "QZ-1",
+    "PatientBirthDate": "19500607",
+    "PatientSex": "F",
+    "AccessionNumber": "ACC-77",
+    "StudyID": "7",
+    "StudyTime": "101112",
+    "FrameOfReferenceUID": "2.25.4711",
+}
+OBLIQUE = (0.8, 0.6, 0.0, -0.36, 0.48, 0.8)
+
+
+def series(folder, **options):
+    """Write a small oblique series of a patient whose name occurs nowhere else."""
+    given = {"orientation": OBLIQUE, "count": 9, "shape": (10, 8)} | PATIENT | options
+    return dicom_slices(folder, **given)
+
+
+def labels_of(shape, sides=("left", "right")):
+    """Label some voxels of each side, a different count for each label, none in the first slice."""
+    labels = np.zeros(shape, np.uint8)
+    for (side, part), number in LABELS.items():
+        if side in sides:
+            start = 0 if part == "anterior" else shape[1] // 2
+            labels[number, start : start + number + 1, number : number + 3] = number
+    return labels
+
+
+def written(labels, geometry, path):
+    """Write labels as a draft does."""
+    image = nibabel.Nifti1Image(labels, np.asarray(geometry.affine))
+    image.header.set_xyzt_units("mm")
+    image.to_filename(path)
+    return path
+
+
+def count(labels, record):
+    """Count the voxels of a record."""
+    parts = [part for part in ("anterior", "posterior") if part in record.structure]
+    wanted = [
+        number
+        for (side, part), number in LABELS.items()
+        if side == record.side and part in (parts or (part,))
+    ]
+    return int(np.isin(labels, wanted).sum())
+
+
+def fitted(report, scan, path):
+    """Fit a report to a series: its hash, and labels with the voxels that its records count."""
+    study = read_study(scan)
+    assessed = {r.side for r in report.measurements if r.value is not None}
+    labels = labels_of(study.volume.geometry.shape, assessed)
+    written(labels, study.volume.geometry, path)
+    records = [
+        replace(r, voxels=count(labels, r)) if r.value is not None and r.side != "none" else r
+        for r in report.measurements
+    ]
+    provenance = {**report.provenance, "input_sha256": study.volume.sha256}
+    changed = replace(report, measurements=tuple(records), provenance=provenance)
+    return changed, Source(scan, path)
+
+
+@cache
+def folder():
+    """Keep one folder for as long as the tests run."""
+    return tempfile.TemporaryDirectory(prefix="voxcite-tests-")
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """An export of a report to whose hash and counts a series and labels are made to fit."""
+
+    name: str
+    suffix: str
+
+    def __call__(self, report, pictures, created):
+        place = Path(folder().name)
+        scan = place / "scan"
+        if not scan.exists():
+            series(scan)
+        changed, source = fitted(report, scan, place / "segmentation.nii.gz")
+        return exports.load(self.name, source)(changed, pictures, created)
