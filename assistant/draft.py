@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-Section = Literal["technique", "comparison", "findings", "impression", "not_assessed"]
+Section = Literal["technique", "comparison", "findings", "impression", "not_assessed", "answer"]
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
+from string import Formatter
 
 from assistant.draft import Statement
 from assistant.ledger import Ledger
@@ -11,6 +12,7 @@ from segment.measurement import Interval, Measurement, Reference, Reliability
 
 SLOT = re.compile(r"\{(\w+)\.(\w+)\}")
 BETWEEN_HAN = re.compile(r"(?<=[\u4e00-\u9fff]) (?=[\u4e00-\u9fff])")
+BEFORE_NUMBER = re.compile(r"(?<=[\u4e00-\u9fff])(?=−?[0-9])")
 HEDGE_ABOVE = 0.20  # (upper - lower) / value above which a value is written as approximate
 
 
@@ -38,7 +40,7 @@ def render(statement: Statement, ledger: Ledger, phrasebook: Phrasebook) -> str:
     if holds_quantity(prose):
         msg = f"numbers are written as slots; {statement.text!r} holds one that is not"
         raise SlotError(msg)
-    return BETWEEN_HAN.sub("", SLOT.sub(fill, statement.text))
+    return BEFORE_NUMBER.sub(" ", BETWEEN_HAN.sub("", SLOT.sub(fill, statement.text)))
 
 
 def is_hedged(measurement: Measurement) -> bool:
@@ -76,7 +78,7 @@ def _write_value(m: Measurement, words: Phrasebook) -> str:
     return words.numbers["approximately"].format(amount=amount) if is_hedged(m) else amount
 
 
-def _write_interval(m: Measurement, words: Phrasebook) -> str:
+def _write_bounds(m: Measurement, words: Phrasebook) -> str:
     interval = _interval(m)
     return words.range(interval.lower, interval.upper, m.unit, decimals(interval, m.unit))
 
@@ -110,9 +112,28 @@ def _write_date(m: Measurement) -> str:
     return m.date
 
 
-FIELDS: Mapping[str, Callable[[Measurement, Phrasebook], str]] = {
+Field = Callable[[Measurement, Phrasebook], str]
+
+
+def _composed(name: str) -> Field:
+    """Return the field that the composite of a name writes; ratios may have one of their own."""
+
+    def write(m: Measurement, words: Phrasebook) -> str:
+        of_ratio = f"{name}_of_ratio"
+        is_ratio = m.denominator is not None and of_ratio in words.composites
+        pattern = words.composites[of_ratio if is_ratio else name]
+        parts = {part for _, part, _, _ in Formatter().parse(pattern) if part}
+        return pattern.format(**{part: FIELDS[part](m, words) for part in parts})
+
+    return write
+
+
+FIELDS: Mapping[str, Field] = {
+    "reading": _composed("reading"),
+    "interval": _composed("interval"),
+    "norm": _composed("norm"),
     "value": _write_value,
-    "interval": _write_interval,
+    "bounds": _write_bounds,
     "coverage": lambda m, words: words.share(_interval(m).coverage),
     "reference": _write_reference,
     "reference_coverage": lambda m, words: words.share(_reference(m).coverage),

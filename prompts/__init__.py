@@ -25,7 +25,8 @@ class Phrasebook:
     """The words of one language; each field is a table of ``phrases.toml``.
 
     ``phrases`` are sentences; their slots ``{a.value}``, ``{b.name}`` stand for fields of the
-    first, second, ... record a statement cites. ``lexicon`` is what the verifier recognises.
+    first, second, ... record a statement cites. ``composites`` join fields of one record,
+    ``lexicon`` is what the verifier recognises.
     """
 
     language: str
@@ -42,6 +43,7 @@ class Phrasebook:
     reliability: Mapping[str, str]
     reasons: Mapping[str, str]
     scopes: Mapping[str, str]
+    composites: Mapping[str, str]
     phrases: Mapping[str, str]
     provenance: Mapping[str, str]
     export: Mapping[str, str]

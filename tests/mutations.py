@@ -25,6 +25,20 @@ UNMEASURED = {
     "en": [" There is no atrophy.", " This is normal for age.", " No mass is shown."],
     "zh": ["未见萎缩。", "符合年龄。", "未见占位。"],
 }
+# Words that make another statement of one; none may be glue.
+HOSTILE = {
+    "en": "no not never without normal abnormal atrophic atrophy suspicious unremarkable slightly "
+    "severely mildly clearly possibly probably or if unless except only almost outside than both "
+    "significant stable reduced enlarged sclerosis tumour excellent poor motion artefact",
+    "zh": "不 未 无 非 没有 正常 异常 萎缩 可疑 轻度 重度 明显 可能 或 若 除外 仅 几乎 硬化 肿瘤 "
+    "稳定 缩小 增大 "
+    "图像质量良好 运动伪影",
+}
+QUALITY = {
+    "en": [", on images of good quality", "; the images show motion", ", despite noise"],
+    "zh": ["，图像质量良好", "；图像有运动伪影", "，噪声较大"],
+}
+CLAIMS = ("comparators", "sizes", "differences", "zero", "precision", "reportable", "withheld")
 WORDS = {
     "en": ["three", "twice", "half", "one hundred", "a third", "percent", "threefold"],
     "zh": ["三", "两倍", "一半", "三点二", "百分之九十", "十", "叁"],
@@ -48,10 +62,34 @@ WORD_PAIRS = {
     "dropped hedge": "approximately> 约>",
     "dropped negation": "not> no>a No>A excludes>includes includes>excludes "
     "inconclusive>conclusive 不可靠>可靠 未予>已予 未显示>显示 "
-    "不含>包含 包含>不含 不可视为>可视为 无定论>有定论",
+    "不含>包含 包含>不含 不可视为>可视为 无定论>有定论 "
+    "neither>either cannot>can could_not>could without>with never>ever has_not>has "
+    "unassessed>assessed "
+    "withheld>reported 未能>能 无法>可以 尚不能>已能 既不>既 也不>也 未见>可见 未超>超 未达>已达 "
+    "不足>足 不予>予 未获>已获 "
+    "未作>已作 无可靠>有可靠 暂不>已",
     "inserted negation": "is>is_not was>was_not within>not_within 在参考>不在参考 低于>不低于",
+    "size": "small_by>large_by large_by>small_by 偏小>偏大 偏大>偏小 neither_small_nor_large>small "
+    "既不偏小也不偏大>偏小",
+    "limit": "below_the_lower>above_the_upper above_the_upper>below_the_lower "
+    "lower_limit>upper_limit "
+    "upper_limit>lower_limit lower_than>higher_than higher_than>lower_than within_the>below_the "
+    "inside_the>above_the 下限>上限 上限>下限 以上>以下 以下>以上 低于>高于 高于>低于 "
+    "范围内>范围外",
     "larger side": "left_side_is>right_side_is right_side_is>left_side_is "
-    "左侧较大>右侧较大 右侧较大>左侧较大",
+    "左侧较大>右侧较大 右侧较大>左侧较大 the_left_is>the_right_is the_right_is>the_left_is "
+    "on_the_left>on_the_right on_the_right>on_the_left left_side_larger>right_side_larger "
+    "right_side_larger>left_side_larger the_left_being>the_right_being "
+    "the_right_being>the_left_being "
+    "左侧大于右侧>右侧大于左侧 右侧大于左侧>左侧大于右侧 左侧体积较大>右侧体积较大 "
+    "右侧体积较大>左侧体积较大 "
+    "以左侧为大>以右侧为大 以右侧为大>以左侧为大 左侧较小>右侧较小 右侧较小>左侧较小",
+    "claimed side": "no_difference_in_volume>the_left_side_is_larger neither_side>the_left_side "
+    "do_not_differ>differ without_a_demonstrable>with_a_demonstrable "
+    "no_side_difference>a_side_difference "
+    "左右侧差异未获证实>左侧较大 未见可证实的左右侧差异>右侧较大 "
+    "尚不能证实左右侧存在差异>左右侧存在差异 "
+    "左右两侧未显示差异>左侧较大 不足以说明左右侧有差异>左右侧有差异",
     "claimed difference": "no_difference_between_the_sides_is_shown>the_left_side_is_larger "
     "no_difference_between_the_sides_is_shown>the_right_side_is_larger "
     "未显示左右侧差异>左侧较大 未显示左右侧差异>右侧较大",
@@ -304,6 +342,60 @@ def unmeasured_finding(case: Case) -> Line | None:
     return case.text(case.line.text + case.generator.choice(UNMEASURED[case.language]))
 
 
+def hostile_word(case: Case) -> Line | None:
+    """Put a word that changes what is said between any two words."""
+    word = case.generator.choice(HOSTILE[case.language].split())
+    text, is_latin = case.line.text, case.language == "en"
+    places = [m.start() for m in re.finditer(" ", text)] if is_latin else range(1, len(text))
+    place = case.generator.choice(list(places))
+    if any(reason in text for reason in case.words.reasons.values()) and not is_latin:
+        place = 0
+    return case.text(f"{text[:place]}{' ' if is_latin else ''}{word}{text[place:]}")
+
+
+def claim_of_quality(case: Case) -> Line | None:
+    end = case.line.text[-1]
+    return case.text(case.line.text[:-1] + case.generator.choice(QUALITY[case.language]) + end)
+
+
+def other_claim(case: Case) -> Line | None:
+    """Replace what is claimed by something else that the language can claim."""
+    claims = {
+        phrase: (table, key)
+        for table in CLAIMS
+        for key, phrases in case.words.lexicon[table].items()
+        for phrase in phrases
+    }
+    said = [phrase for phrase in sorted(claims, key=len, reverse=True) if phrase in case.line.text]
+    if not said:
+        return None
+    table, key = claims[said[0]]
+    others = [p for p, (t, k) in claims.items() if t == table and k != key]
+    return case.swap(said[0], case.generator.choice(others)) if others else None
+
+
+def added_claim(case: Case) -> Line | None:
+    """Add a claim that the record does not carry: its opposites are in the line or it has none."""
+    withheld = {
+        "en": ["was judged reliable", "is reportable", "the interval is wide"],
+        "zh": ["测量可靠，予以报告", "可予报告", "区间较宽"],
+    }
+    certain = {
+        "en": ["withheld as not reliable", "was not assessed", "could not be measured reliably"],
+        "zh": ["测量不可靠，不予报告", "未予评估", "无可靠测量值"],
+    }
+    claims = (certain if case.cited.reason is None else withheld)[case.language]
+    comma = {"en": ", ", "zh": "，"}[case.language]
+    end = case.line.text[-1]
+    return case.text(f"{case.line.text[:-1]}{comma}{case.generator.choice(claims)}{end}")
+
+
+def unbound_reference(case: Case) -> Line | None:
+    """Place the value by words instead of a claim: "in the reference range"."""
+    words = {"en": " in the reference range", "zh": "为参考范围"}[case.language]
+    return case.text(case.line.text[:-1] + words + case.line.text[-1])
+
+
 def hidden_character(case: Case) -> Line | None:
     match = case.pick(NUMBER)
     hidden = case.generator.choice(["\u200b", "\u2060", "\u0663", "\u00ad"])
@@ -349,6 +441,7 @@ NAMED = [
     (last_digit, any_digit, sign, unit, number_word, added_word, exponent, reversed_range),
     (coverage, count, swapped_ranges, swapped_records, both_sides, denominator, added_hedge),
     (comparator, change, certain_when_withheld, withheld_when_certain, other_reason, date),
+    (hostile_word, claim_of_quality, other_claim, added_claim, unbound_reference),
     (dropped_interval, foreign_sentence, unmeasured_finding, hidden_character),
     (unknown_citation, wrong_citation, added_citation, removed_citation),
 ]

@@ -15,7 +15,7 @@ from assistant.report import decimals
 from assistant.verify.facts import APPROXIMATE_ABOVE
 from assistant.writers import assess, difference
 from segment.measurement import Interval, Reason, Reference
-from tests.ledgers import asymmetry, plain_ledger, volume, withheld
+from tests.ledgers import SCOPE, asymmetry, plain_ledger, volume, withheld
 
 EN = prompts.load("en")
 
@@ -32,7 +32,10 @@ def left(value=3.214, low=2.95, high=3.5):
     ("slot", "text"),
     [
         ("{m1.value}", "3.21 mL"),
-        ("{m1.interval}", "2.95 to 3.50 mL"),
+        ("{m1.bounds}", "2.95 to 3.50 mL"),
+        ("{m1.interval}", "90 % prediction interval 2.95 to 3.50 mL"),
+        ("{m1.reading}", "3.21 mL (90 % prediction interval 2.95 to 3.50 mL)"),
+        ("{m1.norm}", f"2.57 to 3.96 mL (central 90 % of 181 cases; {EN.scopes[SCOPE]})"),
         ("{m1.coverage}", "90 %"),
         ("{m1.reference}", "2.57 to 3.96 mL"),
         ("{m1.reference_coverage}", "90 %"),
@@ -87,12 +90,14 @@ def test_renderer_and_verifier_hedge_at_the_same_threshold():
 @given(st.floats(0.05, 9), st.floats(0, 1), st.floats(0, 1))
 def test_a_written_value_never_lies_outside_its_written_interval(value, below, above):
     record = left(value, value * (1 - below / 2), value * (1 + above))
-    numbers = re.findall(r"\d+\.?\d*", filled("{m1.interval} {m1.value}", record))
+    numbers = re.findall(r"\d+\.?\d*", filled("{m1.bounds} {m1.value}", record))
     lower, upper, shown = map(float, numbers)
     assert lower <= shown <= upper
 
 
-@pytest.mark.parametrize("field", ["value", "interval", "coverage", "reference", "n"])
+@pytest.mark.parametrize(
+    "field", ["value", "interval", "bounds", "coverage", "reference", "n", "reading", "norm"]
+)
 def test_a_withheld_record_has_no_number_to_be_written(field):
     record = withheld(left(), Reason.TRUNCATED)
     with pytest.raises(SlotError, match="m1 is not reliable"):

@@ -190,7 +190,7 @@ def test_a_statement_that_the_ledger_does_not_carry_is_replaced_by_the_stock_one
 
 
 def test_a_statement_that_the_ledger_carries_stands_as_it_was_written():
-    interval = "({m1.coverage} prediction interval {m1.interval})"
+    interval = "({m1.coverage} prediction interval {m1.bounds})"
     text = f"In the {{m1.name}}, the volume is {{m1.value}} {interval}."
     report = written(Statement("findings", text, ("m1",), "volume.within"))
     assert report.problems == ()

@@ -332,3 +332,59 @@ def test_every_reason_is_said_and_checked(reason):
     text = "The volume of the left hippocampus is withheld as not reliable: {}."
     assert problems(text.format(EN.reasons[reason]), records=records) == ()
     assert problems(text.format("it is small"), records=records)
+
+
+SIDES = "the left hippocampus and the right hippocampus"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The volume of the {} is within the reference range.",
+        "Within the reference range is the volume of the {}.",
+        "The volume of the {} is neither small nor large by the reference range.",
+    ],
+)
+def test_a_claim_about_names_in_one_breath_holds_of_each_of_them(text):
+    said = text.replace("the {}", SIDES)
+    assert problems(said, ("m1", "m4")) == ()
+    assert problems(said, ("m1", "m4"), WIDE)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The volume of the left hippocampus is in the reference range.",
+        "The volume of the left hippocampus is the reference range.",
+        "The volume of the left hippocampus is within the reference range because it is small.",
+        "The volume of the left hippocampus is expected within its reference range.",
+        "The volume of the left hippocampus is small by the reference range.",
+        "The interval is wide for the volume of the left hippocampus.",
+        "No volume of the left hippocampus is reportable.",
+    ],
+)
+def test_words_beside_a_name_claim_nothing_by_themselves(text):
+    assert problems(text)
+
+
+def test_a_small_asymmetry_index_is_no_small_volume():
+    text = "The asymmetry index of the hippocampi is small by the reference range."
+    assert problems(text, ("m7",), WIDE)
+
+
+@pytest.mark.parametrize("words", [EN, ZH])
+@pytest.mark.parametrize(
+    ("key", "records"),
+    [
+        ("answer.one_side.a", PLAIN),
+        ("answer.nothing_withheld.a", WIDE),
+        ("answer.no_reference.a", PLAIN),
+        ("answer.prior.a", {"m1": replace(PLAIN["m1"], comparator="prior")}),
+        ("not_assessed.change", {"m1": replace(PLAIN["m1"], comparator="prior")}),
+    ],
+)
+def test_a_fixed_sentence_that_speaks_of_the_records_must_hold_of_them(key, records, words):
+    line = Line("answer", words.phrases[key], (), "stated")
+    assert verify_line(line, records, words)
+    holding = {"m1": replace(PLAIN["m1"], reference=None)}
+    assert verify_line(line, holding, words) == ()

@@ -9,6 +9,7 @@ from typing import Any
 import prompts
 from assistant import exams
 from assistant.report import Line, Report, report_from_json, schema
+from assistant.verify import facts
 from assistant.verify.bind import sentences
 from assistant.verify.check import check_sentence
 from assistant.verify.lexer import lexicon, tokens
@@ -27,7 +28,7 @@ def verify_line(
     if unknown := [cite for cite in line.cites if cite not in records]:
         return (f"cites unknown records {unknown}",)
     if not line.cites:
-        return tuple(_check_uncited(line, phrasebook))
+        return tuple(_check_uncited(line, records, phrasebook))
     if len(set(line.cites)) != len(line.cites):
         return (f"cites a record twice: {line.cites}",)
     return tuple(_check_cited(line, records, phrasebook))
@@ -70,19 +71,25 @@ def _expected_origin(cited: tuple[Measurement, ...]) -> str:
     return "measured"
 
 
-def _check_uncited(line: Line, phrasebook: Phrasebook) -> Iterator[str]:
-    """Check a line that cites nothing: a fixed sentence word for word, or a person's own words."""
+def _check_uncited(
+    line: Line, records: Mapping[str, Measurement], phrasebook: Phrasebook
+) -> Iterator[str]:
+    """Check a line that cites nothing: a fixed sentence word for word, or a person's own words.
+
+    A fixed sentence that says something of the records must hold of them.
+    """
     if line.origin == "edited by":
         for token in tokens(line.text, lexicon(phrasebook)):
             if token.kind in NUMERIC:
                 yield f"{token.text!r} is a number and the line cites no record"
         return
     expected = "not assessed" if line.section == "not_assessed" else "stated"
-    allowed = {
-        text for key, text in phrasebook.phrases.items() if key.startswith(f"{line.section}.")
-    }
-    if line.text not in allowed or line.origin != expected or "{" in line.text:
+    sections = ("answer.", "not_assessed.") if line.section == "answer" else (f"{line.section}.",)
+    keys = {text: key for key, text in phrasebook.phrases.items() if key.startswith(sections)}
+    if line.text not in keys or line.origin != expected or "{" in line.text:
         yield "cites nothing and is none of the fixed sentences of its section"
+    elif not facts.holds(keys[line.text], tuple(records.values())):
+        yield "is a fixed sentence that does not hold of these records"
 
 
 def _check_schema(table: Mapping[str, Any]) -> Iterator[str]:

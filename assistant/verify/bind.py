@@ -1,6 +1,6 @@
 """Says of each token of a sentence whose it is and what it plays. Judges nothing."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,17 +10,27 @@ from segment.measurement import Measurement
 Role = Literal[
     "value", "interval", "coverage", "reference", "reference coverage", "n", "unbound", "word"
 ]
-MARKERS = {"interval": "interval", "reference": "reference", "comparator": "reference"}
+LISTING = ("glue", "punctuation", "name", "quantity")  # what stands between the names of a list
+MARKERS = {
+    "interval": "interval",
+    "reference": "reference",
+    "comparator": "reference",
+    "size": "reference",
+}
 
 
 @dataclass(frozen=True)
 class Bound:
-    """A token, the record it is about and the field it states; ``before`` is its neighbour."""
+    """A token, the record it is about and the field it states; ``before`` is its neighbour.
+
+    ``also`` are records named in one breath with that one: a claim must hold of them too.
+    """
 
     token: Token
     record: Measurement | None
     role: Role
     before: Token | None
+    also: tuple[Measurement | None, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -57,15 +67,34 @@ def sentences(tokens: Sequence[Token], cited: Sequence[Measurement]) -> Iterator
 def bind(tokens: Sequence[Token], cited: Sequence[Measurement]) -> Sentence:
     """Bind each token to the record last named before it, or else to the first one named."""
     quantities = {token.key for token in tokens if token.kind == "quantity"}
-    named = [_named(token, cited, quantities) for token in tokens if token.kind == "name"]
-    current = named[0] if named else None
+    names = {
+        index: _named(token, cited, quantities)
+        for index, token in enumerate(tokens)
+        if token.kind == "name"
+    }
     bound = []
     for index, token in enumerate(tokens):
-        if token.kind == "name":
-            current = _named(token, cited, quantities)
+        last = max((i for i in names if i <= index), default=min(names, default=None))
+        current = None if last is None else names[last]
         before = tokens[index - 1] if index else None
-        bound.append(Bound(token, current, _role(tokens, index), before))
-    return Sentence(tuple(bound), tuple(record for record in named if record is not None))
+        also = tuple(names[i] for i in _beside(tokens, names, last, index))
+        bound.append(Bound(token, current, _role(tokens, index), before, also))
+    return Sentence(tuple(bound), tuple(record for record in names.values() if record is not None))
+
+
+def _beside(
+    tokens: Sequence[Token], names: Iterable[int], last: int | None, index: int
+) -> Iterator[int]:
+    """List the names in one breath with the one at ``last``, and one that follows the token."""
+    if last is None:
+        return
+    for other in names:
+        low, high = min(other, last), max(other, last)
+        between = tokens[low + 1 : high]
+        is_listed = all(token.kind in LISTING for token in between)
+        is_next = other > index and all(t.kind == "glue" for t in tokens[index + 1 : other])
+        if other != last and (is_listed or is_next):
+            yield other
 
 
 def _named(token: Token, cited: Sequence[Measurement], quantities: set[str]) -> Measurement | None:

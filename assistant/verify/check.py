@@ -9,7 +9,14 @@ from segment.measurement import Measurement, Reliability
 
 Records = Mapping[str, Measurement]
 LEFT_OVER = ("residue", "joiner", "side")
-OWN_WORDS = (*LEFT_OVER, "hedge", "quantity", "prior")  # what a person editing a line may write
+# What a person editing a line may write.
+OWN_WORDS = (*LEFT_OVER, "hedge", "quantity", "prior", "because", "uncertainty", "reference")
+# What the next token must be or state, for words that would otherwise claim what they like.
+FOLLOWED_BY: Mapping[str, tuple[str, ...]] = {
+    "because": ("reason",),
+    "uncertainty": ("coverage",),
+    "reference": ("reference",),
+}
 
 
 def check_sentence(sentence: Sentence, records: Records, *, is_edited: bool) -> Iterator[str]:
@@ -38,6 +45,10 @@ def _check_token(bound: Bound, sentence: Sentence, records: Records) -> Iterator
         yield from _check_number(bound)
     elif token.kind == "hedge" and not _is_followed_by_value(bound, sentence):
         yield f"{token.text!r} hedges no value"
+    elif token.kind in FOLLOWED_BY and not _is_followed(bound, sentence):
+        yield f"{token.text!r} stands before nothing that it speaks of"
+    elif token.kind == "reference" and not _is_apart(bound):
+        yield f"{token.text!r} places the value by words that are not bound"
     elif token.kind == "quantity" and token.key not in {r.quantity for r in sentence.subjects}:
         yield f"{token.text!r} is not the quantity of what the line cites"
     else:
@@ -48,9 +59,10 @@ def _check_claim(bound: Bound, records: Records) -> Iterator[str]:
     """Say what the record does not carry of what a word claims of it."""
     token, record = bound.token, bound.record
     if token.kind in CLAIMS:
-        carried = None if record is None else CLAIMS[token.kind](record, records)
-        if token.key != carried:
-            yield f"{token.text!r} is not what the record carries, which is {carried}"
+        for meant in (record, *bound.also):
+            carried = None if meant is None else CLAIMS[token.kind](meant, records)
+            if token.key != carried:
+                yield f"{token.text!r} is not what the record carries, which is {carried}"
     elif token.kind == "prior" and (record is None or record.comparator is None):
         yield f"{token.text!r}: the record is compared with no earlier study"
 
@@ -65,10 +77,27 @@ CLAIMS: Mapping[str, Callable[[Measurement, Records], str | None]] = {
     "zero": facts.zero,
     "order": facts.order,
     "change": lambda record, records: facts.change(record),
+    "size": lambda record, records: facts.size(record),
+    "precision": lambda record, records: facts.precision(record),
+    "reportable": lambda record, records: str(record.reliability),
     "denominator": lambda record, records: record.denominator,
     "date": lambda record, records: record.date,
     "scope": _scope,
 }
+
+
+def _is_followed(bound: Bound, sentence: Sentence) -> bool:
+    """Tell whether what a word must stand before is the next token that is no punctuation."""
+    index = next(i for i, b in enumerate(sentence.bound) if b is bound)
+    rest = (b for b in sentence.bound[index + 1 :] if b.token.kind != "punctuation")
+    following = next(rest, None)
+    expected = FOLLOWED_BY[bound.token.kind]
+    return following is not None and bool({following.token.kind, following.role} & {*expected})
+
+
+def _is_apart(bound: Bound) -> bool:
+    """Tell whether no word stands right before a token: "in the reference range" is a claim."""
+    return bound.before is None or bound.before.kind == "punctuation"
 
 
 def _is_followed_by_value(bound: Bound, sentence: Sentence) -> bool:
@@ -185,8 +214,8 @@ def _check_complete(record: Measurement, sentence: Sentence, records: Records) -
     if ("interval" in roles) != ("coverage" in roles):
         yield f"{record.id}: an interval stands with its coverage"
     stated = roles & {"reference", "reference coverage", "n"}
-    is_compared = sentence.keys("comparator", record) and sentence.keys("scope", record)
-    if stated and (len(stated) < 3 or not is_compared):
+    compared = sentence.keys("comparator", record) + sentence.keys("size", record)
+    if stated and (len(stated) < 3 or not compared or not sentence.keys("scope", record)):
         yield f"{record.id}: a reference range stands with its n, coverage, scope and comparison"
 
 

@@ -1,12 +1,12 @@
 """What one record carries, computed anew. Knows nothing of sentences and not of the renderer."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from decimal import ROUND_HALF_EVEN, Decimal
 
 from assistant.ledger import evaluate, names_in
 from assistant.verify.lexer import Number
-from segment.measurement import Interval, Measurement
+from segment.measurement import Interval, Measurement, Reliability
 
 APPROXIMATE_ABOVE = 0.20  # (upper - lower) / value above which a value must be hedged
 MOST_DECIMALS: Mapping[str, int] = {"mL": 2, "%": 1}
@@ -56,6 +56,21 @@ def comparison(record: Measurement) -> str | None:
     return "above" if record.interval.lower > highest else "overlaps"
 
 
+def size(record: Measurement) -> str | None:
+    """Say how large a volume is by its reference range; other quantities have no size."""
+    if record.quantity != "volume":
+        return None
+    placed = comparison(record)
+    return {"below": "small", "within": "usual", "above": "large"}.get(placed or "")
+
+
+def precision(record: Measurement) -> str | None:
+    """Say whether the interval is so wide that the value is approximate."""
+    if record.reason is not None or record.interval is None:
+        return None
+    return "wide" if is_approximate(record) else "narrow"
+
+
 def sign(record: Measurement) -> int | None:
     """Return the sign that the whole interval shares, 0 where it includes zero."""
     if record.reason is not None or record.interval is None:
@@ -101,3 +116,38 @@ def change(record: Measurement) -> str | None:
     if record.comparator is None or which is None or record.quantity != "change":
         return None
     return {1: "increased", -1: "decreased", 0: "stable"}[which]
+
+
+def _is_first(records: Sequence[Measurement]) -> bool:
+    """Tell whether nothing is compared with an earlier examination."""
+    return all(record.comparator is None for record in records)
+
+
+def _is_one_sided(records: Sequence[Measurement]) -> bool:
+    """Tell whether the records are of one side alone."""
+    return len({record.side for record in records}) == 1
+
+
+def _is_complete(records: Sequence[Measurement]) -> bool:
+    """Tell whether nothing is withheld."""
+    return all(record.reliability is Reliability.REPORTABLE for record in records)
+
+
+def _is_without_reference(records: Sequence[Measurement]) -> bool:
+    """Tell whether nothing can be compared with a reference range."""
+    return all(record.reference is None for record in records)
+
+
+# Fixed sentences, by the beginning of their key, that hold of some studies and not of others.
+CONDITIONS: Mapping[str, Callable[[Sequence[Measurement]], bool]] = {
+    "not_assessed.change": _is_first,
+    "answer.prior.": _is_first,
+    "answer.one_side.": _is_one_sided,
+    "answer.nothing_withheld.": _is_complete,
+    "answer.no_reference.": _is_without_reference,
+}
+
+
+def holds(key: str, records: Sequence[Measurement]) -> bool:
+    """Tell whether a fixed sentence holds of the records of a study."""
+    return all(test(records) for start, test in CONDITIONS.items() if key.startswith(start))

@@ -25,7 +25,12 @@ Kind = Literal[
     "difference",
     "zero",
     "change",
+    "size",
+    "precision",
+    "reportable",
     "withheld",
+    "because",
+    "uncertainty",
     "reason",
     "scope",
     "hedge",
@@ -52,6 +57,8 @@ LISTS: Mapping[str, Kind] = {
     "central": "central",
     "cases": "cases",
     "prior": "prior",
+    "because": "because",
+    "uncertainty": "uncertainty",
     "glue": "glue",
 }
 TABLES: Mapping[str, Kind] = {
@@ -60,9 +67,12 @@ TABLES: Mapping[str, Kind] = {
     "denominators": "denominator",
     "order": "order",
     "comparators": "comparator",
+    "sizes": "size",
     "differences": "difference",
     "zero": "zero",
     "changes": "change",
+    "precision": "precision",
+    "reportable": "reportable",
     "withheld": "withheld",
 }
 DATE = re.compile(r"(?<!\w)(\d{4})-(\d{2})-(\d{2})(?!\w)|(\d{4}) ?年 ?(\d{1,2}) ?月 ?(\d{1,2}) ?日")
@@ -138,8 +148,7 @@ def lexicon(phrasebook: Phrasebook) -> Lexicon:
 
 def _entries(phrasebook: Phrasebook) -> Iterator[tuple[str, Kind, str]]:
     """List every phrase with what it stands for."""
-    for structure, names in phrasebook.structures.items():
-        yield from ((name, "name", f"{structure}|{side}") for side, name in names.items())
+    yield from _names(phrasebook)
     yield from ((text, "reason", key) for key, text in phrasebook.reasons.items())
     yield from ((text, "scope", key) for key, text in phrasebook.scopes.items())
     yield from ((term, "term", term) for term in TERMS)
@@ -151,6 +160,15 @@ def _entries(phrasebook: Phrasebook) -> Iterator[tuple[str, Kind, str]]:
     for language in prompts.languages():
         for word in prompts.load(language).lexicon["number_words"]:
             yield word, "number word", ""
+
+
+def _names(phrasebook: Phrasebook) -> Iterator[tuple[str, Kind, str]]:
+    """List every name of every structure and side."""
+    for structure, names in phrasebook.structures.items():
+        yield from ((name, "name", f"{structure}|{side}") for side, name in names.items())
+    for structure, sides in phrasebook.lexicon["names"].items():
+        for side, others in sides.items():
+            yield from ((name, "name", f"{structure}|{side}") for name in others)
 
 
 def _longest_first(phrases: Mapping[str, object]) -> str:

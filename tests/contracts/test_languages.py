@@ -16,7 +16,7 @@ from tests.ledgers import plain_ledger
 
 TABLES = ["numbers", "marks", "exams", "headings", "columns", "steps", "sides", "structures"]
 TABLES += ["quantities", "denominators", "reliability", "reasons", "scopes", "phrases"]
-TABLES += ["provenance", "export", "lexicon"]
+TABLES += ["provenance", "export", "lexicon", "composites"]
 
 languages = pytest.mark.parametrize("language", prompts.languages())
 
@@ -42,7 +42,7 @@ def test_a_language_has_the_keys_of_english(language, table):
 
 
 @languages
-@pytest.mark.parametrize("table", ["marks", "phrases", "export"])
+@pytest.mark.parametrize("table", ["marks", "phrases", "export", "composites"])
 def test_a_language_has_the_slots_of_english(language, table):
     english, other = (getattr(prompts.load(name), table) for name in ("en", language))
     assert {key: sorted(slots(text)) for key, text in other.items()} == {
@@ -54,6 +54,8 @@ def test_a_language_has_the_slots_of_english(language, table):
 def test_every_slot_of_a_phrase_is_a_field_the_renderer_knows(language):
     used = {slot for text in prompts.load(language).phrases.values() for slot in slots(text)}
     assert {slot.partition(".")[2] for slot in used} <= set(FIELDS)
+    parts = {part for text in prompts.load(language).composites.values() for part in slots(text)}
+    assert parts <= set(FIELDS) - {"reading", "interval", "norm"}
 
 
 @languages

@@ -91,7 +91,7 @@ def _key(record: Measurement, exam: Exam) -> str:
 
 def _findings(ledger: Ledger, exam: Exam, phrasebook: Phrasebook) -> Iterator[Statement]:
     """Say every record once, in order; withheld ones of the same reason together."""
-    for records in _together(ledger.records):
+    for records in together(ledger.records):
         if records[0].reason is not None:
             yield _withheld(records, phrasebook, "findings")
             continue
@@ -104,7 +104,7 @@ def _findings(ledger: Ledger, exam: Exam, phrasebook: Phrasebook) -> Iterator[St
 
 def _impression(ledger: Ledger, exam: Exam, phrasebook: Phrasebook) -> Iterator[Statement]:
     """Say the whole structures again, and a part where it alone is withheld."""
-    for records in _together(ledger.records):
+    for records in together(ledger.records):
         wholes = tuple(record for record in records if record.structure in exam.asymmetry)
         if records[0].reason is not None:
             yield _withheld(wholes or records, phrasebook, "impression")
@@ -113,7 +113,7 @@ def _impression(ledger: Ledger, exam: Exam, phrasebook: Phrasebook) -> Iterator[
             yield stock_statement(record, exam, phrasebook, "impression")
 
 
-def _together(records: Sequence[Measurement]) -> Iterator[tuple[Measurement, ...]]:
+def together(records: Sequence[Measurement]) -> Iterator[tuple[Measurement, ...]]:
     """Group neighbouring records of one side, quantity, reliability and reason."""
 
     def kind(record: Measurement) -> tuple[str, ...]:
