@@ -56,5 +56,5 @@ $(VENV)/installed: pyproject.toml $(VENV)/created
 	@touch $@
 
 $(VENV)/installed-dev: pyproject.toml $(VENV)/installed
-	$(PIP) install -e '.[dev,exports]'
+	$(PIP) install -e '.[dev,exports,vlm]'
 	@touch $@

@@ -22,7 +22,7 @@ def ensure_torchvision() -> None:
     Call it before the first import of transformers' image classes, of open_clip or of peft.
     """
     try:
-        import torchvision  # noqa: F401
+        import torchvision
     except RuntimeError as error:
         if MISSING not in str(error):
             raise

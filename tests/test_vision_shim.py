@@ -4,12 +4,17 @@ import subprocess
 import sys
 
 
+def run(code):
+    command = [sys.executable, "-W", "ignore", "-c", code]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
 def test_the_classes_that_need_torchvision_can_be_imported_after_the_shim():
     code = (
         "from assistant.vision_shim import ensure_torchvision; ensure_torchvision();"
         "from torchvision.ops import nms; from transformers import SiglipVisionModel"
     )
-    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True)
+    done = run(code)
     assert done.returncode == 0, done.stderr
 
 
@@ -18,5 +23,5 @@ def test_a_second_call_does_nothing():
         "from assistant.vision_shim import ensure_torchvision as e; e(); e();"
         "import torchvision, assistant.vision_shim as s; print(len(s._KEPT))"
     )
-    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True)
+    done = run(code)
     assert done.stdout.strip() in {"0", "1"}, done.stderr

@@ -10,6 +10,10 @@ from assistant.cli.terminal import OK, bar_of
 
 if TYPE_CHECKING:
     from assistant.cli.terminal import Commands
+    from assistant.draft import Statement
+    from assistant.ledger import Ledger
+    from assistant.writers.vlm.own import Measured
+    from prompts import Phrasebook
 
 DATA = "VOXCITE_DATA"
 
@@ -25,6 +29,15 @@ def add_train(commands: "Commands") -> None:
     )
     _add_folders(segmenter)
     segmenter.set_defaults(run=run_train)
+    reader = parts.add_parser("reader", help="the vision tower and what it tells of a picture")
+    reader.add_argument("--config", type=Path, help="TOML; the default is the shipped plan")
+    _add_folders(reader)
+    reader.set_defaults(run=run_train_reader, runs=Path("runs/reader"))
+    writer = parts.add_parser("writer", help="projector and adapter of the language model")
+    writer.add_argument("--config", type=Path, help="TOML; the default is the shipped plan")
+    writer.add_argument("--resume", action="store_true", help="go on with the run in --runs")
+    _add_folders(writer)
+    writer.set_defaults(run=run_train_writer, runs=Path("runs/writer"))
 
 
 def add_calibrate(commands: "Commands") -> None:
@@ -52,6 +65,72 @@ def run_train(chosen: argparse.Namespace) -> int:
     for step in progress:
         print(f"{step.run} epoch {step.epoch}/{step.epochs} loss {step.loss:.4f}", flush=True)
     return OK
+
+
+def run_train_reader(chosen: argparse.Namespace) -> int:
+    """Train the reader's tower and heads, or go on where that was interrupted."""
+    from assistant.readers.siglip.train import TrainingPlan, train
+
+    plan = TrainingPlan.read(chosen.config or _shipped_plan("assistant.readers.siglip"))
+    for step in train(plan, chosen.data, chosen.runs):
+        loss = "" if step.loss is None else f" loss {step.loss:.4f}"
+        print(f"{step.run} {step.stage} {step.done}/{step.of}{loss}", flush=True)
+    return OK
+
+
+def run_train_writer(chosen: argparse.Namespace) -> int:
+    """Train a writer, or go on where that was interrupted."""
+    from assistant import exams
+    from assistant.writers.vlm.own import is_own, read_own
+    from assistant.writers.vlm.plan import TrainingPlan
+    from assistant.writers.vlm.train import Material, train, training_material
+
+    plan = TrainingPlan.read(chosen.config or _shipped_plan("assistant.writers.vlm"))
+    material = training_material(plan, chosen.data)
+    if is_own(chosen.data):
+        own = read_own(chosen.data, exams.load("hippocampus"), _why_not, _measured)
+        if os.environ.get("RANK", "0") == "0":
+            for piece in own.unbound:
+                print(f"{piece.study}: {piece.text!r} {piece.reason}")
+        material = Material(own.views, own.shown)
+    for step in train(plan, material, chosen.runs, resume=chosen.resume):
+        loss = "" if step.loss is None else f" loss {step.loss:.4f}"
+        print(f"{step.stage} step {step.step}/{step.steps}{loss}", flush=True)
+    return OK
+
+
+def _why_not(statement: "Statement", ledger: "Ledger", words: "Phrasebook") -> tuple[str, ...]:
+    """Say why a sentence of a reference report may not stand in a report."""
+    from assistant.render import SlotError, render
+    from assistant.report import Line
+    from assistant.verify import verify_line
+
+    try:
+        text = render(statement, ledger, words)
+        line = Line(statement.section, text, statement.cites, "measured")
+    except (SlotError, ValueError) as error:
+        return (str(error),)
+    return verify_line(line, {record.id: record for record in ledger.records}, words)
+
+
+def _measured(path: Path) -> "Measured":
+    """Measure a scan that has no masks, as a draft does."""
+    from assistant.ledger import Ledger
+    from assistant.pipeline import Assistant, Segmented
+    from assistant.settings import Settings
+    from assistant.study import read_study
+    from assistant.writers.vlm.own import Measured
+    from segment.infer import Found
+    from segment.segmentation import Segmentation
+
+    study = read_study(path)
+    sides: dict[str, Segmentation] = {}
+    for step in Assistant.from_settings(Settings()).steps(study):
+        if isinstance(step, Segmented):
+            sides = {s.side: s.segmentation for s in step.sides if isinstance(s, Found)}
+        if isinstance(step, Ledger):
+            return Measured(study.volume, sides, step)
+    raise AssertionError("the steps of a study hold its ledger")
 
 
 def run_calibrate(chosen: argparse.Namespace) -> int:
@@ -83,7 +162,7 @@ def _share(text: str) -> tuple[int, int]:
     raise argparse.ArgumentTypeError(msg)
 
 
-def _shipped_plan() -> Path:
+def _shipped_plan(package: str = "segment.models.unet") -> Path:
     from importlib.resources import files
 
-    return Path(str(files("segment.models.unet").joinpath("train.toml")))
+    return Path(str(files(package).joinpath("train.toml")))

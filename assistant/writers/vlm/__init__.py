@@ -1,0 +1,1 @@
+"""The vision-language writer: Gemma 3 with a SigLIP tower, held to the ledger by its grammar."""

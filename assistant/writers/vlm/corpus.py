@@ -1,0 +1,134 @@
+"""All that a writer may say in a language, and the tokens that this takes of a tokenizer.
+
+Every wording with every name it can be about, those held out as well; knows no ledger.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
+from typing import Protocol, runtime_checkable
+
+import prompts
+from assistant.report import CJK_NUMBER
+from assistant.writers.vlm.author import exam, fill
+from assistant.writers.vlm.ledgers import plain_records
+from assistant.writers.vlm.phrasings import Phrasings, load
+from assistant.writers.vlm.slots import TEXT_SLOT
+from prompts import Phrasebook
+from segment.measurement import Measurement
+
+SLOT = "<unused1000>"
+BYTE = re.compile(r"<0x[0-9A-Fa-f]{2}>")
+NAMED = re.compile(r"<[^<>\s]+>")
+NEWLINE = "\n"
+# Which closings an opening can have, and whether it is about the pair of sides.
+CLOSED_BY = {
+    "volume": ("volume_", False),
+    "asymmetry": ("asymmetry_", True),
+    "reference": ("reference_", True),
+    "reference_interval": ("reference_overlaps", True),
+}
+
+
+@runtime_checkable
+class Encoding(Protocol):
+    """What a tokenizer makes of a text: its pieces, as it spells them."""
+
+    @property
+    def tokens(self) -> list[str]:
+        """The pieces in order."""
+
+
+@runtime_checkable
+class Tokenizes(Protocol):
+    """The part of ``tokenizers.Tokenizer`` that is needed here."""
+
+    def encode_batch(self, input: list[str], *, add_special_tokens: bool) -> Sequence[Encoding]:  # noqa: A002
+        """Cut texts into pieces."""
+
+    def token_to_id(self, token: str) -> int | None:
+        """Return the number of a piece."""
+
+
+@cache
+def corpus(language: str) -> str:
+    """Return one line for each wording and name, slots as tokens: the same text every time."""
+    words, phrasings = prompts.load(language), load(language)
+    lines = dict.fromkeys(
+        TEXT_SLOT.sub(SLOT, re.sub(r" (?=\{)", "", line)) for line in _lines(words, phrasings)
+    )
+    return NEWLINE.join(lines)
+
+
+def vocabulary_words(tokenizer: Tokenizes, languages: Iterable[str]) -> tuple[str, ...]:
+    """List the pieces of the corpora in order, slots apart.
+
+    Raises ValueError for one that holds a number of any script or stands for a byte.
+    """
+    found = {NEWLINE}
+    for language in languages:
+        lines = [line + NEWLINE for line in corpus(language).split(NEWLINE)]
+        for encoding in tokenizer.encode_batch(lines, add_special_tokens=False):
+            found.update(encoding.tokens)
+    pieces = sorted(piece for piece in found if BYTE.fullmatch(piece) or not NAMED.fullmatch(piece))
+    for piece in pieces:
+        if BYTE.fullmatch(piece) or holds_number(piece):
+            msg = f"a token of the corpus is a number or a byte: expected words, found {piece!r}"
+            raise ValueError(msg)
+    return tuple(pieces)
+
+
+def allowed_ids(tokenizer: Tokenizes, languages: Iterable[str]) -> tuple[int, ...]:
+    """List the ids of the pieces of the corpora, in the order of ``vocabulary_words``."""
+    ids = [tokenizer.token_to_id(piece) for piece in vocabulary_words(tokenizer, languages)]
+    return tuple(number for number in ids if number is not None)
+
+
+def holds_number(piece: str) -> bool:
+    """Tell whether a piece holds a numeric character of any script or a Chinese number."""
+    is_numeric = any(unicodedata.category(c).startswith("N") for c in piece)
+    return is_numeric or CJK_NUMBER.search(piece) is not None
+
+
+def _lines(words: Phrasebook, phrasings: Phrasings) -> Iterator[str]:
+    """List what can be said: of each record, of each group, and without a record."""
+    records = plain_records()
+    stop = phrasings.words["stop"]
+    for record in records:
+        yield from (
+            fill(wording, (record,), words, phrasings) + stop
+            for wording in _wordings(record, phrasings)
+        )
+    for group in _groups(records):
+        for kind in ("not_reliable", "not_assessed"):
+            for wording in phrasings.sentences[kind]:
+                yield fill(wording, group, words, phrasings) + stop
+    gaps = tuple(f"not_assessed.{key}" for key in exam().not_assessed)
+    for key, text in words.phrases.items():
+        if key.startswith("answer.") or key in gaps:
+            yield text
+
+
+def _wordings(record: Measurement, phrasings: Phrasings) -> Iterator[str]:
+    """List every wording that can be about a record."""
+    is_pair = record.side == "none"
+    for name, (start, is_about_pair) in CLOSED_BY.items():
+        closings = [
+            c for key, cs in phrasings.closings.items() if key.startswith(start) for c in cs
+        ]
+        for opening in phrasings.openings[name] if is_pair == is_about_pair else ():
+            for closing in closings:
+                yield opening + closing
+                yield opening + phrasings.without_norm(closing)
+    for kind in ("sure", "sure_wide", "reliable"):
+        yield from phrasings.sentences[kind]
+
+
+def _groups(records: Sequence[Measurement]) -> Iterator[tuple[Measurement, ...]]:
+    """List what can be withheld together: neighbours of one side and quantity."""
+    for start in range(len(records)):
+        for end in range(start + 1, len(records) + 1):
+            group = tuple(records[start:end])
+            if len({(r.side, r.quantity) for r in group}) == 1:
+                yield group

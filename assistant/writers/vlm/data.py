@@ -1,0 +1,254 @@
+"""Pairs to train the writer on: a task about a ledger and the text, with slots, to be written.
+
+Knows what is asked and which facts answer it; renders nothing and reads no picture. Held out are
+every fifth subject (``ledgers``) and every fourth wording and question (``phrasings``).
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+import prompts
+from assistant.draft import Statement
+from assistant.writers.template import ASYMMETRY
+from assistant.writers.vlm.author import Author, Detail, exam, fill, whole
+from assistant.writers.vlm.ledgers import Made, make_ledger
+from assistant.writers.vlm.phrasings import Part, load, of_part
+from assistant.writers.vlm.prompt import Task, Turn
+from assistant.writers.vlm.slots import SECTION_TOKEN, SlotTable
+from segment.measurement import Measurement
+
+REPORTS = 0.4  # of all pairs
+TWO_TURNS = 0.25  # of the dialogues
+WITH_QUALITY = 0.2
+WITH_INSTRUCTION = 0.08  # of the questions that records answer
+QUALITY = ("motion", "noise", "low resolution", "bias field", "clipping")
+# What a dialogue is about, and how often. Topics not told of records have fixed answers.
+TOPICS: Mapping[str, int] = {
+    **{"volume": 12, "size": 10, "sides": 9, "sure": 9, "reliable": 8},
+    **{"not_assessed": 6, "summary": 5, "asymmetry": 4, "interval": 3},
+    **{"greeting": 3, "off_topic": 3, "instructions": 4, "prior": 6},
+    **{"other_structures": 5, "signal": 3, "diagnosis": 3, "treatment": 3, "age": 3},
+    **{"head_size": 3, "identity": 3, "not_measured": 4},
+}
+DRAWN = tuple(topic for topic, share in TOPICS.items() for _ in range(share))
+UNANSWERABLE = (
+    *("prior", "other_structures", "signal", "diagnosis", "treatment", "age", "head_size"),
+    *("identity", "not_measured"),
+)
+FOLLOW_UPS = ("sure", "size", "reliable", "volume")
+DETAILS: tuple[Detail, ...] = ("range", "words", "none")
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A task and what is to be written: with text slots and as the model writes it.
+
+    ``topic`` is ``report`` or what the last question is about; ``cases`` are the training cases
+    behind the left and the right side, None where they were invented.
+    """
+
+    task: Task
+    statements: tuple[Statement, ...]
+    target: str
+    topic: str
+    cases: tuple[int | None, int | None]
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """A question, its answer and the record that both are about, if it is one."""
+
+    topic: str
+    question: str
+    answer: tuple[Statement, ...]
+    record: Measurement | None = None
+
+
+def training_pairs(
+    rng: np.random.Generator, n: int, spoken: Sequence[str] = ("en", "zh")
+) -> Iterator[Pair]:
+    """Make pairs of training subjects, training wordings and invented ledgers."""
+    return _pairs(rng, n, "training", spoken)
+
+
+def held_out_pairs(
+    rng: np.random.Generator, n: int, spoken: Sequence[str] = ("en", "zh")
+) -> Iterator[Pair]:
+    """Make pairs of subjects and wordings, of questions too, that training never shows."""
+    return _pairs(rng, n, "held out", spoken)
+
+
+def _pairs(rng: np.random.Generator, n: int, part: Part, spoken: Sequence[str]) -> Iterator[Pair]:
+    """Make pairs, one language and ledger each."""
+    for _ in range(n):
+        language = spoken[int(rng.integers(len(spoken)))]
+        made = make_ledger(rng, part)
+        author = Author(rng, part, prompts.load(language), load(language), made.ledger)
+        yield _report(author, made) if author.chance(REPORTS) else _dialogue(author, made)
+
+
+def _report(author: Author, made: Made) -> Pair:
+    """Write a report."""
+    findings, impression = author.findings(), author.impression()
+    table = SlotTable.of(made.ledger)
+    parts = ("\n".join(map(table.encode, part)) for part in (findings, impression))
+    target = f"\n{SECTION_TOKEN}\n".join(parts)
+    task = Task(made.ledger, author.words.language, quality=_quality(author))
+    return Pair(task, (*findings, *impression), target, "report", _cases(made))
+
+
+def _dialogue(author: Author, made: Made) -> Pair:
+    """Answer a question; now and then it is the second one of a dialogue."""
+    exchange = _exchange(author)
+    turns: tuple[Turn, ...] = ()
+    if author.chance(TWO_TURNS):
+        turns = (Turn(exchange.question, exchange.answer),)
+        exchange = _follow_up(author, exchange)
+    table = SlotTable.of(made.ledger)
+    target = "\n".join(map(table.encode, exchange.answer))
+    task = Task(
+        made.ledger,
+        author.words.language,
+        quality=_quality(author),
+        question=exchange.question,
+        turns=turns,
+    )
+    return Pair(task, exchange.answer, target, exchange.topic, _cases(made))
+
+
+def _quality(author: Author) -> tuple[str, ...]:
+    """Draw what the image reader found; it changes no target."""
+    return (author.one_of(QUALITY),) if author.chance(WITH_QUALITY) else ()
+
+
+def _cases(made: Made) -> tuple[int | None, int | None]:
+    return made.left_case, made.right_case
+
+
+def _exchange(author: Author) -> Exchange:
+    """Ask about something and answer it."""
+    topic = author.one_of(DRAWN)
+    record = _subject(author, topic)
+    question = _asked(author, author.phrasings.questions[topic], record)
+    answer = _answer(author, topic, record)
+    if any(statement.cites for statement in answer) and author.chance(WITH_INSTRUCTION):
+        around = author.one_of(of_part(author.phrasings.questions["with_instruction"], author.part))
+        question = around.replace("{question}", question)
+    return Exchange(topic, question, answer, record)
+
+
+def _follow_up(author: Author, first: Exchange) -> Exchange:
+    """Ask about the same record again, or about something else."""
+    topic = author.one_of(FOLLOW_UPS)
+    record = first.record
+    is_same = record is not None and first.topic in ("volume", "size", "sure", "reliable")
+    if not is_same or record is None or author.chance(0.3):
+        return _exchange(author)
+    if topic == "volume":
+        record = _volume(author)
+    elif record.reason is not None:
+        topic = "reliable"
+    elif topic == "size" and record.quantity == ASYMMETRY:
+        topic = "sure"
+    question = _asked(author, author.phrasings.follow_ups[topic], record)
+    return Exchange(topic, question, _answer(author, topic, record), record)
+
+
+def _asked(author: Author, wordings: tuple[str, ...], record: Measurement | None) -> str:
+    """Choose the wording of a question and put the record's name into it."""
+    wording = author.one_of(of_part(wordings, author.part))
+    if record is None:
+        return wording
+    return fill(wording, (record,), author.words, author.phrasings)
+
+
+def _subject(author: Author, topic: str) -> Measurement | None:
+    """Draw the record that a question of a topic is about; None where it is about none."""
+    if topic in ("volume", "size", "not_measured"):
+        return _volume(author)
+    if topic == "reliable":
+        withheld = [r for r in author.ledger.records if r.reason is not None]
+        return _one_of(author, withheld) if withheld and author.chance(0.7) else _any(author)
+    return _any(author) if topic == "sure" else None
+
+
+def _any(author: Author) -> Measurement:
+    return _one_of(author, author.ledger.records)
+
+
+def _volume(author: Author) -> Measurement:
+    """Draw a volume, a whole structure more often than a part."""
+    volumes = [r for r in author.ledger.records if r.quantity != ASYMMETRY]
+    wholes = [record for record in volumes if whole(record)]
+    return _one_of(author, wholes if author.chance(0.5) else volumes)
+
+
+def _one_of(author: Author, records: Sequence[Measurement]) -> Measurement:
+    return records[int(author.rng.integers(len(records)))]
+
+
+def _answer(author: Author, topic: str, record: Measurement | None) -> tuple[Statement, ...]:
+    """Answer a question of a topic from the ledger, or by a fixed sentence."""
+    if record is not None and topic in OF_RECORD:
+        return OF_RECORD[topic](author, record)
+    if topic in OF_LEDGER:
+        return OF_LEDGER[topic](author)
+    return (author.fixed(topic),)
+
+
+def _tell_volume(author: Author, record: Measurement) -> tuple[Statement, ...]:
+    return (author.tell(record, "answer", DETAILS[int(author.rng.integers(len(DETAILS)))]),)
+
+
+def _tell_size(author: Author, record: Measurement) -> tuple[Statement, ...]:
+    """Compare with the reference range; without one say so."""
+    told = author.tell(record, "answer", "range" if author.chance(0.6) else "words")
+    if record.reason is None and record.reference is None:
+        return told, author.fixed("no_reference")
+    return (told,)
+
+
+def _tell_sides(author: Author) -> tuple[Statement, ...]:
+    """Compare the sides by the asymmetry index; without one there is one side only."""
+    record = _index(author)
+    if record is None:
+        return (author.fixed("one_side"),)
+    told = author.tell(record, "answer", "none")
+    if record.reason is None and record.reference and author.chance(0.3):
+        return told, author.reference(record, "answer")
+    return (told,)
+
+
+def _index(author: Author) -> Measurement | None:
+    return next((r for r in author.ledger.records if r.quantity == ASYMMETRY), None)
+
+
+def _tell_gaps(author: Author) -> tuple[Statement, ...]:
+    """List what is withheld and what the exam does not cover."""
+    groups = SlotTable.of(author.ledger).groups()
+    withheld = [author.withheld(g, "answer") for g in groups if g[0].reason is not None]
+    gaps = [author.verbatim(f"not_assessed.{key}") for key in exam().not_assessed]
+    return (*(withheld or [author.fixed("nothing_withheld")]), *gaps)
+
+
+def _explain_asymmetry(author: Author) -> tuple[Statement, ...]:
+    """Explain the index and give that of this study, if there is one."""
+    record = _index(author)
+    explained = author.fixed("asymmetry")
+    return (explained,) if record is None else (explained, author.tell(record, "answer", "none"))
+
+
+OF_RECORD: Mapping[str, Callable[[Author, Measurement], tuple[Statement, ...]]] = {
+    "volume": _tell_volume,
+    "size": _tell_size,
+    "sure": lambda author, record: (author.sure(record),),
+    "reliable": lambda author, record: (author.reliable(record),),
+}
+OF_LEDGER: Mapping[str, Callable[[Author], tuple[Statement, ...]]] = {
+    "sides": _tell_sides,
+    "not_assessed": _tell_gaps,
+    "summary": lambda author: author.impression("answer"),
+    "asymmetry": _explain_asymmetry,
+}

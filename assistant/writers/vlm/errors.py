@@ -1,0 +1,37 @@
+"""What can be wrong with a model's files, one class, one code each. Knows nothing of who shows it.
+
+The sentences never hold a path above a file's name.
+"""
+
+from enum import StrEnum
+
+INSTALL = "pip install 'voxcite[vlm]'"
+SMALLER = "the embedded model or the template writer needs less"
+
+
+class Fault(StrEnum):
+    """Why there is no model to write with; the code stands in logs."""
+
+    MISSING = "missing"
+    NOT_INSTALLED = "not-installed"
+    WRONG_HASH = "wrong-hash"
+    NO_SPACE = "no-space"
+    NOT_WRITABLE = "not-writable"
+    WRONG_CLASS = "wrong-class"
+    MISSING_SHARD = "missing-shard"
+    DAMAGED = "damaged"
+    WRONG_TOKENIZER = "wrong-tokenizer"
+    WRONG_ADAPTER = "wrong-adapter"
+    NOT_A_TOWER = "not-a-tower"
+    OFFLINE = "offline"
+    HUB = "hub"
+    NO_MEMORY = "no-memory"
+    NO_DEVICE = "no-device"
+
+
+class ModelError(ValueError):
+    """The model cannot be used; the sentence says what was expected and what to do."""
+
+    def __init__(self, code: Fault, sentence: str) -> None:
+        super().__init__(sentence)
+        self.code = code

@@ -1,0 +1,211 @@
+"""What a study's text must look like, as a grammar in Lark syntax. Knows nothing of models.
+
+Words are runs of letters that are no number word; slots are named tokens. Every repetition has a
+bound, so that what is written has an end.
+"""
+
+import hashlib
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+
+from assistant.writers.vlm.vocabulary import NEWLINE, is_numeral
+
+MOST_LETTERS = 40  # of one word, or of a run of Han characters
+MOST_WORDS = 40  # between two slots
+MOST_MARKS = 4  # between two words
+MOST_MENTIONS = 2  # of optional slots beside one required one
+MOST_EXTRA_LINES = 2  # of one group in the findings
+MOST_ANSWER_LINES = 8
+NEWLINE_RULE = r'"\n"'
+LATIN = re.compile(r"[A-Za-z]+")
+UNITS = frozenset("%％‰°$€£¥")
+
+
+@dataclass(frozen=True)
+class Prose:
+    """The characters of a language between slots.
+
+    A Han numeral stands only in a pair of ``pairs``, with the letter after it. ``forbidden`` are
+    number words: of Latin letters as whole words, in any case; of others anywhere.
+    """
+
+    letters: str
+    marks: str
+    pairs: tuple[str, ...] = ()
+    forbidden: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Group:
+    """Slots of one record, or of records that are withheld together.
+
+    The required ones stand in one line, next to each other; the optional ones around or after it.
+    """
+
+    required: tuple[str, ...]
+    optional: tuple[str, ...] = ()
+
+    @property
+    def slots(self) -> tuple[str, ...]:
+        """All slots, each once."""
+        return tuple(dict.fromkeys((*self.required, *self.optional)))
+
+
+@dataclass(frozen=True)
+class Grammar:
+    """The grammar of one text and the slots that may stand in it."""
+
+    text: str
+    slots: frozenset[str]
+
+    @cached_property
+    def sha256(self) -> str:
+        """Name the grammar for the provenance of a report."""
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+
+def prose_of(texts: Iterable[str], number_words: Iterable[str]) -> Prose:
+    """Learn the characters of a language from its texts, which hold no slots and no numbers.
+
+    A number word that they use themselves ("excludes zero") is not forbidden: the verifier knows
+    where it may stand. Raises ValueError for a text with a number or the sign of a unit.
+    """
+    joined = NEWLINE.join(texts)
+    characters = sorted({*joined} - {NEWLINE})
+    if numbers := [c for c in characters if unicodedata.category(c).startswith("N") or c in UNITS]:
+        msg = f"numbers and units stand in slots; the texts hold {''.join(numbers)!r}"
+        raise ValueError(msg)
+    letters = [c for c in characters if unicodedata.category(c)[0] in "LM"]
+    used = {word.lower() for word in LATIN.findall(joined)}
+    return Prose(
+        letters="".join(c for c in letters if not is_numeral(c)),
+        marks="".join(c for c in characters if c not in letters),
+        pairs=_pairs(joined, letters),
+        forbidden=tuple(
+            dict.fromkeys(
+                word
+                for word in number_words
+                if " " not in word and not (word in used if word.isascii() else word in joined)
+            )
+        ),
+    )
+
+
+def report_grammar(groups: Sequence[Group], section: str, prose: Prose) -> Grammar:
+    """Demand the groups in order, one statement a line, then the section token, then statements.
+
+    Each line holds slots of one group. After the section token there are at least one and at most
+    one more than there are groups.
+    """
+    findings = " ".join(f"g{n}" for n in range(len(groups)))
+    rules = [
+        f"start: {findings} {section} {NEWLINE_RULE} said ({NEWLINE_RULE} said){{0,{len(groups)}}}",
+        f"said: {' | '.join(f'said{n}' for n in range(len(groups)))}",
+        *(rule for n, group in enumerate(groups) for rule in _finding_rules(n, group)),
+        *(_said_rule(n, group) for n, group in enumerate(groups)),
+        *_prose_rules(prose),
+    ]
+    slots = {slot for group in groups for slot in group.slots}
+    return _grammar(rules, slots | {section})
+
+
+def answer_grammar(groups: Sequence[Group], prose: Prose) -> Grammar:
+    """Demand one to eight lines, each with slots of one group or with none."""
+    rules = [
+        f"start: said ({NEWLINE_RULE} said){{0,{MOST_ANSWER_LINES - 1}}}",
+        " | ".join(["said: free", *(f"said{n}" for n in range(len(groups)))]),
+        *(_said_rule(n, group) for n, group in enumerate(groups)),
+        *_prose_rules(prose),
+    ]
+    return _grammar(rules, {slot for group in groups for slot in group.slots})
+
+
+def _grammar(rules: Sequence[str], slots: set[str]) -> Grammar:
+    """Write the rules down; tokens are never forced as bytes, which could be cut in other ways."""
+    text = "\n".join(['%llguidance { "no_forcing": true }', *rules]) + "\n"
+    return Grammar(text, frozenset(slots))
+
+
+def _finding_rules(n: int, group: Group) -> Iterator[str]:
+    """Write the lines of one group: that of its required slots, then some of optional ones."""
+    run = " ".join(group.required)
+    if not group.optional:
+        yield f"g{n}: head {run} tail {NEWLINE_RULE}"
+        return
+    yield (
+        f"g{n}: head (any{n} mid){{0,{MOST_MENTIONS}}} {run} (mid any{n}){{0,{MOST_MENTIONS}}} "
+        f"tail {NEWLINE_RULE} more{n}{{0,{MOST_EXTRA_LINES}}}"
+    )
+    yield f"more{n}: head any{n} (mid any{n}){{0,{MOST_MENTIONS}}} tail {NEWLINE_RULE}"
+    yield f"any{n}: {' | '.join(group.optional)}"
+
+
+def _said_rule(n: int, group: Group) -> str:
+    """Write a line with slots of one group; where several are required, with a run of some."""
+    if len(group.required) == 1:
+        one = f"({' | '.join(group.slots)})"
+        return f"said{n}: head {one} (mid {one}){{0,{MOST_MENTIONS}}} tail"
+    runs = (
+        " ".join([slot, *(f"{later}?" for later in group.required[start:])])
+        for start, slot in enumerate(group.required, start=1)
+    )
+    return f"said{n}: head ({' | '.join(runs)}) tail"
+
+
+def _prose_rules(prose: Prose) -> Iterator[str]:
+    """Write what stands before, between and after slots, and in a line without any.
+
+    A line neither begins nor ends with a space.
+    """
+    yield f"head: (WORD MARK){{0,{MOST_WORDS}}} WORD?"
+    yield f"mid: MARK? (WORD MARK){{0,{MOST_WORDS}}} WORD?"
+    yield f"tail: WORD? (MARK WORD){{0,{MOST_WORDS}}} CLOSE?"
+    yield f"free: WORD (MARK WORD){{0,{MOST_WORDS}}} CLOSE?"
+    yield f"WORD: {_word(prose)}"
+    yield f"MARK: /{_one_of(prose.marks)}{{1,{MOST_MARKS}}}/"
+    yield f"CLOSE: /{_one_of(prose.marks.replace(' ', ''))}{{1,{MOST_MARKS}}}/"
+
+
+def _word(prose: Prose) -> str:
+    """Write the expression of a word: letters and pairs, but no number word."""
+    units = "|".join([_one_of(prose.letters), *prose.pairs])
+    whole = [*(word for word in prose.forbidden if word.isascii()), "[IVX]{2,}"]
+    inside = [w for w in prose.forbidden if not w.isascii() and {*w} <= {*prose.letters}]
+    refused = [f"(?i:{'|'.join(whole[:-1])})", whole[-1]] if len(whole) > 1 else whole
+    unless = f" & ~/{'|'.join(refused)}/"
+    if inside:
+        unless += f" & ~/(?s:.*)({'|'.join(inside)})(?s:.*)/"
+    return f"/({units}){{1,{MOST_LETTERS}}}/{unless}"
+
+
+def _one_of(characters: str) -> str:
+    """Write a class of characters; neighbours become ranges."""
+    codes = sorted(ord(character) for character in characters)
+    ranges: list[list[int]] = []
+    for code in codes:
+        if ranges and code == ranges[-1][1] + 1:
+            ranges[-1][1] = code
+        else:
+            ranges.append([code, code])
+    return f"[{''.join(_escaped(low) + '-' + _escaped(high) for low, high in ranges)}]"
+
+
+def _escaped(code: int) -> str:
+    return f"\\x{{{code:x}}}"
+
+
+def _pairs(text: str, letters: Sequence[str]) -> tuple[str, ...]:
+    """List each Han numeral of the texts with the letter after it; raises where there is none."""
+    found = set()
+    for character, following in pairwise(text + NEWLINE):
+        if not is_numeral(character):
+            continue
+        if following not in letters or is_numeral(following):
+            msg = f"a numeral stands before a letter that is none, not in {character + following!r}"
+            raise ValueError(msg)
+        found.add(character + following)
+    return tuple(sorted(found))

@@ -1,0 +1,81 @@
+"""The wordings that training targets and questions are made of, one file per language.
+
+Knows which wordings are held out of training and nothing of records.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from functools import cache
+from importlib.resources import files
+from typing import Literal
+
+Part = Literal["training", "held out"]
+EVERY = 4  # of the wordings, and of their pairs, one is held out
+
+
+@dataclass(frozen=True, eq=False)
+class Phrasings:
+    """The tables of one language; an opening and a closing make a wording."""
+
+    language: str
+    words: Mapping[str, str]
+    short: Mapping[str, str]
+    openings: Mapping[str, tuple[str, ...]]
+    closings: Mapping[str, tuple[str, ...]]
+    sentences: Mapping[str, tuple[str, ...]]
+    questions: Mapping[str, tuple[str, ...]]
+    follow_ups: Mapping[str, tuple[str, ...]]
+
+    def without_norm(self, closing: str) -> str:
+        """Cut the reference range out of a closing."""
+        return closing.replace(self.words["norm"], "")
+
+
+@cache
+def load(language: str) -> Phrasings:
+    """Read one language; raises ValueError for unknown or missing tables or an unknown language."""
+    path = files(__package__).joinpath(f"{language}.toml")
+    if not path.is_file():
+        msg = f"there are no wordings to train on for the language {language!r}; add its file"
+        raise ValueError(msg)
+    table = tomllib.loads(path.read_text(encoding="utf-8"))
+    known = {field.name for field in fields(Phrasings)} - {"language"}
+    if unknown := sorted(table.keys() ^ known):
+        msg = f"wordings of {language}: the tables {unknown} are missing or unknown"
+        raise ValueError(msg)
+    lists = ("openings", "closings", "sentences", "questions", "follow_ups")
+    frozen = {name: {key: tuple(v) for key, v in table[name].items()} for name in lists}
+    return Phrasings(language, table["words"], table["short"], **frozen)
+
+
+def languages() -> tuple[str, ...]:
+    """Name the languages that have a file here."""
+    here = files(__package__)
+    return tuple(sorted(f.name[:-5] for f in here.iterdir() if f.name.endswith(".toml")))
+
+
+def is_held_out(number: int) -> bool:
+    """Tell whether the wording of a number is held out: every fourth.
+
+    The number of a whole sentence is its place in its list; that of an opening with a closing is
+    the sum of both places.
+    """
+    return number % EVERY == EVERY - 1
+
+
+@cache
+def of_part(wordings: tuple[str, ...], part: Part) -> tuple[str, ...]:
+    """Return the wordings of a list that belong to a part."""
+    return tuple(w for n, w in enumerate(wordings) if is_held_out(n) == (part == "held out"))
+
+
+@cache
+def joined(openings: tuple[str, ...], closings: tuple[str, ...], part: Part) -> tuple[str, ...]:
+    """Return the pairs of an opening and a closing that belong to a part."""
+    return tuple(
+        opening + closing
+        for i, opening in enumerate(openings)
+        for j, closing in enumerate(closings)
+        if is_held_out(i + j) == (part == "held out")
+    )

@@ -1,0 +1,189 @@
+"""Slots as single tokens of the language model: which there are, and what each stands for.
+
+Knows nothing of words, of models or of how a slot is rendered.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+
+from assistant.draft import Section, Statement
+from assistant.exams import Exam
+from assistant.ledger import Ledger
+from assistant.writers.template import COUNTS, stock_statement, together
+from prompts import Phrasebook
+from segment.measurement import Measurement, Reliability
+
+FIRST = 1000
+FIELDS = ("reading", "interval", "norm", "reason")
+MOST_RECORDS = 16
+SECTION_TOKEN = "<unused2000>"  # stands alone on the line between findings and impression
+TOKEN = re.compile(r"<unused(\d+)>")
+TEXT_SLOT = re.compile(r"\{(\w+)\.(\w+)\}")
+OPENING = re.compile(r"(?<=[!-')-z|-~])(?=\{)")  # after ASCII but a bracket a slot needs a space
+
+
+class SlotTokenError(ValueError):
+    """A slot or token that the ledger does not give a meaning, or a line that is none."""
+
+
+@dataclass(frozen=True)
+class SlotTable:
+    """The slots of one ledger; records past the sixteenth are left out and have none."""
+
+    records: tuple[Measurement, ...]
+    left_out: tuple[str, ...]
+
+    @classmethod
+    def of(cls, ledger: Ledger) -> "SlotTable":
+        """Number the records of a ledger in their order."""
+        kept, rest = ledger.records[:MOST_RECORDS], ledger.records[MOST_RECORDS:]
+        return cls(kept, tuple(record.id for record in rest))
+
+    def groups(self) -> tuple[tuple[Measurement, ...], ...]:
+        """List what shares a sentence: each reportable record alone, withheld neighbours joined."""
+        groups: list[tuple[Measurement, ...]] = []
+        for records in together(self.records):
+            is_withheld = records[0].reason is not None
+            groups += [records] if is_withheld else [(record,) for record in records]
+        return tuple(groups)
+
+    def tokens(self) -> tuple[str, ...]:
+        """List every token that a text about these records may hold, in order."""
+        return tuple(self.token(r.id, field) for r in self.records for field in fields_of(r))
+
+    def required(self) -> tuple[str, ...]:
+        """List the tokens that the findings must hold, in order: each reading, each reason."""
+        return tuple(
+            self.token(r.id, "reading" if r.reason is None else "reason") for r in self.records
+        )
+
+    def token(self, record_id: str, field: str) -> str:
+        """Return the token of one field; raises SlotTokenError where the record has none."""
+        for index, record in enumerate(self.records):
+            if record.id == record_id and field in fields_of(record):
+                return f"<unused{FIRST + index * len(FIELDS) + FIELDS.index(field)}>"
+        msg = f"slot {{{record_id}.{field}}} has no token: expected a slot of the ledger's records"
+        raise SlotTokenError(msg)
+
+    def field(self, token: str) -> tuple[Measurement, str]:
+        """Return the record and field of a token; raises SlotTokenError for a foreign one."""
+        match = TOKEN.fullmatch(token)
+        index, place = divmod(int(match[1]) - FIRST, len(FIELDS)) if match else (-1, 0)
+        if not 0 <= index < len(self.records) or FIELDS[place] not in fields_of(
+            self.records[index]
+        ):
+            msg = f"token {token} is foreign: expected one that a record of the ledger has"
+            raise SlotTokenError(msg)
+        return self.records[index], FIELDS[place]
+
+    def encode(self, statement: Statement) -> str:
+        """Write a statement with tokens; of a withheld group each record has its own."""
+
+        def write(match: re.Match[str]) -> str:
+            record_id, field = match.groups()
+            group = statement.cites if field == "reason" else (record_id,)
+            return "".join(self.token(cite, field) for cite in group)
+
+        return TEXT_SLOT.sub(write, re.sub(r" (?=\{)", "", statement.text))
+
+    def decode(self, line: str) -> tuple[str, tuple[str, ...]]:
+        """Return a line with text slots and the records it cites.
+
+        Raises SlotTokenError for a foreign token and for slots of several records that are not
+        withheld together.
+        """
+        found = [self.field(match[0]) for match in TOKEN.finditer(line)]
+        cites = tuple(dict.fromkeys(record.id for record, _ in found))
+        if len(cites) > 1:
+            return self._decode_group(line, cites)
+
+        def read(match: re.Match[str]) -> str:
+            record, field = self.field(match[0])
+            return f"{{{record.id}.{field}}}"
+
+        return OPENING.sub(" ", TOKEN.sub(read, line)), cites
+
+    def _decode_group(self, line: str, cites: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
+        """Read a line about several records: their reasons stand together, as one."""
+        groups = ([r.id for r in group if r.id in cites] for group in self.groups())
+        if list(cites) not in groups:
+            msg = f"{', '.join(cites)} are not withheld together: expected slots of one record"
+            raise SlotTokenError(msg)
+        run = "".join(self.token(cite, "reason") for cite in cites)
+        if line.count(run) != 1 or len(TOKEN.findall(line)) != len(cites):
+            msg = f"a line holds slots of {', '.join(cites)}: expected those of one record"
+            raise SlotTokenError(msg)
+        return OPENING.sub(" ", line.replace(run, f"{{{cites[0]}.reason}}")), cites
+
+
+def fields_of(record: Measurement) -> tuple[str, ...]:
+    """List the fields that a record has a slot for."""
+    if record.reliability is not Reliability.REPORTABLE:
+        return ("reason",)
+    return FIELDS[:2] if record.reference is None else FIELDS[:3]
+
+
+def parse_target(
+    text: str, ledger: Ledger, exam: Exam, phrasebook: Phrasebook
+) -> tuple[Statement, ...]:
+    """Read a report as the model writes it: findings, the section token, the impression.
+
+    Raises SlotTokenError for another number of parts, for blank lines and for foreign slots.
+    """
+    parts = text.split(f"\n{SECTION_TOKEN}\n")
+    if len(parts) != 2:
+        msg = f"expected findings, one line {SECTION_TOKEN} and an impression, found {len(parts)}"
+        raise SlotTokenError(f"{msg} parts")
+    table = SlotTable.of(ledger)
+    sections: tuple[Section, ...] = ("findings", "impression")
+    return tuple(
+        _statement(line, section, table, exam, phrasebook)
+        for section, part in zip(sections, parts, strict=True)
+        for line in _lines(part)
+    )
+
+
+def parse_answer(
+    text: str, ledger: Ledger, exam: Exam, phrasebook: Phrasebook
+) -> tuple[Statement, ...]:
+    """Read an answer as the model writes it, one statement a line; raises as ``parse_target``."""
+    table = SlotTable.of(ledger)
+    return tuple(_statement(line, "answer", table, exam, phrasebook) for line in _lines(text))
+
+
+def stock_of(
+    records: tuple[Measurement, ...], section: Section, exam: Exam, phrasebook: Phrasebook
+) -> str:
+    """Name the phrase that stands in for a statement about one record or a withheld group."""
+    stock = stock_statement(records[0], exam, phrasebook, section).stock
+    if len(records) == 1:
+        return stock
+    return f"{stock.rpartition('.')[0]}.{COUNTS[len(records) - 1]}"
+
+
+def _lines(text: str) -> Iterator[str]:
+    """Cut a text into lines, none of them blank or with space around it."""
+    for line in text.split("\n"):
+        if not line or line != line.strip():
+            msg = f"expected a statement on each line, found {line!r}"
+            raise SlotTokenError(msg)
+        yield line
+
+
+def _statement(
+    line: str, section: Section, table: SlotTable, exam: Exam, phrasebook: Phrasebook
+) -> Statement:
+    """Read one line; one without slots cites nothing, which only fixed sentences may."""
+    text, cites = table.decode(line)
+    if not cites:
+        return Statement(section, text, (), _keys(phrasebook).get(text, ""))
+    records = tuple(record for record in table.records if record.id in cites)
+    return Statement(section, text, cites, stock_of(records, section, exam, phrasebook))
+
+
+@cache
+def _keys(phrasebook: Phrasebook) -> Mapping[str, str]:
+    """List the keys of fixed sentences by their text."""
+    return {text: key for key, text in phrasebook.phrases.items()}
