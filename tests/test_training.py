@@ -1,6 +1,8 @@
 """A training can be interrupted, repeated and read back; what it writes is what is shipped."""
 
 import json
+import subprocess
+import sys
 from dataclasses import fields, replace
 from importlib.resources import files
 
@@ -368,3 +370,12 @@ def test_a_box_is_segmented_alike_alone_and_beside_another(packed):
     (alone,) = member([one])
     together, _ = member([one, other])
     assert np.allclose(alone, together, atol=1e-4)
+
+
+def test_building_a_network_does_not_import_transformers():
+    code = (
+        "import sys; from segment.models.unet.network import build_network as b; b([4, 8, 8], 3);"
+        "assert 'transformers' not in sys.modules; import transformers"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -1,6 +1,8 @@
 """The network: a residual 3-D U-Net, MONAI's. Knows nothing of scans, files or training."""
 
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Literal
 
 import torch
@@ -22,7 +24,8 @@ def build_network(filters: Sequence[int], structures: int, norm: Norm = "window"
 
     Source: the residual encoder of nnU-Net (Isensee et al. 2024) as built by MONAI's DynUNet.
     """
-    from monai.networks.nets.dynunet import DynUNet
+    with _hidden("transformers"):
+        from monai.networks.nets.dynunet import DynUNet
 
     levels = len(filters)
     network: nn.Module = DynUNet(
@@ -37,6 +40,22 @@ def build_network(filters: Sequence[int], structures: int, norm: Norm = "window"
         res_block=True,
     )
     return network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload, no-any-return]  # torch's stubs lack it
+
+
+@contextmanager
+def _hidden(package: str) -> Iterator[None]:
+    """Let a package that nobody imported yet look as if it were not installed.
+
+    MONAI imports all of transformers, for seconds, where it can; this network needs none of it.
+    """
+    if package in sys.modules:
+        yield
+        return
+    sys.modules[package] = None  # type: ignore[assignment]  # the import system's sign for "absent"
+    try:
+        yield
+    finally:
+        del sys.modules[package]
 
 
 def state_of(network: nn.Module) -> dict[str, Tensor]:
