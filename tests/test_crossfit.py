@@ -35,7 +35,7 @@ PLAN = TrainingPlan(
     fold_members=2,
     fold_epochs=1,
 )
-CASES = tuple(range(1, 13))
+CASES = tuple(range(1, 21))
 
 
 @pytest.fixture(scope="module")

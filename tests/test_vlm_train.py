@@ -31,6 +31,8 @@ from assistant.writers.vlm.untrained import begin, markup_of, vocabulary_of
 from assistant.writers.vlm.vision import normalised
 from tests.toy_training import toy_base, toy_plan, toy_views
 
+pytestmark = pytest.mark.slow  # whole trainings at toy size
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 SHIPPED = files("assistant.writers.vlm").joinpath("train.toml")
 

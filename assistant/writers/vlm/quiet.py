@@ -3,9 +3,10 @@
 What it would say is either refused in a sentence of ours or yielded as a step.
 """
 
+import io
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 
 from assistant.vision_shim import ensure_torchvision
 
@@ -23,7 +24,8 @@ def quietly() -> Iterator[None]:
     logging.disable_progress_bar()
     logging.set_verbosity_error()
     try:
-        with warnings.catch_warnings():
+        # the bar of dequantising asks no switch
+        with redirect_stderr(io.StringIO()), warnings.catch_warnings():
             warnings.filterwarnings("ignore", BETWEEN_THEM, FutureWarning)
             yield
     finally:
