@@ -2,7 +2,6 @@
 
 import json
 
-import nibabel
 import numpy as np
 import pytest
 
@@ -12,48 +11,19 @@ from segment.calibration import Calibrated
 from segment.crossfit import crossfit, fit_temperature, read_judged, thickened
 from segment.geometry import Geometry
 from segment.models import unet
-from segment.models.unet.train import TrainingPlan, train
+from segment.models.unet.train import train
 from segment.volume import Volume
+from tests.toy_segmenter import toy_plan, write_crops
 
-PLAN = TrainingPlan(
-    images="images",
-    labels="labels",
-    split="split.json",
-    structures=unet.STRUCTURES,
-    filters=(16, 32, 64, 128),
-    patch=(32, 32, 32),
-    batch=2,
-    epochs=1,
-    learning_rate=2e-3,
-    weight_decay=1e-2,
-    settling_epochs=1,
-    settling_learning_rate=1e-4,
-    settling_strength=0.25,
-    checkpoint_every_epochs=1,
-    members=1,
-    folds=2,
-    fold_members=2,
-    fold_epochs=1,
-)
+PLAN = toy_plan(filters=(16, 32, 64, 128), patch=(32, 32, 32), batch=2, fold_members=2)
 CASES = tuple(range(1, 21))
+BLOCKS = (np.s_[8:18, 18:28, 8:18], np.s_[8:18, 8:18, 8:18])
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """Twelve crops of six subjects with one bright block each."""
-    folder = tmp_path_factory.mktemp("data")
-    rng = np.random.default_rng(0)
-    for name in ("images", "labels"):
-        (folder / name).mkdir()
-    for case in CASES:
-        label = np.zeros((30, 36, 28), np.uint8)
-        label[8:18, 18:28, 8:18], label[8:18, 8:18, 8:18] = 1, 2
-        image = (label > 0) * 300 + rng.normal(500, 40, label.shape)
-        for kind, array in (("images", image.astype(np.float32)), ("labels", label)):
-            path = folder / kind / f"hippocampus_{case:03d}.nii.gz"
-            nibabel.Nifti1Image(array, np.eye(4)).to_filename(path)
-    (folder / "split.json").write_text(json.dumps({"train": CASES, "val": []}))
-    return folder
+    """Twenty crops of ten subjects with a block of each structure."""
+    return write_crops(tmp_path_factory.mktemp("data"), (30, 36, 28), BLOCKS, train=CASES)
 
 
 @pytest.mark.slow

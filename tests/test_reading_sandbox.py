@@ -4,11 +4,14 @@ import subprocess
 import sys
 
 import pytest
+from pydicom.dataelem import RawDataElement
+from pydicom.tag import Tag
+from pydicom.uid import ImplicitVRLittleEndian
 
 from segment.errors import Refusal, ScanError
 from segment.reading import list_files, read_dicom_series, sandbox
 from segment.reading.header import read_header
-from tests.hostile.make import dicom_slices, slice_file
+from tests.hostile.make import dicom_slice, dicom_slices, slice_file
 
 ENDLESS = "while True: pass"
 GREEDY = "from segment.reading import child; child._limit(2**27, 60, 60); bytes(2**30)"
@@ -41,6 +44,17 @@ def test_a_process_that_takes_too_much_or_dies_is_one_refusal(code, refusal, tmp
     with pytest.raises(ScanError, match=r"expected a DICOM file.+found .+; \w+") as caught:
         read_header(path)
     assert caught.value.code is refusal
+
+
+def test_a_value_that_takes_too_much_memory_is_too_costly_and_not_left_out(tmp_path, monkeypatch):
+    data, tag, numbers = dicom_slice(), Tag("SliceThickness"), b"1\\" * 2**17
+    data.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
+    data[tag] = RawDataElement(tag, None, len(numbers), numbers, 0, True, True)
+    data.save_as(tmp_path / "slice.dcm", enforce_file_format=True)
+    monkeypatch.setattr(sandbox, "MEMORY_BYTES", 2**23)
+    with pytest.raises(ScanError, match=r"slice\.dcm: expected .+ read in some seconds") as caught:
+        read_header(tmp_path / "slice.dcm")
+    assert caught.value.code is Refusal.TOO_COSTLY
 
 
 def test_what_parses_dicom_is_not_loaded_by_reading_it(tmp_path):

@@ -375,7 +375,8 @@ def test_an_adapter_that_lacks_a_file_is_refused(folder, adapter, file):
 def test_an_adapter_whose_header_is_spoilt_is_refused(folder, adapter):
     path = adapter / "adapter_model.safetensors"
     save_file(load_file(path), path, metadata={"format": "pt", KEY: "[]"})
-    refused(Fault.DAMAGED, folder, EXACT, adapter=adapter)
+    sentence = refused(Fault.DAMAGED, folder, EXACT, adapter=adapter)
+    assert "expected to read for which base it was made, found no such facts" in sentence
 
 
 # saving
@@ -472,12 +473,14 @@ def test_a_file_that_is_no_json_object_is_refused(copy, file, content):
 
 def test_a_folder_without_a_tokenizer_is_refused(copy):
     (copy / "tokenizer.json").unlink()
-    refused(Fault.WRONG_TOKENIZER, copy, EXACT)
+    sentence = refused(Fault.WRONG_TOKENIZER, copy, EXACT)
+    assert "expected tokenizer.json in the folder, found none" in sentence
 
 
 def test_a_tokenizer_file_that_is_none_is_refused(copy):
     (copy / "tokenizer.json").write_text("{}")
-    refused(Fault.WRONG_TOKENIZER, copy, EXACT)
+    sentence = refused(Fault.WRONG_TOKENIZER, copy, EXACT)
+    assert "expected a tokenizer, found another file" in sentence
 
 
 def test_a_tokenizer_of_another_model_is_refused(copy):

@@ -115,6 +115,8 @@ def _values(data: Dataset, tag: str) -> list[str]:
     """Return a tag's values as text; none where it is missing, too long or breaks its rules."""
     try:
         value = data.get(tag)
+    except MemoryError:  # the file takes too much, which is no fault of the value
+        raise
     except Exception:  # pydicom converts a value when asked for it, and fails in many ways
         return []
     if isinstance(value, bytes):  # a number whose type depends on another tag

@@ -1,4 +1,7 @@
-"""Which segments a draft's labels hold: one a structure and side. Knows nothing of DICOM."""
+"""Which segments a draft's labels hold: one a structure and side, in the series of its report.
+
+Knows nothing of how a segment or a report is written.
+"""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -7,7 +10,11 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, UInt8
 
+from assistant import exams
+from assistant.exports.dicom.series import SourceSeries, read_source_series
+from assistant.exports.source import Source
 from assistant.report import Report
+from segment import organs
 from segment.errors import Refusal, ScanError
 from segment.geometry import Geometry
 from segment.measurement import Measurement
@@ -36,6 +43,24 @@ class Segment:
     def mask(self, labels: UInt8[np.ndarray, "i j k"]) -> Bool[np.ndarray, "i j k"]:
         """Mark the voxels of the segment."""
         return np.isin(labels, self.labels)
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """What was drawn in the series of a report: labels on its grid, and their segments."""
+
+    organ: Organ
+    series: SourceSeries
+    labels: UInt8[np.ndarray, "i j k"]
+    segments: tuple[Segment, ...]
+
+    @classmethod
+    def of(cls, report: Report, source: Source) -> "Drawn":
+        """Read them from the source; raises ScanError where it is not the report's."""
+        organ = organs.load(exams.load(report.exam).organ)
+        series = read_source_series(source.series, report.provenance.get("input_sha256"))
+        labels = read_labels(source.labels, series.geometry)
+        return cls(organ, series, labels, find_segments(labels, organ, report))
 
 
 def read_labels(path: Path, geometry: Geometry) -> UInt8[np.ndarray, "i j k"]:

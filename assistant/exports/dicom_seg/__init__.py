@@ -13,7 +13,6 @@ from highdicom.seg import Segmentation, SegmentDescription
 from jaxtyping import Bool, UInt8
 from pydicom.dataset import Dataset
 
-from assistant import exams
 from assistant.exports.dicom.codes import AI, CATEGORY, SIDES, modifier_of, snomed
 from assistant.exports.dicom.instance import (
     MAKER,
@@ -26,12 +25,10 @@ from assistant.exports.dicom.instance import (
     stated,
     version,
 )
-from assistant.exports.dicom.segments import Segment, find_segments, read_labels, record_of
-from assistant.exports.dicom.series import SourceSeries, read_source_series
+from assistant.exports.dicom.segments import Drawn, Segment, record_of
 from assistant.exports.sheet import Sheet, sheet
 from assistant.exports.source import Source
 from assistant.report import Report
-from segment import organs
 from segment.errors import Refusal, ScanError
 from segment.organs import Organ
 
@@ -48,36 +45,27 @@ class DicomSeg:
     def __call__(self, report: Report, pictures: Sequence[Path], created: str) -> bytes:
         """Write the instance; raises ScanError where the source is not the report's."""
         del pictures
-        organ = organs.load(exams.load(report.exam).organ)
-        series = read_source_series(self.source.series, report.provenance.get("input_sha256"))
-        labels = read_labels(self.source.labels, series.geometry)
-        segments = find_segments(labels, organ, report)
-        if not segments:
+        drawn = Drawn.of(report, self.source)
+        if not drawn.segments:
             msg = "expected labels with a voxel, found none; a segmentation holds at least one"
             raise ScanError(Refusal.EMPTY_FOLDER, msg)
         shown = sheet(report, [], created)
         with quietly():
-            instance = _instance(series, labels, segments, organ, report, shown, created)
-            return finished(instance, series, created)
+            instance = _instance(drawn, report, shown, created)
+            return finished(instance, drawn.series, created)
 
 
-def _instance(
-    series: SourceSeries,
-    labels: UInt8[np.ndarray, "i j k"],
-    segments: tuple[Segment, ...],
-    organ: Organ,
-    report: Report,
-    shown: Sheet,
-    created: str,
-) -> Dataset:
+def _instance(drawn: Drawn, report: Report, shown: Sheet, created: str) -> Dataset:
     """Build the instance, without a patient."""
-    uids = Uids.of(report, created, series)
-    first, last = _occupied(labels)
+    uids = Uids.of(report, created, drawn.series)
+    first, last = _occupied(drawn.labels)
     instance = Segmentation(
-        source_images=series.slices[first : last + 1],
-        pixel_array=_frames(labels[:, :, first : last + 1], segments),
+        source_images=drawn.series.slices[first : last + 1],
+        pixel_array=_frames(drawn.labels[:, :, first : last + 1], drawn.segments),
         segmentation_type="BINARY",
-        segment_descriptions=[_description(one, organ, report, uids) for one in segments],
+        segment_descriptions=[
+            _description(one, drawn.organ, report, uids) for one in drawn.segments
+        ],
         series_instance_uid=uids.uid("seg series"),
         series_number=SERIES_NUMBER,
         sop_instance_uid=uids.uid("seg"),

@@ -20,7 +20,6 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.uid import SegmentationStorage
 
-from assistant import exams
 from assistant.exports.dicom.codes import PROCEDURES, SCHEMES, language
 from assistant.exports.dicom.instance import (
     MAKER,
@@ -32,8 +31,8 @@ from assistant.exports.dicom.instance import (
     quietly,
     version,
 )
-from assistant.exports.dicom.segments import find_segments, read_labels
-from assistant.exports.dicom.series import SourceSeries, read_source_series
+from assistant.exports.dicom.segments import Drawn
+from assistant.exports.dicom.series import SourceSeries
 from assistant.exports.dicom.text import person
 from assistant.exports.dicom_sr.group import Groups
 from assistant.exports.dicom_sr.narrative import narrative
@@ -41,7 +40,6 @@ from assistant.exports.dicom_sr.number import withhold_numbers
 from assistant.exports.sheet import Sheet, moment, sheet
 from assistant.exports.source import Source
 from assistant.report import Report
-from segment import organs
 
 SERIES_NUMBER = 9002
 
@@ -56,12 +54,10 @@ class DicomSr:
     def __call__(self, report: Report, pictures: Sequence[Path], created: str) -> bytes:
         """Write the instance; raises ScanError where the source is not the report's."""
         del pictures
-        organ = organs.load(exams.load(report.exam).organ)
-        series = read_source_series(self.source.series, report.provenance.get("input_sha256"))
-        labels = read_labels(self.source.labels, series.geometry)
-        segments = find_segments(labels, organ, report)
+        drawn = Drawn.of(report, self.source)
+        series = drawn.series
         shown, uids = sheet(report, [], created), Uids.of(report, created, series)
-        groups = Groups(report, organ, shown.words, segments, series, uids)
+        groups = Groups(report, drawn, shown.words, uids)
         with quietly():
             content = _content(groups, report, shown, series, uids)
             instance = _instance(content, report, shown, series, uids, created)

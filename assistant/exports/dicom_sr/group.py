@@ -18,13 +18,11 @@ from pydicom.uid import SegmentationStorage
 
 from assistant.exports.dicom.codes import CATEGORY, SIDES, modifier_of, own, snomed
 from assistant.exports.dicom.instance import Uids, parameters, stated, version
-from assistant.exports.dicom.segments import Segment, segment_of
-from assistant.exports.dicom.series import SourceSeries
+from assistant.exports.dicom.segments import Drawn, Segment, segment_of
 from assistant.exports.dicom_sr.measurement import measurement
 from assistant.report import Report
 from prompts import Phrasebook
 from segment.measurement import Measurement as Record
-from segment.organs import Organ
 
 Group = MeasurementsAndQualitativeEvaluations | VolumetricROIMeasurementsAndQualitativeEvaluations
 
@@ -34,10 +32,8 @@ class Groups:
     """One group a record, tracked by the record's id, which the sentences cite."""
 
     report: Report
-    organ: Organ
+    drawn: Drawn
     words: Phrasebook
-    segments: tuple[Segment, ...]
-    series: SourceSeries
     uids: Uids
 
     def all(self) -> list[Group]:
@@ -46,11 +42,11 @@ class Groups:
 
     def group(self, record: Record) -> Group:
         """Write a record with its site, its algorithm, its number and its reliability."""
-        segment = segment_of(record, self.segments)
+        segment = segment_of(record, self.drawn.segments)
         content: dict[str, Any] = {
             "tracking_identifier": TrackingIdentifier(self._uid(record, segment), record.id),
             "finding_category": CATEGORY,
-            "finding_type": snomed(record.code, self.organ.name.capitalize()),
+            "finding_type": snomed(record.code, self.drawn.organ.name.capitalize()),
             "finding_sites": [self._site(record)],
             "algorithm_id": self._algorithm(record),
             "measurements": [measurement(record, self.words)],
@@ -72,14 +68,14 @@ class Groups:
             sop_class_uid=SegmentationStorage,
             sop_instance_uid=self.uids.uid("seg"),
             segment_number=segment.number,
-            source_series=SourceSeriesForSegmentation(self.series.uid),
+            source_series=SourceSeriesForSegmentation(self.drawn.series.uid),
         )
 
     def _site(self, record: Record) -> FindingSite:
         """Name organ, side and part."""
-        modifier = self.organ.structure(record.structure).modifier
+        modifier = self.drawn.organ.structure(record.structure).modifier
         return FindingSite(
-            anatomic_location=snomed(record.code, self.organ.name.capitalize()),
+            anatomic_location=snomed(record.code, self.drawn.organ.name.capitalize()),
             laterality=SIDES[record.side],
             topographical_modifier=(
                 None if modifier is None else modifier_of(modifier, record.structure)

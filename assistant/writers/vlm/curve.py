@@ -14,6 +14,8 @@ from typing import Any, Protocol, runtime_checkable
 
 import torch
 
+from segment.resume import cut_log
+
 KILOBYTE = 1024  # Linux counts the largest resident size in them
 
 
@@ -50,9 +52,7 @@ def append(log: Path, row: Row) -> None:
 
 def cut(log: Path, steps: int) -> None:
     """Drop the steps after the last checkpoint from a log: they are taken again."""
-    if log.exists():
-        lines = log.read_text(encoding="utf-8").splitlines(keepends=True)
-        log.write_text("".join(lines[: steps + 1]), encoding="utf-8", newline="")
+    cut_log(log, steps + 1)  # the first line is the header
 
 
 def read(log: Path) -> tuple[Row, ...]:

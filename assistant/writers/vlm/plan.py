@@ -1,12 +1,12 @@
 """Every number of a writer's training, as its TOML file says. Knows nothing of how one runs."""
 
-import tomllib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, get_args
 
 from assistant.writers.vlm.memory import Precision
+from segment.table import filled, read_as
 
 EMBEDDED = "embedded"
 READER, RANDOM = "reader", "random"
@@ -63,25 +63,12 @@ class TrainingPlan:
     @classmethod
     def read(cls, path: Path) -> "TrainingPlan":
         """Read a plan; a key that is missing or unknown is refused."""
-        try:
-            table = tomllib.loads(path.read_text(encoding="utf-8"))
-        except tomllib.TOMLDecodeError as error:
-            msg = f"{path.name}: expected TOML, found {error}; copy train.toml and change it"
-            raise ValueError(msg) from error
-        return cls.of(table, path.name)
+        return read_as(cls, path)
 
     @classmethod
     def of(cls, table: Mapping[str, Any], name: str) -> "TrainingPlan":
         """Make a plan of a table; raises ValueError for missing, unknown and impossible values."""
-        known = {field.name for field in fields(cls)}
-        if table.keys() != known:
-            wrong = sorted(table.keys() ^ known)
-            msg = f"{name}: the keys {wrong} are missing or unknown; it takes {sorted(known)}"
-            raise ValueError(msg)
-        values: dict[str, Any] = {
-            k: tuple(v) if isinstance(v, list) else v for k, v in table.items()
-        }
-        return cls(**values)
+        return filled(cls, table, name)
 
     def accumulated(self, processes: int) -> int:
         """Return how many batches at once a process takes for one step; raises ValueError."""

@@ -5,7 +5,6 @@ last checkpoint with the samples that it would have had; one that is finished is
 """
 
 import json
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -33,6 +32,7 @@ from assistant.writers.vlm.sights import (
 )
 from assistant.writers.vlm.stages import Trainer, put
 from assistant.writers.vlm.untrained import Untrained, begin, markup_of, vocabulary_of
+from segment.resume import replacing
 
 ensure_torchvision()
 
@@ -151,9 +151,8 @@ def _train_stage(run: _Run, stage: Stage) -> Iterator[Progress]:
     yield from _steps(run, trainer, stream)
     trained = trainer.weights()
     if crew.is_first:
-        temporary = (folder / TRAINED).with_suffix(".part")
-        save_file({name: tensor.contiguous() for name, tensor in trained.items()}, temporary)
-        temporary.replace(folder / TRAINED)
+        with replacing(folder / TRAINED) as temporary:
+            save_file({name: tensor.contiguous() for name, tensor in trained.items()}, temporary)
     crew.wait()
 
 
@@ -190,9 +189,8 @@ def _keep(trainer: Trainer, path: Path) -> None:
     """Write a checkpoint, whole or not at all."""
     state = trainer.state()
     if trainer.crew.is_first:
-        temporary = path.with_suffix(".part")
-        torch.save(state, temporary)
-        os.replace(temporary, path)  # noqa: PTH105
+        with replacing(path) as temporary:
+            torch.save(state, temporary)
     trainer.crew.wait()
 
 

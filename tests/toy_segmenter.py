@@ -1,0 +1,55 @@
+"""A segmenter's training at toy size: its plan, and crops with a block of each structure."""
+
+import json
+from dataclasses import replace
+
+import nibabel
+import numpy as np
+
+from segment.models import unet
+from segment.models.unet.train import TrainingPlan, case_name
+
+
+def toy_plan(**changes):
+    """Return a plan of single epochs, one shipped member and two folds."""
+    plan = TrainingPlan(
+        images="images",
+        labels="labels",
+        split="split.json",
+        structures=unet.STRUCTURES,
+        filters=(4, 8, 8),
+        patch=(16, 16, 16),
+        batch=1,
+        epochs=1,
+        learning_rate=2e-3,
+        weight_decay=1e-2,
+        settling_epochs=1,
+        settling_learning_rate=1e-4,
+        settling_strength=0.25,
+        checkpoint_every_epochs=1,
+        members=1,
+        folds=2,
+        fold_members=1,
+        fold_epochs=1,
+    )
+    return replace(plan, **changes)
+
+
+def write_crops(folder, shape, blocks, *, train, val=()):
+    """Write noisy crops, in which block ``n`` is bright and labelled ``n``, and their split.
+
+    They lie as the training data do; every crop holds the same blocks.
+    """
+    rng = np.random.default_rng(0)
+    label = np.zeros(shape, np.uint8)
+    for number, block in enumerate(blocks, start=1):
+        label[block] = number
+    for kind in ("images", "labels"):
+        (folder / kind).mkdir()
+    for case in (*train, *val):
+        image = (label > 0) * 300 + rng.normal(500, 40, shape)
+        for kind, array in (("images", image.astype(np.float32)), ("labels", label)):
+            nibabel.Nifti1Image(array, np.eye(4)).to_filename(folder / kind / case_name(case))
+    split = {"train": list(train), "val": list(val)}
+    (folder / "split.json").write_text(json.dumps(split))
+    return folder
