@@ -41,8 +41,9 @@ from assistant.readers.siglip.pairs import (
     moved,
     training_part,
 )
+from assistant.readers.siglip.plan import Progress, TrainingPlan, plan_runs
 from assistant.readers.siglip.sources import NEVER, Label, Source, load_sources, samples
-from assistant.readers.siglip.train import Progress, TrainingPlan, plan_runs, train_on
+from assistant.readers.siglip.train import train_on
 from tests.phantoms import grid
 from tests.shared_data import shared_data
 from tests.test_reader_slices import balls

@@ -69,7 +69,8 @@ def run_train(chosen: argparse.Namespace) -> int:
 
 def run_train_reader(chosen: argparse.Namespace) -> int:
     """Train the reader's tower and heads, or go on where that was interrupted."""
-    from assistant.readers.siglip.train import TrainingPlan, train
+    from assistant.readers.siglip.plan import TrainingPlan
+    from assistant.readers.siglip.train import train
 
     plan = TrainingPlan.read(chosen.config or _shipped_plan("assistant.readers.siglip"))
     for step in train(plan, chosen.data, chosen.runs):
@@ -125,7 +126,7 @@ def _measured(path: Path) -> "Measured":
 
     study = read_study(path)
     sides: dict[str, Segmentation] = {}
-    for step in Assistant.from_settings(Settings()).steps(study):
+    for step in Assistant.from_settings(Settings(writer="template", reader="none")).steps(study):
         if isinstance(step, Segmented):
             sides = {s.side: s.segmentation for s in step.sides if isinstance(s, Found)}
         if isinstance(step, Ledger):

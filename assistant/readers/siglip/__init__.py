@@ -17,7 +17,7 @@ from assistant.readers import UNCALIBRATED, Score
 from assistant.readers.siglip.facts import ARTEFACTS, FACTS, PLANES
 from assistant.readers.siglip.heads import OUTPUTS, QUALITY, probabilities
 from assistant.readers.siglip.slices import Picture, key_slices, stacked
-from assistant.readers.siglip.tower import as_input, pooled
+from assistant.readers.siglip.tower import as_input, described
 from assistant.readers.siglip.weights import Weights, read
 from segment.volume import Volume
 
@@ -28,6 +28,11 @@ class Siglip:
 
     name: str
     weights: Weights
+
+    @property
+    def weights_sha256(self) -> str:
+        """The hash of the file that was read."""
+        return self.weights.sha256
 
     def __call__(self, volume: Volume) -> tuple[Score, ...]:
         """Score every value of every fact, and every fault, of one volume.
@@ -46,7 +51,7 @@ class Siglip:
     def read(self, grey: Float32[np.ndarray, "n h w"]) -> Mapping[str, Float32[np.ndarray, "n _"]]:
         """Return the calibrated probabilities of pictures, by fact, and of faults."""
         with torch.inference_mode():
-            features = pooled(self.weights.tower, as_input(grey))
+            features = described(self.weights.tower, as_input(grey))
             logits = {name: self.weights.heads[name](features).numpy() for name in OUTPUTS}
         return {
             name: probabilities(name, logits[name], self.weights.temperatures[name])

@@ -1,4 +1,4 @@
-"""Linear heads on a tower's pooled features, and their temperatures. Knows nothing of pictures."""
+"""Linear heads on what a tower made of pictures, and their temperatures. Knows no pictures."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -11,13 +11,17 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+import torch
 from jaxtyping import Float32, UInt8
 from scipy.ndimage import affine_transform
+from torch import Tensor
 
 from assistant.readers.siglip.artefacts import MAKE, can_have
-from assistant.readers.siglip.facts import ARTEFACTS, NONE
+from assistant.readers.siglip.facts import ARTEFACTS, FACTS, NONE, place_of
+from assistant.readers.siglip.heads import QUALITY
 from assistant.readers.siglip.slices import scaled
 from assistant.readers.siglip.sources import NEVER, Label, Sample, load_sources, samples
+from segment.resume import replacing
 
 T = TypeVar("T")
 Combination = tuple[str, str, str, str]  # kind, part, plane, artefact
@@ -57,11 +61,10 @@ class Corpus:
     def save(self, path: Path) -> None:
         """Write everything to one file without objects in it."""
         table = json.dumps([asdict(label) for label in self.labels])
-        temporary = path.with_suffix(".part.npz")
-        np.savez_compressed(
-            temporary, pixels=self.pixels, native_px=self.native_px, labels=np.array(table)
-        )
-        temporary.replace(path)
+        with replacing(path) as temporary, temporary.open("wb") as file:
+            np.savez_compressed(
+                file, pixels=self.pixels, native_px=self.native_px, labels=np.array(table)
+            )
 
     @classmethod
     def read(cls, path: Path) -> "Corpus":
@@ -207,6 +210,18 @@ def draw_pair(
     grey, strength = spoiled(posed, combination[3], strengths, rng, native)
     caption = captions.draw(combination, rng)
     return Pair(grey, caption, corpus.labels[index], combination[3], strength)
+
+
+def targets_of(pairs: Sequence[Pair]) -> dict[str, Tensor]:
+    """Say what is true of pictures, as the heads take it."""
+    targets: dict[str, Tensor] = {}
+    for fact in FACTS:
+        labels = [pair.label for pair in pairs]
+        places = [place_of(fact, getattr(label, fact), label.part) for label in labels]
+        targets[fact] = torch.tensor(places)
+    has = [[int(pair.artefact == artefact) for artefact in ARTEFACTS] for pair in pairs]
+    targets[QUALITY] = torch.tensor(has)
+    return targets
 
 
 def moved(grey: Float32[np.ndarray, "h w"], rng: np.random.Generator) -> Float32[np.ndarray, "h w"]:

@@ -131,6 +131,36 @@ def pooled(tower: nn.Module, images: Float[Tensor, "n 3 h w"]) -> Float[Tensor, 
     return nn.functional.normalize(tower(images), dim=-1)
 
 
+def best_device() -> torch.device:
+    """Return the GPU where there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def described(tower: nn.Module, images: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n width"]:
+    """Return what linear heads read: the mean of a picture's tokens, of mean 0 and variance 1."""
+    return mean_token(tower.get_submodule("trunk").forward_features(images))  # type: ignore[operator]
+
+
+def mean_token(found: Float[Tensor, "n token width"]) -> Float[Tensor, "n width"]:
+    """Average tokens, and bring the mean to mean 0 and variance 1."""
+    return nn.functional.layer_norm(found.float().mean(dim=1), found.shape[-1:])
+
+
+def compared(
+    dual: nn.Module, images: Float[Tensor, "n 3 h w"], texts: Int64[Tensor, "n context"]
+) -> tuple[dict[str, Tensor], Float[Tensor, "n token width"]]:
+    """Return what the contrastive loss takes, and the pictures' tokens, in one pass."""
+    trunk: Any = dual.get_submodule("visual.trunk")
+    encode: Any = dual.encode_text
+    seen = trunk.forward_features(images)
+    return {
+        "image_features": nn.functional.normalize(trunk.forward_head(seen), dim=-1),
+        "text_features": encode(texts, normalize=True),
+        "logit_scale": dual.get_parameter("logit_scale").exp(),
+        "logit_bias": dual.get_parameter("logit_bias"),
+    }, seen
+
+
 def _tokeniser() -> Callable[[list[str]], Any]:
     ensure_torchvision()
     from open_clip.tokenizer import SimpleTokenizer

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from assistant.readers.siglip.heads import OUTPUTS, Head
 from assistant.readers.siglip.tower import Shape, build_vision, load_state
+from segment.resume import replacing
 
 TOWER, HEAD, TEMPERATURE, ZERO_SHOT = "tower.", "head.", "temperature.", "zero_shot."
 
@@ -48,9 +49,8 @@ def pack(
         tensors[f"{HEAD}{name}.weight"] = head.weight.contiguous()
         tensors[f"{HEAD}{name}.bias"] = head.bias.contiguous()
         tensors[f"{TEMPERATURE}{name}"] = head.bias.new_tensor(list(temperatures[name]))
-    temporary = path.with_suffix(".part")
-    save_file(tensors, temporary, metadata={**facts, "shape": json.dumps(asdict(shape))})
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        save_file(tensors, temporary, metadata={**facts, "shape": json.dumps(asdict(shape))})
 
 
 def read(path: Path) -> Weights:
