@@ -7,14 +7,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from assistant.answer import Answer
     from assistant.pipeline import Assistant
     from assistant.report import Report
     from assistant.settings import Settings
     from assistant.study import Study, read_study
 
-__all__ = ["Assistant", "Report", "Settings", "Study", "read_study"]
+__all__ = ["Answer", "Assistant", "Report", "Settings", "Study", "read_study"]
 
 _HOMES = {
+    "Answer": "assistant.answer",
     "Assistant": "assistant.pipeline",
     "Report": "assistant.report",
     "Settings": "assistant.settings",

@@ -1,7 +1,8 @@
 """What a writer returns: sentences with slots, never with numbers. Knows nothing of languages."""
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 Section = Literal["technique", "comparison", "findings", "impression", "not_assessed", "answer"]
 
@@ -23,8 +24,18 @@ class Statement:
 
 @dataclass(frozen=True)
 class Draft:
-    """Statements in reading order, who wrote them and from which seed."""
+    """Statements in reading order, who wrote them and from which seed.
+
+    ``facts`` are what a report's provenance says of the writing besides: hashes, the grammar.
+    ``failures`` say in a sentence each what could not be written; ``stated`` are keys of fixed
+    sentences that the technique must hold. ``took`` counts and times the writing for whoever
+    measures it: it differs from run to run and never stands in a report.
+    """
 
     statements: tuple[Statement, ...]
     writer: str
     seed: int | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    failures: tuple[str, ...] = ()
+    stated: tuple[str, ...] = ()
+    took: Mapping[str, float] = field(default_factory=dict, compare=False)

@@ -1,21 +1,121 @@
-"""Turns a draft into a report: renders, verifies, and puts stock sentences where one fails."""
+"""From statements to lines: renders, verifies, and puts stock sentences where one fails.
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+The report, its steps and an answer all come through here. Knows nothing of models or scans.
+"""
 
-from assistant.draft import Draft, Statement
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from assistant.draft import Draft, Section, Statement
 from assistant.exams import Exam
 from assistant.ledger import Ledger
+from assistant.quality import quality_statements
 from assistant.render import SlotError, render
 from assistant.report import SECTIONS, Line, Origin, Problem, Report
 from assistant.verify import verify_line
-from assistant.writers.template import fixed_statements, phrase_statement, stock_statement
+from assistant.writers import Brief
+from assistant.writers.template import (
+    Template,
+    fixed_statements,
+    phrase_statement,
+    stock_statement,
+)
 from prompts import Phrasebook
 from segment.measurement import Reliability
+
+OWN_STOCK: tuple[Section, ...] = ("impression", "answer")  # where stock sentences also stand
+T = TypeVar("T")
 
 
 class StockError(RuntimeError):
     """A stock sentence failed its own check: the phrasebook and the verifier do not agree."""
+
+
+@dataclass(frozen=True)
+class Composed:
+    """A draft and what became of it: the lines that hold, and what could not stand.
+
+    ``statements`` are those behind the lines, stock sentences among them.
+    """
+
+    draft: Draft
+    lines: tuple[Line, ...]
+    statements: tuple[Statement, ...]
+    problems: tuple[Problem, ...]
+
+
+def compose(
+    writing: Generator[Statement, None, Draft], brief: Brief
+) -> Generator[Line, None, Composed]:
+    """Yield each line as soon as its statement is written and has passed; return the whole.
+
+    In the place of a statement that fails stand the stock sentences of the records that it cites.
+    """
+    lines: dict[Line, Statement] = {}
+    problems: list[Problem] = []
+    while True:
+        try:
+            statement = next(writing)
+        except StopIteration as end:
+            draft: Draft = end.value
+            break
+        line, why = _attempt(statement, brief)
+        if line is None:
+            problems.append(Problem(statement.text, why))
+            held = _stock(statement, brief)
+        else:
+            held = [(line, statement)]
+        for line, said in held:
+            if line not in lines:
+                lines[line] = said
+                yield line
+    problems += [Problem("", (failure,)) for failure in draft.failures]
+    return Composed(draft, tuple(lines), tuple(lines.values()), tuple(problems))
+
+
+def complete(
+    composed: Composed,
+    brief: Brief,
+    provenance: Mapping[str, Any],
+    stated: tuple[str, ...] = (),
+) -> Report:
+    """Return the report of what was composed; every line in it is rendered and verified.
+
+    Added is what every report of the exam says, the technique's fixed sentences of the keys
+    ``stated``, the faults that a reader found in the pictures, the stock sentence of each record
+    that no line cites, and an impression where the writer came to none.
+    """
+    words, exam, ledger = brief.phrasebook, brief.exam, brief.ledger
+    keys = (*composed.draft.stated, *stated)
+    added = tuple(phrase_statement(key, (), words, "technique") for key in keys)
+    read = quality_statements(ledger, words)
+    fixed = Draft((*added, *fixed_statements(ledger, exam, words), *read), "exam")
+    always = drain(compose(replay(fixed), brief))
+    lines = [*composed.lines, *always.lines]
+    lines += [_certain(statement, brief) for statement in _left_out(lines, brief)]
+    ordered = sorted(dict.fromkeys(lines), key=lambda line: SECTIONS.index(line.section))
+    problems = (*composed.problems, *always.problems)
+    return Report(
+        exam=exam.name,
+        language=words.language,
+        lines=tuple(ordered),
+        measurements=ledger.records,
+        problems=problems,
+        provenance={**provenance, "replaced": len(problems)},
+        scores=ledger.scores,
+    )
+
+
+def _left_out(lines: Sequence[Line], brief: Brief) -> Iterator[Statement]:
+    """Say in stock sentences what no line says: of each record, and the impression."""
+    cited = {cite for line in lines for cite in line.cites}
+    for record in brief.ledger.records:
+        if record.id not in cited:
+            yield stock_statement(record, brief.exam, brief.phrasebook)
+    if not any(line.section == "impression" for line in lines):
+        whole = drain(Template().write(brief))
+        yield from (said for said in whole.statements if said.section == "impression")
 
 
 def finish(
@@ -26,55 +126,37 @@ def finish(
     provenance: Mapping[str, Any],
     stated: tuple[str, ...] = (),
 ) -> Report:
-    """Return the report of a draft; every line in it is rendered and verified.
-
-    ``stated`` are keys of fixed sentences to be added to the technique, such as
-    ``technique.sample``. A statement that fails is listed as a problem and replaced by the stock
-    sentence of the same records; a record that no line cites gets its stock sentence.
-    """
-    lines: list[Line] = []
-    problems: list[Problem] = []
-    for statement in (*draft.statements, *_fixed(ledger, exam, phrasebook, stated)):
-        line, why = _attempt(statement, ledger, phrasebook)
-        if line is None:
-            problems.append(Problem(statement.text, why))
-            lines += _stock_lines(statement, ledger, exam, phrasebook)
-        elif line not in lines:
-            lines.append(line)
-    cited = {cite for line in lines for cite in line.cites}
-    for record in ledger.records:
-        if record.id not in cited:
-            lines.append(_certain(stock_statement(record, exam, phrasebook), ledger, phrasebook))
-    ordered = sorted(dict.fromkeys(lines), key=lambda line: SECTIONS.index(line.section))
-    return Report(
-        exam=exam.name,
-        language=phrasebook.language,
-        lines=tuple(ordered),
-        measurements=ledger.records,
-        problems=tuple(problems),
-        provenance={**provenance, "replaced": len(problems)},
-    )
+    """Return the report of a draft that is written already."""
+    brief = Brief(ledger, exam, phrasebook)
+    return complete(drain(compose(replay(draft), brief)), brief, provenance, stated)
 
 
-def _fixed(
-    ledger: Ledger, exam: Exam, phrasebook: Phrasebook, stated: tuple[str, ...]
-) -> Iterator[Statement]:
-    """List the sentences that every report of the exam holds, and those asked for."""
-    for key in stated:
-        yield phrase_statement(key, (), phrasebook, "technique")
-    yield from fixed_statements(ledger, exam, phrasebook)
+def replay(draft: Draft) -> Generator[Statement, None, Draft]:
+    """Yield the statements of a draft as its writer did."""
+    yield from draft.statements
+    return draft
 
 
-def _attempt(
-    statement: Statement, ledger: Ledger, phrasebook: Phrasebook
-) -> tuple[Line | None, tuple[str, ...]]:
+def drain(steps: Generator[object, None, T]) -> T:
+    """Run a generator to its end and return what it returns."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            value: T = end.value
+            return value
+
+
+def _attempt(statement: Statement, brief: Brief) -> tuple[Line | None, tuple[str, ...]]:
     """Render and verify one statement; return its line, or None and why it may not stand."""
+    ledger, words = brief.ledger, brief.phrasebook
     try:
-        text = render(statement, ledger, phrasebook)
+        text = render(statement, ledger, words)
         line = Line(statement.section, text, statement.cites, _origin(statement, ledger))
     except (SlotError, ValueError) as error:
         return None, (str(error),)
-    why = verify_line(line, {record.id: record for record in ledger.records}, phrasebook)
+    records = {record.id: record for record in ledger.records}
+    why = verify_line(line, records, words, ledger.scores)
     return (None, why) if why else (line, ())
 
 
@@ -82,26 +164,26 @@ def _origin(statement: Statement, ledger: Ledger) -> Origin:
     """Say where a statement's content comes from."""
     if not statement.cites:
         return "not assessed" if statement.section == "not_assessed" else "stated"
+    if all(ledger.holds_score(cite) for cite in statement.cites):
+        return "read from the image"
     states = [ledger[cite].reliability for cite in statement.cites if cite in ledger]
     is_assessed = any(state is not Reliability.NOT_ASSESSED for state in states)
     return "measured" if is_assessed else "not assessed"
 
 
-def _stock_lines(
-    statement: Statement, ledger: Ledger, exam: Exam, phrasebook: Phrasebook
-) -> list[Line]:
+def _stock(statement: Statement, brief: Brief) -> list[tuple[Line, Statement]]:
     """Say what holds of the records that a failed statement was about, one line each."""
-    known = tuple(cite for cite in dict.fromkeys(statement.cites) if cite in ledger)
-    section = statement.section if statement.section == "impression" else "findings"
-    return [
-        _certain(stock_statement(ledger[cite], exam, phrasebook, section), ledger, phrasebook)
-        for cite in known
+    known = (cite for cite in dict.fromkeys(statement.cites) if cite in brief.ledger)
+    section: Section = statement.section if statement.section in OWN_STOCK else "findings"
+    said = [
+        stock_statement(brief.ledger[cite], brief.exam, brief.phrasebook, section) for cite in known
     ]
+    return [(_certain(stock, brief), stock) for stock in said]
 
 
-def _certain(statement: Statement, ledger: Ledger, phrasebook: Phrasebook) -> Line:
+def _certain(statement: Statement, brief: Brief) -> Line:
     """Render a stock sentence; raises StockError where it does not pass its own check."""
-    line, why = _attempt(statement, ledger, phrasebook)
+    line, why = _attempt(statement, brief)
     if line is None:
         msg = f"the stock sentence {statement.stock} fails its check: {'; '.join(why)}"
         raise StockError(msg)

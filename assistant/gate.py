@@ -1,10 +1,15 @@
-"""Whether a volume can be the picture an exam needs. Knows nothing of anatomy in it.
+"""Whether a volume can be the picture an exam needs: by its grid and values, by what was read.
 
-What passes here can still be no head: that is found out by the registration.
+Knows nothing of anatomy in it. What passes here can still be no head: that is found out by the
+registration.
 """
+
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from assistant.exams import Exam
+from assistant.score import Score, percent
 from segment.errors import Refusal, ScanError
 from segment.volume import Volume
 
@@ -20,6 +25,27 @@ COARSEST_CROP_MM = 3.0
 # patient. MR has no negative tissue: filters leave values a few percent of the maximum below zero.
 AIR_HU = -500.0
 LEAST_AIR_SHARE = 0.01
+# What an exam needs may be improbable and still be there: a study is refused only where at most
+# one in twenty such pictures would be the right one, and where one other value is likelier than all
+# the rest, so that what the picture looks like can be said. A wrong refusal costs the whole study,
+# while what passes wrongly still meets the registration, which withholds what is no head. The
+# reader's temperatures rest on so few subjects that smaller probabilities cannot be told apart.
+LARGEST_FITTING = 0.05
+LEAST_LOOKING = 0.5
+# How a refusal names what a reader tells apart; a value that is not here is named by its key.
+LOOKS: Mapping[str, str] = {
+    "mr_t1": "T1-weighted MR",
+    "mr_t1_contrast": "T1-weighted MR with contrast",
+    "mr_t2": "T2-weighted MR",
+    "mr_flair": "FLAIR MR",
+    "mr_diffusion": "diffusion-weighted MR",
+    "mr_epi": "echo-planar MR",
+    "ct": "CT",
+    "head": "the head",
+    "hippocampus": "one hippocampus close up",
+    "trunk": "the trunk",
+    "phantom": "a phantom",
+}
 
 
 def check_head(volume: Volume) -> None:
@@ -61,6 +87,28 @@ def check_crop(volume: Volume) -> None:
     _check_spacing(volume, COARSEST_CROP_MM)
 
 
+def check_pictures(scores: Sequence[Score], exam: Exam) -> None:
+    """Refuse a study whose pictures look like what the exam cannot use, as another kind or part.
+
+    No ground for a refusal are scores that are not calibrated, a reader that is undecided, and one
+    that does not know what the exam needs. Raises ScanError.
+    """
+    for fact, wanted in (("kind", exam.kinds), ("part", exam.parts)):
+        found = {s.value: s.probability for s in scores if s.fact == fact and s.is_calibrated}
+        if not found.keys() & set(wanted):
+            continue
+        looks_like = max(found, key=lambda value: found[value])
+        fitting = sum(found.get(value, 0.0) for value in wanted)
+        if fitting <= LARGEST_FITTING and found[looks_like] > LEAST_LOOKING:
+            needed = " of ".join(_look(values[0]) for values in (exam.kinds, exam.parts) if values)
+            msg = (
+                f"the pictures: expected {' or '.join(map(_look, wanted))}, found what looks like"
+                f" {_look(looks_like)} (probability {percent(found[looks_like])} %, read from the"
+                f" image); give {needed}"
+            )
+            raise ScanError(Refusal.WRONG_PICTURE, msg)
+
+
 def field_mm(volume: Volume) -> tuple[float, float, float]:
     """Return the lengths of the field along i, j and k, from the outer faces of its voxels."""
     i, j, k = np.multiply(volume.geometry.shape, volume.geometry.spacing_mm)
@@ -70,6 +118,11 @@ def field_mm(volume: Volume) -> tuple[float, float, float]:
 def has_hounsfield_air(volume: Volume) -> bool:
     """Whether so many values lie near those of air in CT that they can be nothing else."""
     return float(np.mean(volume.array <= AIR_HU)) >= LEAST_AIR_SHARE
+
+
+def _look(value: str) -> str:
+    """Say in words what a picture looks like."""
+    return LOOKS.get(value, value.replace("_", " "))
 
 
 def _check_mr(volume: Volume) -> None:

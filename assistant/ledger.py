@@ -1,4 +1,4 @@
-"""What may be said: the records of a study, in order. Knows nothing of words or writers."""
+"""What may be said: the records and scores of a study, in order. Knows no words and no writers."""
 
 import ast
 import math
@@ -6,6 +6,7 @@ import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from assistant.score import Score
 from segment.measurement import Measurement
 
 RELATIVE_TOLERANCE = 1e-9
@@ -19,12 +20,17 @@ OPERATIONS: Mapping[type[ast.operator], Callable[[float, float], float]] = {
 
 @dataclass(frozen=True)
 class Ledger:
-    """The measurements of one study; derived ones are checked against their expression."""
+    """The measurements of one study and what was read from its pictures.
+
+    Derived measurements are checked against their expression. A measurement is found by
+    ``ledger[id]``, a score by ``ledger.score(id)``; no id is both.
+    """
 
     records: tuple[Measurement, ...]
+    scores: tuple[Score, ...] = ()
 
     def __post_init__(self) -> None:
-        ids = [record.id for record in self.records]
+        ids = [*(record.id for record in self.records), *(score.id for score in self.scores)]
         if len(set(ids)) != len(ids):
             msg = f"the ledger holds an id twice: {ids}"
             raise ValueError(msg)
@@ -46,7 +52,7 @@ class Ledger:
             raise ValueError(msg)
 
     def __getitem__(self, record_id: str) -> Measurement:
-        """Return one record by its id; raises KeyError for an unknown one."""
+        """Return one measurement by its id; raises KeyError for an unknown one."""
         for record in self.records:
             if record.id == record_id:
                 return record
@@ -54,6 +60,17 @@ class Ledger:
 
     def __contains__(self, record_id: object) -> bool:
         return any(record.id == record_id for record in self.records)
+
+    def score(self, score_id: str) -> Score:
+        """Return one score by its id; raises KeyError for an unknown one."""
+        for score in self.scores:
+            if score.id == score_id:
+                return score
+        raise KeyError(score_id)
+
+    def holds_score(self, score_id: str) -> bool:
+        """Tell whether an id is that of a score."""
+        return any(score.id == score_id for score in self.scores)
 
 
 def names_in(expression: str) -> set[str]:

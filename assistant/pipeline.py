@@ -4,29 +4,37 @@ Scan in, report out. Knows nothing of files to write or of who shows the steps.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any, Literal
 
 import prompts
-from assistant import exams, gate, writers
+from assistant import exams, gate, readers
+from assistant.answer import Answer
 from assistant.draft import Draft
 from assistant.exams import Exam
-from assistant.finish import finish
+from assistant.finish import complete, compose
 from assistant.ledger import Ledger
-from assistant.report import Report
+from assistant.loading import Loading
+from assistant.readers import Reader
+from assistant.report import Line, Report
+from assistant.score import Score
 from assistant.settings import Settings
 from assistant.study import Study
-from assistant.writers import Writer
+from assistant.writers import Brief, Loads, Preparing, Shown, Turn, Writer
+from assistant.writers.choice import writer_of
+from assistant.writers.template import Template
 from prompts import Phrasebook
 from segment import models, organs
 from segment.calibration import Calibrated
-from segment.infer import Missing, Side, segment_crop, segment_head
+from segment.infer import Found, Missing, Side, segment_crop, segment_head
 from segment.measure import Wanted, measure
 from segment.models import Segmenter
 from segment.organs import Organ
 from segment.register import SEED, Registration, doubt, register
+from segment.segmentation import Segmentation
 from segment.volume import Volume
 
 STEPS = ("gate", "locate", "segment", "measure", "write", "verify")
@@ -48,51 +56,25 @@ class Segmented:
     registration: Registration | None
 
 
-Step = Gated | Registration | Segmented | Ledger | Draft | Report
-
-
-class Loading:
-    """A segmenter that is read in the background from the moment somebody will need it."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self._future: Future[Segmenter] | None = None
-
-    @classmethod
-    def of(cls, segmenter: Segmenter) -> "Loading":
-        """Hold a segmenter that is there already, a test's for example."""
-        ready = cls(segmenter.name)
-        ready._future = Future()
-        ready._future.set_result(segmenter)
-        return ready
-
-    def start(self) -> "Future[Segmenter]":
-        """Begin to read, once."""
-        if self._future is None:
-            pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="load")
-            self._future = pool.submit(models.load, self.name)
-            pool.shutdown(wait=False)
-        return self._future
-
-    def result(self) -> Segmenter:
-        """Return the segmenter, waiting for it."""
-        return self.start().result()
+Step = Gated | Registration | Segmented | Ledger | Line | Draft | Report
 
 
 @dataclass(frozen=True)
 class Assistant:
     """Scan in, report out; every part is replaceable and none changes.
 
-    ``loading`` is the segmenter, which is read while the first scan is being registered.
+    ``loading`` is the segmenter, which is read while the first scan is being registered, and
+    ``reading`` what reads the pictures; without one, a report holds no scores.
     """
 
     settings: Settings
     exam: Exam
     organ: Organ
-    loading: Loading
+    loading: Loading[Segmenter]
     calibrated: Calibrated
     writer: Writer
     phrasebook: Phrasebook
+    reading: Loading[Reader] | None = None
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "Assistant":
@@ -102,15 +84,15 @@ class Assistant:
             exam = replace(exam, coverage=settings.coverage)
         segmenter = settings.segmenter or exam.segmenter
         calibrated = models.calibrated(segmenter)
-        writer, phrasebook = writers.load(settings.writer), prompts.load(settings.language)
         return cls(
             settings=settings,
             exam=exam,
             organ=organs.load(exam.organ),
-            loading=Loading(segmenter),
+            loading=Loading(partial(models.load, segmenter)),
             calibrated=calibrated,
-            writer=writer,
-            phrasebook=phrasebook,
+            writer=writer_of(settings),
+            phrasebook=prompts.load(settings.language),
+            reading=_reading(settings.reader),
         )
 
     def __call__(self, study: Study) -> Report:
@@ -119,16 +101,74 @@ class Assistant:
         assert isinstance(report, Report)
         return report
 
+    def preparing(self) -> Iterator[Preparing]:
+        """Do what is done once on a machine, yielding each stage; often there is nothing to do."""
+        if isinstance(self.writer, Loads):
+            yield from self.writer.preparing()
+
     def steps(self, study: Study) -> Iterator[Step]:
-        """Report on one study, yielding each result as it is ready, in the order of STEPS."""
+        """Report on one study, yielding each result as it is ready, in the order of STEPS.
+
+        Between the ledger and the draft comes each verified line as soon as it is written. Raises
+        ScanError for a study that cannot be measured or whose pictures show something else, and
+        ValueError where the writer's model cannot be had.
+        """
         gate.check_head(study.volume)
-        self.loading.start()
+        self._start_loading()
         yield Gated(study)
         registration = register(study.volume)
         yield registration
+        self._check_writer()
+        scores = self.read(study.volume)
         segmented = self.segment(study.volume, registration)
         yield segmented
-        yield from self.report(study, segmented)
+        yield from self.report(study, segmented, scores)
+
+    def read(self, volume: Volume) -> tuple[Score, ...]:
+        """Read the pictures, if there is a reader; raises ScanError where they show the wrong."""
+        if self.reading is None:
+            return ()
+        scores = self.reading.result()(volume)
+        gate.check_pictures(scores, self.exam)
+        return scores
+
+    def ask(self, report: Report, question: str, turns: tuple[Turn, ...] = ()) -> Answer:
+        """Answer a question about a report; ``turns`` are those before it, the oldest first."""
+        *_, answer = self.answering(report, question, turns)
+        assert isinstance(answer, Answer)
+        return answer
+
+    def answering(
+        self, report: Report, question: str, turns: tuple[Turn, ...] = ()
+    ) -> Iterator[Line | Answer]:
+        """Answer a question in this assistant's language: each verified line, then the whole.
+
+        Where nothing of what a model wrote may stand, the template's answer stands in its place.
+        """
+        exam = exams.load(report.exam)
+        brief = Brief(Ledger(report.measurements, report.scores), exam, self.phrasebook)
+        composed = yield from compose(self.writer.answer(brief, question, turns), brief)
+        lines, statements = composed.lines, composed.statements
+        if not lines:
+            stock = yield from compose(Template().answer(brief, question, turns), brief)
+            lines, statements = stock.lines, stock.statements
+        provenance = {
+            "input_sha256": report.provenance.get("input_sha256"),
+            **_written(composed.draft),
+            "replaced": len(composed.problems),
+        }
+        yield Answer(question, lines, composed.problems, provenance, statements)
+
+    def _start_loading(self) -> None:
+        self.loading.start()
+        if self.reading is not None:
+            self.reading.start()
+        if isinstance(self.writer, Loads):
+            self.writer.start()
+
+    def _check_writer(self) -> None:
+        if isinstance(self.writer, Loads):
+            self.writer.check()
 
     def segment(self, volume: Volume, registration: Registration) -> Segmented:
         """Segment both sides, unless the registration cannot be trusted."""
@@ -156,16 +196,29 @@ class Assistant:
         )
         return Ledger(found)
 
-    def report(self, study: Study, segmented: Segmented) -> Iterator[Step]:
+    def report(
+        self, study: Study, segmented: Segmented, scores: tuple[Score, ...] = ()
+    ) -> Iterator[Step]:
         """Measure, write, fill in and verify."""
-        ledger = self.measure(study, segmented)
+        ledger = replace(self.measure(study, segmented), scores=scores)
         yield ledger
-        draft = self.writer(ledger, self.exam, self.phrasebook)
-        yield draft
+        shown = Shown(study.volume, self._subjects(segmented))
+        brief = Brief(ledger, self.exam, self.phrasebook, shown)
+        composed = yield from compose(self.writer.write(brief), brief)
+        yield composed.draft
         stated = ("technique.sample",) if study.is_template else ()
         stated = (*stated, "technique.radiological")
-        provenance = self.provenance(study.volume, segmented, draft)
-        yield finish(draft, ledger, self.exam, self.phrasebook, provenance, stated)
+        provenance = self.provenance(study.volume, segmented, composed.draft)
+        if scores and self.reading is not None:
+            reader = self.reading.result()
+            read = {"reader": reader.name, "reader_sha256": reader.weights_sha256}
+            provenance = {**provenance, **read}
+        yield complete(composed, brief, provenance, stated)
+
+    def _subjects(self, segmented: Segmented) -> Mapping[str, Segmentation]:
+        """Name what was segmented, as the pictures of a writer are called."""
+        found = (side for side in segmented.sides if isinstance(side, Found))
+        return {f"{side.side} {self.organ.name}": side.segmentation for side in found}
 
     def provenance(
         self, volume: Volume, segmented: Segmented, draft: Draft | None = None
@@ -175,7 +228,7 @@ class Assistant:
             "input_sha256": volume.sha256,
             "input": _described(volume),
             "exam": self.exam.name,
-            "plan": asdict(self.settings),
+            "plan": _plan(self.settings),
             "calibration": self.calibrated.id,
             "calibration_n": self._calibration_n(),
             "versions": {name: version(name) for name in VERSIONED},
@@ -188,11 +241,34 @@ class Assistant:
         if segmented.registration is not None:
             made["registration"] = _summary(segmented.registration)
         if draft is not None:
-            made["writer"] = draft.writer
+            made |= _written(draft)
         return made
 
     def _calibration_n(self) -> int:
         return max(len(scores) for scores in self.calibrated.levels[0].volume.values())
+
+
+def _reading(name: str) -> Loading[Reader] | None:
+    """Prepare a reader by its name; the first that is usable for ``auto``, none for ``none``."""
+    if name == "auto":
+        return next((_reading(usable) for usable in readers.usable()), None)
+    return None if name == "none" else Loading(partial(readers.load, name))
+
+
+def _plan(settings: Settings) -> dict[str, Any]:
+    """List the settings; of folders their names alone."""
+    plan = asdict(settings)
+    if settings.model is not None and Path(settings.model).exists():
+        plan["model"] = Path(settings.model).resolve().name
+    if settings.adapter is not None:
+        plan["adapter"] = Path(settings.adapter).resolve().name
+    return plan
+
+
+def _written(draft: Draft) -> dict[str, Any]:
+    """Say who wrote a draft and with what."""
+    seed = {} if draft.seed is None else {"seed": draft.seed}
+    return {"writer": draft.writer, **draft.facts, **seed}
 
 
 def _described(volume: Volume) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from string import Formatter
 from assistant.draft import Statement
 from assistant.ledger import Ledger
 from assistant.report import decimals, holds_quantity
+from assistant.score import Score, percent
 from prompts import Phrasebook
 from segment.measurement import Interval, Measurement, Reference, Reliability
 
@@ -25,12 +26,16 @@ def render(statement: Statement, ledger: Ledger, phrasebook: Phrasebook) -> str:
 
     def fill(match: re.Match[str]) -> str:
         record_id, field = match.groups()
-        if record_id not in statement.cites or record_id not in ledger:
+        is_read = ledger.holds_score(record_id)
+        if record_id not in statement.cites or not (is_read or record_id in ledger):
             msg = f"slot {match[0]} is of a record that is not cited or not in the ledger"
             raise SlotError(msg)
-        if field not in FIELDS:
-            msg = f"slot {match[0]} is unknown; the fields are {', '.join(FIELDS)}"
+        known = SCORE_FIELDS if is_read else FIELDS
+        if field not in known:
+            msg = f"slot {match[0]} is unknown; the fields are {', '.join(known)}"
             raise SlotError(msg)
+        if is_read:
+            return SCORE_FIELDS[field](ledger.score(record_id), phrasebook)
         return FIELDS[field](ledger[record_id], phrasebook)
 
     prose = SLOT.sub("", statement.text)
@@ -144,4 +149,17 @@ FIELDS: Mapping[str, Field] = {
     "denominator": lambda m, words: _write_key(m.denominator, words.denominators, m),
     "reason": lambda m, words: _write_key(m.reason, words.reasons, m),
     "date": lambda m, words: _write_date(m),
+}
+
+
+def _write_probability(score: Score, words: Phrasebook) -> str:
+    """Write the probability of a calibrated score; one that is not calibrated is none."""
+    if not score.is_calibrated:
+        msg = f"{score.id} is not calibrated and has no probability to be written"
+        raise SlotError(msg)
+    return words.numbers["amount"].format(number=percent(score.probability), unit="%")
+
+
+SCORE_FIELDS: Mapping[str, Callable[[Score, Phrasebook], str]] = {
+    "probability": _write_probability,
 }

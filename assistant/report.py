@@ -12,6 +12,7 @@ from typing import Any, Literal
 import prompts
 from assistant.draft import Section
 from assistant.ledger import Ledger
+from assistant.score import Score, percent
 from prompts import TERMS, Phrasebook
 from segment.measurement import (
     Calibration,
@@ -73,7 +74,11 @@ class Problem:
 
 @dataclass(frozen=True)
 class Report:
-    """A report, a draft until somebody signs it; ``measurements`` are all records of its ledger."""
+    """A report, a draft until somebody signs it.
+
+    ``measurements`` are all records of its ledger and ``scores`` all that the reader said of the
+    pictures; ``scores`` is empty where no reader ran.
+    """
 
     exam: str
     language: str
@@ -83,12 +88,14 @@ class Report:
     provenance: Mapping[str, Any]
     status: Literal["draft", "signed"] = "draft"
     signed_by: str | None = None
+    scores: tuple[Score, ...] = ()
 
     def __post_init__(self) -> None:
         if (self.status == "signed") != (self.signed_by is not None):
             msg = f"a report is signed by somebody or is a draft, not {self.status} by nobody"
             raise ValueError(msg)
-        known = {record.id for record in Ledger(self.measurements).records}
+        ledger = Ledger(self.measurements, self.scores)
+        known = {*(m.id for m in ledger.records), *(score.id for score in ledger.scores)}
         cited = {cite for line in self.lines for cite in line.cites}
         if unknown := sorted(cited - known):
             msg = f"the report cites records that it does not hold: {unknown}"
@@ -105,7 +112,7 @@ class Report:
             lines = [_cited(line) for line in self.lines if line.section == section]
             if lines:
                 blocks += [f"## {words.headings[section]}", "\n".join(lines)]
-        blocks += [f"## {words.headings['measurements']}", _table(self.measurements, words)]
+        blocks += [f"## {words.headings['measurements']}", _table(self, words)]
         blocks += [f"## {words.headings['provenance']}", _provenance(self.provenance, words)]
         return "\n\n".join(blocks) + "\n"
 
@@ -131,6 +138,7 @@ class Report:
             "signed_by": self.signed_by,
             "lines": [asdict(line) | {"cites": list(line.cites)} for line in self.lines],
             "measurements": [measurement_record(m) for m in self.measurements],
+            "scores": [asdict(score) for score in self.scores],
             "problems": [{"text": p.text, "why": list(p.why)} for p in self.problems],
             "provenance": dict(self.provenance),
             "created": created,
@@ -146,7 +154,10 @@ def report_bytes(report: Report, created: str | None = None) -> bytes:
 
 
 def report_from_json(table: Mapping[str, Any]) -> Report:
-    """Read a report back from what report.json holds; raises ValueError, KeyError, TypeError."""
+    """Read a report back from what report.json holds; raises ValueError, KeyError, TypeError.
+
+    Where ``scores`` is absent, as before there was a reader, the report has none.
+    """
     return Report(
         exam=table["exam"],
         language=table["language"],
@@ -156,6 +167,7 @@ def report_from_json(table: Mapping[str, Any]) -> Report:
         provenance=table["provenance"],
         status=table["status"],
         signed_by=table["signed_by"],
+        scores=tuple(_score(score) for score in table.get("scores", ())),
     )
 
 
@@ -189,6 +201,11 @@ def measurement_from_record(record: Mapping[str, Any]) -> Measurement:
         "reliability": Reliability(record["reliability"]),
     }
     return Measurement(**{**record, **parts})
+
+
+def _score(record: Mapping[str, Any]) -> Score:
+    """Read a score back; JSON may write 0 and 1 as integers."""
+    return Score(**{**record, "probability": float(record["probability"])})
 
 
 def _floats(table: Mapping[str, Any]) -> dict[str, Any]:
@@ -247,6 +264,27 @@ def measurement_row(m: Measurement, words: Phrasebook) -> tuple[str, ...]:
     return (m.id, name, words.sides[m.side], quantity, value, interval, reliability, reference)
 
 
+def report_rows(report: Report, words: Phrasebook) -> tuple[tuple[str, ...], ...]:
+    """Write the table of a report: every measurement, and the scores that a line cites.
+
+    The other scores stand in report.json alone: a low one beside the findings would be taken for
+    the finding that there is no fault.
+    """
+    cited = {cite for line in report.lines for cite in line.cites}
+    rows = [measurement_row(record, words) for record in report.measurements]
+    return (*rows, *(score_row(score, words) for score in report.scores if score.id in cited))
+
+
+def score_row(score: Score, words: Phrasebook) -> tuple[str, ...]:
+    """Write one score of a fault under the columns of the measurements."""
+    none, name = words.marks["none"], words.faults.get(score.value, score.finding)
+    by = words.marks["read"].format(reader=score.reader, calibration=score.calibration)
+    value = words.numbers["amount"].format(number=percent(score.probability), unit="%")
+    quantity = words.marks["probability"].format(finding=name)
+    cells = (score.id, none, none, quantity, value, none, by, none)
+    return tuple(map(one_line, cells))
+
+
 def provenance_rows(
     provenance: Mapping[str, Any], words: Phrasebook
 ) -> tuple[tuple[str, str], ...]:
@@ -268,10 +306,10 @@ def _cited(line: Line) -> str:
     return f"- {_literal(line.text)}{marks}"
 
 
-def _table(measurements: tuple[Measurement, ...], words: Phrasebook) -> str:
+def _table(report: Report, words: Phrasebook) -> str:
     """Write all records as a table."""
     rows = [tuple(words.columns.values()), tuple("---" for _ in words.columns)]
-    rows += [measurement_row(measurement, words) for measurement in measurements]
+    rows += [tuple(map(_literal, row)) for row in report_rows(report, words)]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 

@@ -3,22 +3,40 @@
 import tomllib
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Literal, get_args
+
+DEFAULT_WRITER = "template"  # "vlm" from the day on which its trained parts are shipped
+Precision = Literal["bfloat16", "float32", "4bit"]
+Device = Literal["auto", "cpu", "cuda"]
 
 
 @dataclass(frozen=True)
 class Settings:
     """One run of the assistant; everything else follows from the exam.
 
-    ``segmenter`` overrides the exam's; ``coverage`` the exam's too.
+    ``segmenter`` overrides the exam's; ``coverage`` the exam's too. ``reader`` is the name of one,
+    "none", or "auto" for the first that is installed with its weights. ``model`` is what a writer
+    with a language model writes with: None for the embedded one, else a folder or a name on the
+    hub; ``adapter`` is a folder. With ``fallback`` the template writes where the model cannot be
+    had, and the report says so.
     """
 
     exam: str = "hippocampus"
     language: str = "en"
-    writer: str = "template"
+    writer: str = DEFAULT_WRITER
+    reader: str = "auto"
     segmenter: str | None = None
     coverage: float | None = None
+    model: str | None = None
+    adapter: str | None = None
+    precision: Precision = "bfloat16"
+    device: Device = "auto"
+    seed: int = 0
+    fallback: bool = False
 
     def __post_init__(self) -> None:
+        _expect_one_of("precision", self.precision, get_args(Precision))
+        _expect_one_of("device", self.device, get_args(Device))
         if self.coverage is not None and not 0 < self.coverage < 1:
             msg = f"coverage is a share between 0 and 1, not {self.coverage}"
             raise ValueError(msg)
@@ -32,3 +50,9 @@ class Settings:
             msg = f"{path.name}: unknown settings {unknown}; known are {sorted(known)}"
             raise ValueError(msg)
         return cls(**table)
+
+
+def _expect_one_of(name: str, found: str, known: tuple[str, ...]) -> None:
+    if found not in known:
+        msg = f"{name}: expected one of {', '.join(known)}, found {found!r}"
+        raise ValueError(msg)

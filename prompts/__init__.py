@@ -43,6 +43,7 @@ class Phrasebook:
     reliability: Mapping[str, str]
     reasons: Mapping[str, str]
     scopes: Mapping[str, str]
+    faults: Mapping[str, str]
     composites: Mapping[str, str]
     phrases: Mapping[str, str]
     provenance: Mapping[str, str]

@@ -27,6 +27,7 @@ class Refusal(StrEnum):
     NOT_MR = "not-mr"
     FIELD_TOO_SMALL = "field-too-small"
     TOO_COARSE = "too-coarse"
+    WRONG_PICTURE = "wrong-picture"
     WRONG_GRID = "wrong-grid"
     BAD_OPTION = "bad-option"
     OUTPUT = "output"

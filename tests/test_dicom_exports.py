@@ -14,7 +14,7 @@ import pydicom
 import pytest
 
 import prompts
-from assistant import exams, exports, writers
+from assistant import exams, exports
 from assistant.cli import main
 from assistant.exports.source import Source
 from assistant.finish import finish
@@ -22,6 +22,7 @@ from assistant.report import report_bytes
 from assistant.study import read_study
 from segment import models, organs
 from segment.errors import ScanError
+from tests.drafts import template_draft
 from tests.exported import MADE, exporter, instance_of, items_of
 from tests.hostile.make import nifti
 from tests.ledgers import random_ledger
@@ -40,7 +41,7 @@ languages = pytest.mark.parametrize("language", prompts.languages())
 def generated(seed, language):
     """Return a report of a random ledger."""
     words, ledger = prompts.load(language), random_ledger(random.Random(seed))
-    draft = writers.load("template")(ledger, EXAM, words)
+    draft = template_draft(ledger, EXAM, words)
     return finish(draft, ledger, EXAM, words, {"segmenter": "unet-1", "model_sha256": "b" * 64})
 
 

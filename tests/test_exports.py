@@ -11,12 +11,13 @@ from decimal import Decimal
 import pytest
 
 import prompts
-from assistant import exams, exports, writers
+from assistant import exams, exports
 from assistant.cli import main
 from assistant.exports.sheet import moment, read_png, sheet
 from assistant.finish import finish
 from assistant.report import Line, decimals, report_bytes, report_from_json
 from segment.errors import ScanError
+from tests.drafts import template_draft
 from tests.exported import MADE, PAGES, docx_pages, exporter, pdf_pages, picture, poppler, resources
 from tests.ledgers import random_ledger
 from tests.test_report import drafted
@@ -41,7 +42,7 @@ ABSENT = {"not reliable": "unknown", "not assessed": "not-performed"}
 def generated(seed, language):
     """Return a report of a random ledger."""
     words, ledger = prompts.load(language), random_ledger(random.Random(seed))
-    draft = writers.load("template")(ledger, EXAM, words)
+    draft = template_draft(ledger, EXAM, words)
     return finish(draft, ledger, EXAM, words, {"input_sha256": f"{seed:064x}"})
 
 

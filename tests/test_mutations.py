@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 
 import prompts
-from assistant import exams, writers
+from assistant import exams
 from assistant.draft import Draft
 from assistant.finish import finish
 from assistant.verify import verify_line
-from assistant.writers.vlm import phrasings
+from assistant.writers import phrasings
 from assistant.writers.vlm.author import Author
+from tests.drafts import template_draft
 from tests.ledgers import random_ledger
 from tests.mutations import MUTATIONS, Case
 
@@ -38,10 +39,10 @@ def rich_draft(ledger, words, number):
 
 @cache
 def reports(ledgers, wording):
-    exam, writer = exams.load("hippocampus"), writers.load("template")
+    exam = exams.load("hippocampus")
     generator = random.Random(20)
     drafts = {
-        "stock": lambda ledger, words, _: writer(ledger, exam, words),
+        "stock": lambda ledger, words, _: template_draft(ledger, exam, words),
         "rich": rich_draft,
     }
     return [

@@ -1,7 +1,7 @@
 """Scan in, report out: the steps in order, the same bytes twice, and nothing said without cause."""
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import get_args
 
 import numpy as np
@@ -11,8 +11,10 @@ import prompts
 from assistant import Assistant, Settings, exams, writers
 from assistant.draft import Draft
 from assistant.ledger import Ledger
-from assistant.pipeline import STEPS, Gated, Loading, Segmented, Step
-from assistant.report import Report, report_bytes
+from assistant.loading import Loading
+from assistant.pipeline import STEPS, Gated, Segmented, Step
+from assistant.report import Line, Report, report_bytes
+from assistant.score import Score
 from assistant.study import Identifiers, Study, read_sample
 from assistant.verify import verify_report
 from segment import organs
@@ -62,10 +64,67 @@ def untrusted(monkeypatch):
 
 def test_the_steps_come_in_order(study, in_place):
     steps = list(assistant_of().steps(study))
-    kinds = [Gated, Registration, Segmented, Ledger, Draft, Report]
-    assert [type(step) for step in steps] == kinds
+    kinds = [Gated, Registration, Segmented, Ledger, Line, Draft, Report]
+    assert list(dict.fromkeys(type(step) for step in steps)) == kinds
     assert list(get_args(Step)) == kinds
-    assert len(STEPS) == len(kinds)
+    assert len(STEPS) == len(kinds) - 1  # lines come while the draft is written
+
+
+@dataclass(frozen=True)
+class ReaderOf:
+    """A reader that finds in every picture what it is told to; the real one has its own tests."""
+
+    scores: tuple[Score, ...]
+    name: str = "told"
+    weights_sha256: str = "0" * 64
+
+    def __call__(self, volume):
+        return self.scores
+
+
+def told(**probability):
+    return tuple(
+        Score(f"s{n}", finding.replace("__", "."), found, "held-out", "told")
+        for n, (finding, found) in enumerate(probability.items(), start=1)
+    )
+
+
+def test_what_a_reader_reads_stands_in_the_report_and_a_fault_is_cited(study, in_place):
+    scores = told(kind__mr_t1=0.97, kind__ct=0.01, quality__motion=0.93, quality__noise=0.2)
+    assistant = assistant_of(reading=Loading.of(ReaderOf(scores)))
+    report = assistant(study)
+    assert report.scores == scores
+    assert [line.section for line in report.lines if "s3" in line.cites] == ["technique"]
+    assert not [line for line in report.lines if "s4" in line.cites]
+    assert report.provenance["reader"] == "told"
+    assert verify_report(json.loads(report_bytes(report))) == ()
+
+
+def test_a_picture_of_something_else_is_refused_before_it_is_segmented(study, in_place):
+    scores = told(kind__mr_t1=0.01, kind__mr_t1_contrast=0.01, kind__mr_flair=0.98)
+    steps = assistant_of(reading=Loading.of(ReaderOf(scores))).steps(study)
+    assert [type(next(steps)) for _ in range(2)] == [Gated, Registration]
+    with pytest.raises(ScanError, match="FLAIR") as refused:
+        next(steps)
+    assert refused.value.code is Refusal.WRONG_PICTURE
+
+
+def test_without_a_reader_a_report_holds_no_scores(study, in_place):
+    report = assistant_of()(study)
+    assert report.scores == ()
+    assert "reader" not in report.provenance
+
+
+def test_settings_choose_a_reader_or_none():
+    assert Assistant.from_settings(Settings(reader="none")).reading is None
+    assert Assistant.from_settings(Settings(reader="siglip")).reading is not None
+
+
+def test_every_line_that_is_shown_while_writing_stands_in_the_report(study, in_place):
+    *steps, report = assistant_of().steps(study)
+    shown = [step for step in steps if isinstance(step, Line)]
+    assert len(shown) > 10
+    assert set(shown) <= set(report.lines)
 
 
 @languages

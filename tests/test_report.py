@@ -24,6 +24,7 @@ from assistant.report import (
 )
 from assistant.verify import verify_report
 from assistant.writers import Writer
+from tests.drafts import template_draft
 from tests.ledgers import plain_ledger, refused_ledger, wide_ledger
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -37,7 +38,7 @@ kinds = pytest.mark.parametrize("kind", LEDGERS)
 
 def drafted(kind="plain", language="en"):
     words, ledger = prompts.load(language), LEDGERS[kind]()
-    draft = writers.load("template")(ledger, EXAM, words)
+    draft = template_draft(ledger, EXAM, words)
     return finish(draft, ledger, EXAM, words, PROVENANCE, ("technique.sample",))
 
 

@@ -6,12 +6,13 @@ from dataclasses import replace
 import pytest
 
 import prompts
-from assistant import exams, writers
+from assistant import exams
 from assistant.finish import finish
 from assistant.report import Line, report_bytes
 from assistant.verify import verify_line, verify_report
 from assistant.verify.lexer import lexicon, tokens
 from segment.measurement import Reason
+from tests.drafts import template_draft
 from tests.ledgers import plain_ledger, refused_ledger, wide_ledger, withheld
 
 EN, ZH = prompts.load("en"), prompts.load("zh")
@@ -249,7 +250,7 @@ def test_the_lexer_names_what_it_reads(text, kinds):
 def drafted(language="en"):
     words, ledger = prompts.load(language), wide_ledger()
     exam = exams.load("hippocampus")
-    draft = writers.load("template")(ledger, exam, words)
+    draft = template_draft(ledger, exam, words)
     return json.loads(report_bytes(finish(draft, ledger, exam, words, {})))
 
 

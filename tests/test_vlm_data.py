@@ -14,7 +14,7 @@ from assistant.render import render
 from assistant.report import CJK_NUMBER, Line
 from assistant.verify import verify_line
 from assistant.verify.lexer import WORD
-from assistant.writers.vlm import phrasings
+from assistant.writers import phrasings
 from assistant.writers.vlm.author import exam
 from assistant.writers.vlm.corpus import allowed_ids, corpus, holds_number, vocabulary_words
 from assistant.writers.vlm.data import TOPICS, UNANSWERABLE, held_out_pairs, training_pairs
@@ -201,7 +201,7 @@ def test_a_letter_that_counts_is_a_number_only_where_it_counts(piece, expected):
 
 
 def test_an_unknown_table_of_wordings_is_refused(tmp_path, monkeypatch):
-    text = files("assistant.writers.vlm.phrasings").joinpath("en.toml").read_text(encoding="utf-8")
+    text = files("assistant.writers.phrasings").joinpath("en.toml").read_text(encoding="utf-8")
     assert set(tomllib.loads(text)) == {
         *("words", "short", "openings", "closings", "sentences", "questions", "follow_ups")
     }

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from assistant.draft import Statement
 from assistant.ledger import Ledger
+from assistant.writers import Turn
 from assistant.writers.vlm.prompt import (
     LONGEST_QUESTION,
     Markup,
     Task,
-    Turn,
     clean,
     write_prompt,
 )

@@ -8,6 +8,7 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 
+from assistant.cli.ask import add_ask
 from assistant.cli.check import add_export, add_verify
 from assistant.cli.draft import add_draft
 from assistant.cli.evaluate import add_evaluate
@@ -32,6 +33,7 @@ COMMANDS = (
     add_calibrate,
     add_export,
     add_verify,
+    add_ask,
     add_list,
 )
 
@@ -40,6 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     chosen = parser().parse_args(arguments)
     run: Callable[[argparse.Namespace], int] = chosen.run
+    from assistant.cli.missing import what_to_install
     from segment.errors import ScanError
 
     try:
@@ -50,6 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"voxcite: {without_folders(error)}", file=sys.stderr)
     except ValueError as error:
         print(f"voxcite: {error}", file=sys.stderr)
+    except ModuleNotFoundError as error:
+        print(f"voxcite: {what_to_install(error)}", file=sys.stderr)
     except KeyboardInterrupt:
         print("voxcite: stopped; what was complete is kept", file=sys.stderr)
     return REFUSED

@@ -1,10 +1,22 @@
 """The command ``voxcite draft``: shows the steps, writes the files, prints. Decides nothing."""
 
 import argparse
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from assistant.cli.terminal import NOTHING_MEASURED, OK, bar_of, is_measured
+from assistant.cli.terminal import (
+    NOTHING_MEASURED,
+    OK,
+    SERIES_HELP,
+    STUDY_HELP,
+    add_writer,
+    bar_of,
+    is_measured,
+    prepare,
+    settings_of,
+    stepped,
+)
 
 if TYPE_CHECKING:
     from assistant.cli.terminal import Commands
@@ -13,11 +25,12 @@ if TYPE_CHECKING:
 def add_draft(commands: "Commands") -> None:
     """Describe the command."""
     draft = commands.add_parser("draft", help="draft the report of a study")
-    draft.add_argument("study", help="NIfTI file, DICOM folder, zip of one, or the word sample")
+    draft.add_argument("study", help=STUDY_HELP)
     draft.add_argument("--exam", default="hippocampus")
     draft.add_argument("--language", default="en", help="en or zh")
-    draft.add_argument("--series", help="number of the DICOM series, where there are several")
+    draft.add_argument("--series", help=SERIES_HELP)
     draft.add_argument("-o", "--output", type=Path, default=Path("drafts"), metavar="DIR")
+    add_writer(draft)
     draft.set_defaults(run=run_draft)
 
 
@@ -26,26 +39,22 @@ def run_draft(chosen: argparse.Namespace) -> int:
     from assistant.output import now, write_draft, written_whole
     from assistant.pipeline import STEPS, Assistant, Segmented
     from assistant.report import Report
-    from assistant.settings import Settings
     from assistant.study import read_study
 
-    settings = Settings(exam=chosen.exam, language=chosen.language)
-    assistant = Assistant.from_settings(settings)
+    assistant = Assistant.from_settings(settings_of(chosen, chosen.exam, chosen.language))
     words = assistant.phrasebook.steps
-    with written_whole(chosen.output) as folder, bar_of(len(STEPS) + 1, words["read"]) as bar:
+    with ExitStack() as shown:
+        folder = shown.enter_context(written_whole(chosen.output))
+        prepare(assistant)
+        bar = shown.enter_context(bar_of(len(STEPS) + 1, words["read"]))
         study = read_study(chosen.study, series=chosen.series)
         segmented: Segmented | None = None
         report: Report | None = None
-        steps = assistant.steps(study)
-        for name in STEPS:
-            bar.update()
-            bar.set_description(words[name])
-            step = next(steps)
+        for step in stepped(assistant.steps(study), bar, words):
             segmented = step if isinstance(step, Segmented) else segmented
             report = step if isinstance(step, Report) else report
         assert segmented is not None
         assert report is not None
         write_draft(folder, study, segmented, report, now())
-        bar.update()
     print(report.markdown(), end="")
     return OK if is_measured(report.measurements) else NOTHING_MEASURED

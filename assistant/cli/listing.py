@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 def add_list(commands: "Commands") -> None:
     """Describe the command."""
     listing = commands.add_parser(
-        "list", help="exams, organs, models, writers, exports and languages"
+        "list", help="exams, organs, models, readers, writers, exports, languages"
     )
     listing.set_defaults(run=run_list)
 
@@ -21,13 +21,14 @@ def run_list(chosen: argparse.Namespace) -> int:
     """List everything that can be chosen, with the figures of its card."""
     del chosen
     import prompts
-    from assistant import exams, exports, writers
+    from assistant import exams, exports, readers, writers
     from segment import models, organs
 
     for title, names in (
         ("exams", exams.available()),
         ("organs", organs.available()),
         ("models", models.available()),
+        ("readers", readers.available()),
         ("writers", writers.available()),
         ("exports", exports.available()),
         ("languages", prompts.languages()),

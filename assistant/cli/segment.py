@@ -8,12 +8,15 @@ from assistant.cli.terminal import (
     DISCLAIMER,
     NOTHING_MEASURED,
     OK,
+    SERIES_HELP,
+    STUDY_HELP,
     Side,
     add_crop,
     assistant_for,
     bar_of,
     is_measured,
     side_of,
+    stepped,
 )
 
 if TYPE_CHECKING:
@@ -28,11 +31,11 @@ if TYPE_CHECKING:
 def add_segment(commands: "Commands") -> None:
     """Describe the command."""
     segment = commands.add_parser("segment", help="only measure")
-    segment.add_argument("scan", help="NIfTI file, DICOM folder, zip of one, or the word sample")
+    segment.add_argument("scan", help=STUDY_HELP)
     segment.add_argument("-o", "--output", type=Path, required=True, metavar="LABELS.nii.gz")
     segment.add_argument("--json", type=Path, metavar="MEASUREMENTS.json")
     segment.add_argument("--exam", default="hippocampus")
-    segment.add_argument("--series", help="number of the DICOM series, where there are several")
+    segment.add_argument("--series", help=SERIES_HELP)
     add_crop(segment)
     segment.set_defaults(run=run_segment)
 
@@ -70,15 +73,13 @@ def _shown_segmentation(
     assistant: "Assistant", study: "Study", side: Side, bar: "tqdm[NoReturn]"
 ) -> "Segmented":
     """Segment a head or a crop, with the step's name on the bar."""
-    from assistant.pipeline import STEPS, Segmented
+    from assistant.pipeline import Segmented
 
     words = assistant.phrasebook.steps
     if side is not None:
         bar.set_description(words["segment"])
         return assistant.crop(study, side)
-    for name, step in zip(STEPS, assistant.steps(study), strict=False):
-        bar.update()
-        bar.set_description(words[name])
+    for step in stepped(assistant.steps(study), bar, words):
         if isinstance(step, Segmented):
             return step
     raise AssertionError("the steps of a study hold its segmentation")

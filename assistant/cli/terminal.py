@@ -2,20 +2,29 @@
 
 import argparse
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Literal, NoReturn, TypeVar, get_args
+
+from assistant.settings import DEFAULT_WRITER, Device, Precision
 
 if TYPE_CHECKING:
     from tqdm import tqdm
 
-    from assistant.pipeline import Assistant
+    from assistant.pipeline import Assistant, Step
+    from assistant.settings import Settings
     from segment.measurement import Measurement
 
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
 OK, DOES_NOT_HOLD, REFUSED, NOTHING_MEASURED = 0, 1, 2, 3
 DISCLAIMER = "Research software for drafting reports; not a medical device."
+STUDY_HELP = "NIfTI file, DICOM folder or DICOMDIR, zip of one, or the word sample"
+SERIES_HELP = (
+    "number of the DICOM series where there are several; N.V is the V-th volume of series N"
+)
 T = TypeVar("T")
 Side = Literal["left", "right"] | None
 
@@ -37,12 +46,78 @@ def side_of(chosen: argparse.Namespace) -> Side:
     return side
 
 
+def add_writer(command: argparse.ArgumentParser) -> None:
+    """Take the options that say who writes, and with which model."""
+    command.add_argument("--writer", default=DEFAULT_WRITER, help=f"default: {DEFAULT_WRITER}")
+    command.add_argument(
+        "--model",
+        metavar="FOLDER|NAME",
+        help="for the vlm writer: a model in MedGemma's layout (folder, or name on the hub), or"
+        " what `voxcite train writer` wrote; default: the embedded one",
+    )
+    command.add_argument(
+        "--adapter", metavar="FOLDER", help="a LoRA adapter, or what `voxcite train writer` wrote"
+    )
+    command.add_argument("--precision", choices=get_args(Precision), default="bfloat16")
+    command.add_argument("--device", choices=get_args(Device), default="auto")
+    command.add_argument("--seed", type=int, default=0)
+    command.add_argument(
+        "--fallback",
+        action="store_true",
+        help="write from the template where the model cannot be had, and say so in the report",
+    )
+
+
+def settings_of(chosen: argparse.Namespace, exam: str, language: str) -> "Settings":
+    """Gather what was chosen of a writer with an exam and a language."""
+    from assistant.settings import Settings
+
+    return Settings(
+        exam=exam,
+        language=language,
+        writer=chosen.writer,
+        model=chosen.model,
+        adapter=chosen.adapter,
+        precision=chosen.precision,
+        device=chosen.device,
+        seed=chosen.seed,
+        fallback=chosen.fallback,
+    )
+
+
+def prepare(assistant: "Assistant") -> None:
+    """Show on a bar of its own what is done once on a machine, if anything is."""
+    with ExitStack() as bars:
+        bar = None
+        for stage in assistant.preparing():
+            if bar is None:
+                words = assistant.phrasebook.steps
+                bar = bars.enter_context(bar_of(stage.stages, words["convert"]))
+            bar.update(stage.done - bar.n)
+
+
+def stepped(
+    steps: Iterator["Step"], bar: "tqdm[NoReturn]", words: Mapping[str, str]
+) -> Iterator["Step"]:
+    """Pass steps on; each moves the bar, but lines, which come while a draft is written."""
+    from assistant.pipeline import STEPS
+    from assistant.report import Line
+
+    waiting = iter(STEPS)
+    for step in chain([None], steps):
+        if not isinstance(step, Line):
+            bar.update()
+            bar.set_description(words[next(waiting, STEPS[-1])])
+        if step is not None:
+            yield step
+
+
 def assistant_for(exam: str) -> "Assistant":
-    """Build the assistant of an exam."""
+    """Build the assistant of an exam to measure with; its writer reads no model."""
     from assistant.pipeline import Assistant
     from assistant.settings import Settings
 
-    return Assistant.from_settings(Settings(exam=exam))
+    return Assistant.from_settings(Settings(exam=exam, writer="template"))
 
 
 def is_measured(records: Iterable["Measurement"]) -> bool:

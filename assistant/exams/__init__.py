@@ -1,19 +1,26 @@
 """What each exam needs, measures and must say: data, one file each. Knows nothing of any scan."""
 
 import tomllib
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from importlib.resources import files
-from typing import Any
+
+from segment.table import filled
 
 
 @dataclass(frozen=True)
 class Exam:
-    """One exam: its input, what it measures and the threshold above which it withholds."""
+    """One exam: its input, what it measures and the threshold above which it withholds.
+
+    ``kinds`` and ``parts`` are values of a reader's facts, such as ``mr_t1`` and ``head``: what
+    its pictures may look like. An empty one is not checked.
+    """
 
     name: str
     organ: str
     sequence: str
     modality: str
+    kinds: tuple[str, ...]
+    parts: tuple[str, ...]
     segmenter: str
     coverage: float
     widest_relative_interval: float
@@ -42,9 +49,4 @@ def load(name: str) -> Exam:
         msg = f"unknown exam {name!r}; there are {', '.join(available())}"
         raise ValueError(msg)
     text = files(__package__).joinpath(f"{name}.toml").read_text(encoding="utf-8")
-    table = tomllib.loads(text)
-    if unknown := sorted(table.keys() ^ {field.name for field in fields(Exam)}):
-        msg = f"exam {name}: the keys {unknown} are missing or unknown"
-        raise ValueError(msg)
-    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in table.items()}
-    return Exam(**values)
+    return filled(Exam, tomllib.loads(text), f"exam {name}")

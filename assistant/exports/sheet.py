@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 import prompts
-from assistant.report import SECTIONS, Report, measurement_row, one_line, provenance_rows
+from assistant.report import SECTIONS, Report, one_line, provenance_rows, report_rows
 from prompts import Phrasebook
 from segment.errors import Refusal, ScanError
 
@@ -72,7 +72,7 @@ def sheet(report: Report, pictures: Sequence[Path], created: str) -> Sheet:
         made=words.export["created"].format(time=moment(created).strftime("%Y-%m-%d %H:%M %Z")),
         sections=tuple(_sections(report, words)),
         columns=tuple(words.columns.values()),
-        rows=tuple(measurement_row(record, words) for record in report.measurements),
+        rows=report_rows(report, words),
         figures=tuple(Figure(read_png(path), _caption(path, report, words)) for path in pictures),
         provenance=provenance_rows(report.provenance, words),
     )

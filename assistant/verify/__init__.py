@@ -3,34 +3,48 @@
 Never imports the renderer: what one wrote wrongly the other must not read in the same way.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import prompts
 from assistant import exams
 from assistant.report import Line, Report, report_from_json, schema
+from assistant.score import Score
 from assistant.verify import facts
 from assistant.verify.bind import sentences
 from assistant.verify.check import check_sentence
 from assistant.verify.lexer import lexicon, tokens
+from assistant.verify.scores import check_scored, is_told
 from prompts import Phrasebook
 from segment.measurement import Measurement, Reliability
 
 __all__ = ["verify_line", "verify_report"]
 
-NUMERIC = ("number", "range", "number word", "date")
+NUMERIC = ("number", "range", "number word", "limit", "date")
 
 
 def verify_line(
-    line: Line, records: Mapping[str, Measurement], phrasebook: Phrasebook
+    line: Line,
+    records: Mapping[str, Measurement],
+    phrasebook: Phrasebook,
+    scores: Sequence[Score] = (),
 ) -> tuple[str, ...]:
-    """Say what in a line is not carried by the records it cites; empty when all of it is."""
-    if unknown := [cite for cite in line.cites if cite not in records]:
+    """Say what in a line is not carried by the records it cites; empty when all of it is.
+
+    A line cites measurements or scores, never both: each is said in words of its own.
+    """
+    read = [score for score in scores if score.id in line.cites]
+    known = {*records, *(score.id for score in read)}
+    if unknown := [cite for cite in line.cites if cite not in known]:
         return (f"cites unknown records {unknown}",)
     if not line.cites:
         return tuple(_check_uncited(line, records, phrasebook))
     if len(set(line.cites)) != len(line.cites):
         return (f"cites a record twice: {line.cites}",)
+    if read and len(read) < len(line.cites):
+        return (f"cites measurements and scores together: {line.cites}",)
+    if read:
+        return tuple(check_scored(line, read, phrasebook))
     return tuple(_check_cited(line, records, phrasebook))
 
 
@@ -107,15 +121,16 @@ def _check_schema(table: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _check_report(report: Report, exam: exams.Exam, phrasebook: Phrasebook) -> Iterator[str]:
-    """Check each line, and that nothing measured and no stated gap is left out."""
+    """Check each line, and that nothing measured or told and no stated gap is left out."""
     records = {record.id: record for record in report.measurements}
     for number, line in enumerate(report.lines, start=1):
-        for problem in verify_line(line, records, phrasebook):
+        for problem in verify_line(line, records, phrasebook, report.scores):
             yield f"line {number} {line.text!r}: {problem}"
     cited = {cite for line in report.lines for cite in line.cites}
-    for record_id in records:
-        if record_id not in cited:
-            yield f"no line cites {record_id}"
+    told = {score.id for score in report.scores if is_told(score)}
+    for entry_id in (*records, *sorted(told)):
+        if entry_id not in cited:
+            yield f"no line cites {entry_id}"
     texts = {line.text for line in report.lines}
     for key in exam.not_assessed:
         if phrasebook.phrases[f"not_assessed.{key}"] not in texts:

@@ -55,12 +55,18 @@ class Sentence:
 
 def sentences(tokens: Sequence[Token], cited: Sequence[Measurement]) -> Iterator[Sentence]:
     """Cut tokens at full stops and bind each sentence by itself."""
+    for part in parts(tokens):
+        yield bind(part, cited)
+
+
+def parts(tokens: Sequence[Token]) -> Iterator[list[Token]]:
+    """Cut tokens at full stops."""
     part: list[Token] = []
     for token in (*tokens, Token("stop", "")):
         if token.kind != "stop":
             part.append(token)
         elif part:
-            yield bind(part, cited)
+            yield part
             part = []
 
 

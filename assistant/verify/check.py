@@ -9,6 +9,7 @@ from segment.measurement import Measurement, Reliability
 
 Records = Mapping[str, Measurement]
 LEFT_OVER = ("residue", "joiner", "side")
+NO_NUMBER = ("number word", "limit")  # of a measurement; a limit such as >99 % is a score's
 # What a person editing a line may write.
 OWN_WORDS = (*LEFT_OVER, "hedge", "quantity", "prior", "because", "uncertainty", "reference")
 # What the next token must be or state, for words that would otherwise claim what they like.
@@ -37,7 +38,7 @@ def check_sentence(sentence: Sentence, records: Records, *, is_edited: bool) -> 
 def _check_token(bound: Bound, sentence: Sentence, records: Records) -> Iterator[str]:
     """Say what is wrong with one token."""
     token, record = bound.token, bound.record
-    if token.kind in LEFT_OVER or token.kind == "number word":
+    if token.kind in (*LEFT_OVER, *NO_NUMBER):
         yield f"{token.text!r} is bound to nothing"
     elif token.kind == "name" and (record is None or record not in sentence.subjects):
         yield f"{token.text!r} is not what the line cites"

@@ -6,7 +6,7 @@ sentence about a record may hold none.
 
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
@@ -39,11 +39,15 @@ Kind = Literal[
     "central",
     "cases",
     "prior",
+    "fault",
+    "probability",
+    "origin",
     "glue",
     "term",
     "number word",
     "number",
     "range",
+    "limit",
     "date",
     "joiner",
     "stop",
@@ -77,6 +81,7 @@ TABLES: Mapping[str, Kind] = {
 }
 DATE = re.compile(r"(?<!\w)(\d{4})-(\d{2})-(\d{2})(?!\w)|(\d{4}) ?年 ?(\d{1,2}) ?月 ?(\d{1,2}) ?日")
 DIGITS = re.compile(r"[-\u2010-\u2015−+±]?[0-9]+(?:[.,'’][0-9]+)*")
+LIMIT = re.compile(r"(?<![\w<>=.,])([<>])([0-9]{1,2}) %(?![\w%‰^²³/×*+−-])")
 HAN_NUMBER = re.compile(
     r"[〇零一二两三四五六七八九十百千万亿壹贰叁肆伍陆柒捌玖拾佰仟廿卅]"
     r"(?:[〇零一二两三四五六七八九十百千万亿点壹贰叁肆伍陆柒捌玖拾佰仟]+|(?=[毫立升厘例倍岁]))"
@@ -129,9 +134,14 @@ class Lexicon:
 
 @cache
 def lexicon(phrasebook: Phrasebook) -> Lexicon:
-    """Compile the lexicon of a language; raises ValueError where a phrase has two meanings."""
+    """Compile what a language says of measurements; raises ValueError as ``compiled`` does."""
+    return compiled(_entries(phrasebook), phrasebook)
+
+
+def compiled(entries: Iterable[tuple[str, Kind, str]], phrasebook: Phrasebook) -> Lexicon:
+    """Compile phrases with what they mean; raises ValueError where one has two meanings."""
     phrases: dict[str, tuple[Kind, str]] = {}
-    for phrase, kind, key in _entries(phrasebook):
+    for phrase, kind, key in entries:
         if phrases.setdefault(phrase.lower(), (kind, key)) != (kind, key):
             msg = f"{phrase!r} means {phrases[phrase.lower()]} and {(kind, key)}"
             raise ValueError(msg)
@@ -157,6 +167,11 @@ def _entries(phrasebook: Phrasebook) -> Iterator[tuple[str, Kind, str]]:
     for name, kind in TABLES.items():
         for key, texts in phrasebook.lexicon[name].items():
             yield from ((phrase, kind, key) for phrase in texts)
+    yield from number_words()
+
+
+def number_words() -> Iterator[tuple[str, Kind, str]]:
+    """List the number words of every language: none may slip in from another one."""
     for language in prompts.languages():
         for word in prompts.load(language).lexicon["number_words"]:
             yield word, "number word", ""
@@ -200,6 +215,9 @@ def _next(text: str, position: int, words: Lexicon) -> tuple[Token, int]:
     if date := DATE.match(text, position):
         year, month, day = (int(part) for part in date.groups() if part)
         return Token("date", date[0], f"{year:04}-{month:02}-{day:02}"), date.end()
+    if limit := LIMIT.match(text, position):
+        number = Number(Decimal(limit[2]), 0)
+        return Token("limit", limit[0], limit[1], (number,), "%"), limit.end()
     if digits := DIGITS.match(text, position):
         return _number(text, digits, words)
     if text.startswith(words.joiner, position) and not words.joiner.isalnum():

@@ -1,26 +1,87 @@
 """What turns a ledger into sentences, one folder each; none is imported before it is asked for."""
 
 import tomllib
+from collections.abc import Generator, Iterator, Mapping
+from dataclasses import dataclass
 from importlib import import_module
 from importlib.resources import files
-from typing import Literal, Protocol, cast, runtime_checkable
+from typing import Any, Literal, Protocol, cast, runtime_checkable
 
-from assistant.draft import Draft
+from assistant.draft import Draft, Statement
 from assistant.exams import Exam
 from assistant.ledger import Ledger
 from prompts import Phrasebook
 from segment.measurement import Measurement
+from segment.segmentation import Segmentation
+from segment.volume import Volume
 
 Assessment = Literal["below", "within", "above", "overlaps"]
 Difference = Literal["left_larger", "right_larger", "no_difference_shown"]
+KEYS = {"factory", "options"}
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """What a writer may look at: the scan, and what was segmented in it by its name."""
+
+    volume: Volume
+    subjects: Mapping[str, Segmentation]
+
+
+@dataclass(frozen=True, eq=False)
+class Brief:
+    """All that a writer gets; ``shown`` is None for a report that was read back from its file."""
+
+    ledger: Ledger
+    exam: Exam
+    phrasebook: Phrasebook
+    shown: Shown | None = None
+
+
+@dataclass(frozen=True)
+class Turn:
+    """An earlier question of a dialogue and what was answered."""
+
+    question: str
+    answer: tuple[Statement, ...]
+
+
+@dataclass(frozen=True)
+class Preparing:
+    """What is done once, before the first draft: how many of its stages are done."""
+
+    done: int
+    stages: int
 
 
 @runtime_checkable
 class Writer(Protocol):
-    """Anything that turns a ledger into statements with slots."""
+    """Anything that turns a ledger into statements with slots.
 
-    def __call__(self, ledger: Ledger, exam: Exam, phrasebook: Phrasebook) -> Draft:
-        """Write one draft."""
+    Both methods yield each statement as it is finished and return the whole draft.
+    """
+
+    def write(self, brief: Brief) -> Generator[Statement, None, Draft]:
+        """Write the report of a study."""
+
+    def answer(
+        self, brief: Brief, question: str, turns: tuple[Turn, ...] = ()
+    ) -> Generator[Statement, None, Draft]:
+        """Answer a question about a study; ``turns`` are those before it, the oldest first."""
+
+
+@runtime_checkable
+class Loads(Protocol):
+    """A writer that must be read before it can write."""
+
+    def preparing(self) -> Iterator[Preparing]:
+        """Do what is done once on a machine, yielding each stage as it begins."""
+
+    def start(self) -> None:
+        """Begin to read in the background."""
+
+    def check(self) -> None:
+        """Raise now what has gone wrong with reading so far."""
 
 
 def available() -> tuple[str, ...]:
@@ -29,13 +90,22 @@ def available() -> tuple[str, ...]:
     return tuple(sorted(d.name for d in here.iterdir() if d.joinpath("writer.toml").is_file()))
 
 
-def load(name: str, **options: object) -> Writer:
-    """Import one writer and build it; raises ValueError for an unknown one."""
+def describe(name: str) -> dict[str, Any]:
+    """Read what a writer is and which settings it takes; raises ValueError for an unknown one."""
     if name not in available():
         msg = f"unknown writer {name!r}; there are {', '.join(available())}"
         raise ValueError(msg)
     text = files(__package__).joinpath(name, "writer.toml").read_text(encoding="utf-8")
-    module, _, attribute = tomllib.loads(text)["factory"].partition(":")
+    table = tomllib.loads(text)
+    if unknown := sorted(table.keys() ^ KEYS):
+        msg = f"writer {name}: the keys {unknown} are missing or unknown"
+        raise ValueError(msg)
+    return table
+
+
+def load(name: str, **options: object) -> Writer:
+    """Import one writer and build it; raises ValueError for an unknown one."""
+    module, _, attribute = describe(name)["factory"].partition(":")
     return cast(Writer, getattr(import_module(module), attribute)(**options))
 
 

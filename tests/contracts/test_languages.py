@@ -7,16 +7,17 @@ import pytest
 
 import prompts
 from assistant.ledger import Ledger
-from assistant.render import FIELDS
+from assistant.render import FIELDS, SCORE_FIELDS
 from assistant.report import SECTIONS, holds_quantity
 from assistant.verify.lexer import lexicon, tokens
+from assistant.verify.scores import read_lexicon
 from segment import organs
 from segment.measurement import Reason, Reliability
 from tests.ledgers import plain_ledger
 
 TABLES = ["numbers", "marks", "exams", "headings", "columns", "steps", "sides", "structures"]
 TABLES += ["quantities", "denominators", "reliability", "reasons", "scopes", "phrases"]
-TABLES += ["provenance", "export", "lexicon", "composites"]
+TABLES += ["provenance", "export", "lexicon", "composites", "faults"]
 
 languages = pytest.mark.parametrize("language", prompts.languages())
 
@@ -53,7 +54,7 @@ def test_a_language_has_the_slots_of_english(language, table):
 @languages
 def test_every_slot_of_a_phrase_is_a_field_the_renderer_knows(language):
     used = {slot for text in prompts.load(language).phrases.values() for slot in slots(text)}
-    assert {slot.partition(".")[2] for slot in used} <= set(FIELDS)
+    assert {slot.partition(".")[2] for slot in used} <= set(FIELDS) | set(SCORE_FIELDS)
     parts = {part for text in prompts.load(language).composites.values() for part in slots(text)}
     assert parts <= set(FIELDS) - {"reading", "interval", "norm"}
 
@@ -88,6 +89,7 @@ def test_every_structure_and_scope_of_an_organ_has_words(language, name):
 @languages
 def test_no_phrase_of_the_lexicon_has_two_meanings(language):
     assert lexicon(prompts.load(language)).phrases
+    assert read_lexicon(prompts.load(language)).phrases
 
 
 @languages

@@ -41,9 +41,18 @@ def narrative(report: Report, shown: Sheet) -> Iterator[ContentItem]:
         if texts:
             yield _container(*_names(section), texts)
     colon = shown.words.marks["colon"]
-    rows = [f"{label}{colon}{value}" for label, value in shown.provenance]
+    rows = [*_read(report, shown), *(f"{label}{colon}{value}" for label, value in shown.provenance)]
     if rows:
         yield _container(own("provenance"), COMMENT, rows)
+
+
+def _read(report: Report, shown: Sheet) -> Iterator[str]:
+    """Write the cited scores, which are no measurements and have no group, as lines."""
+    colon, none = shown.words.marks["colon"], shown.words.marks["none"]
+    ids = {score.id for score in report.scores}
+    for record_id, *cells in shown.rows:
+        if record_id in ids:
+            yield f"{record_id}{colon}{', '.join(cell for cell in cells if cell != none)}"
 
 
 def _names(section: str) -> tuple[CodedConcept, CodedConcept]:

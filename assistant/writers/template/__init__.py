@@ -1,136 +1,76 @@
 """A writer without a model: one stock sentence per fact. Knows nothing of how slots are filled."""
 
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
-from itertools import groupby
 
-from assistant.draft import Draft, Section, Statement
-from assistant.exams import Exam
-from assistant.ledger import Ledger
-from assistant.writers import assess, difference
-from prompts import Phrasebook
-from segment.measurement import Measurement, Reliability
+from assistant.draft import Draft, Statement
+from assistant.writers import Brief, Turn, assess
+from assistant.writers.template.answers import respond
+from assistant.writers.template.stock import (
+    ASYMMETRY,
+    COUNTS,
+    fixed_statements,
+    phrase_statement,
+    stock_statement,
+    together,
+    whole_statements,
+    withheld_statement,
+)
+from assistant.writers.template.topics import understand
 
-SCAN = "technique.scan"
-MEASURING = ("technique.{organ}", "technique.volume", "technique.interval")
-ASYMMETRY = "asymmetry index"
-COUNTS = ("one", "two", "three")  # how many records a stock sentence can withhold together
-PLACE = re.compile(r"\{([a-z])\.(\w+)\}")
+__all__ = [
+    "ASYMMETRY",
+    "COUNTS",
+    "Template",
+    "fixed_statements",
+    "phrase_statement",
+    "stock_statement",
+    "together",
+]
+NAME = "template"
 
 
 @dataclass(frozen=True)
 class Template:
-    """Write from the phrasebook alone."""
+    """Write and answer from the phrasebook alone."""
 
-    def __call__(self, ledger: Ledger, exam: Exam, phrasebook: Phrasebook) -> Draft:
-        """Write one draft: technique, findings, impression and what was not assessed."""
-        fixed = fixed_statements(ledger, exam, phrasebook)
-        statements = (
-            *(s for s in fixed if s.section == "technique"),
-            *_findings(ledger, exam, phrasebook),
-            *_impression(ledger, exam, phrasebook),
-            *(s for s in fixed if s.section == "not_assessed"),
-        )
-        return Draft(statements, "template")
+    def write(self, brief: Brief) -> Generator[Statement, None, Draft]:
+        """Write the report: technique, findings, impression and what was not assessed."""
+        return (yield from _kept(_report(brief)))
 
-
-def fixed_statements(ledger: Ledger, exam: Exam, phrasebook: Phrasebook) -> tuple[Statement, ...]:
-    """Return what every report of an exam says: how it was made and what it does not cover.
-
-    Where nothing was assessed, nothing is said of how it was segmented and counted.
-    """
-    is_measured = any(r.reliability is not Reliability.NOT_ASSESSED for r in ledger.records)
-    technique = (SCAN, *MEASURING) if is_measured else (SCAN,)
-    keys: list[tuple[Section, str]] = [
-        *(("technique", key.format(organ=exam.organ)) for key in technique),
-        *(("not_assessed", f"not_assessed.{key}") for key in exam.not_assessed),
-    ]
-    return tuple(phrase_statement(key, (), phrasebook, section) for section, key in keys)
+    def answer(
+        self, brief: Brief, question: str, turns: tuple[Turn, ...] = ()
+    ) -> Generator[Statement, None, Draft]:
+        """Answer what a question is about; what it is about is found by its words."""
+        asked = understand(question, brief.ledger, brief.phrasebook, turns)
+        return (yield from _kept(respond(asked, brief)))
 
 
-def stock_statement(
-    record: Measurement, exam: Exam, phrasebook: Phrasebook, section: Section = "findings"
-) -> Statement:
-    """Return the sentence that always holds of a record; the impression's is shorter."""
-    key = _key(record, exam)
-    if section == "impression" and record.reason is None:
-        key = f"impression.{key}"
-    return phrase_statement(key, (record.id,), phrasebook, section)
+def _kept(statements: Iterator[Statement]) -> Generator[Statement, None, Draft]:
+    """Yield statements and return all of them."""
+    kept = []
+    for statement in statements:
+        kept.append(statement)
+        yield statement
+    return Draft(tuple(kept), NAME)
 
 
-def phrase_statement(
-    key: str, cites: tuple[str, ...], phrasebook: Phrasebook, section: Section
-) -> Statement:
-    """Put the ids of the cited records in the places a, b, c of a phrase.
-
-    Raises KeyError for an unknown phrase and ValueError for one that needs more records.
-    """
-
-    def place(match: re.Match[str]) -> str:
-        index = ord(match[1]) - ord("a")
-        if index >= len(cites):
-            msg = f"phrase {key} needs more than the records {cites}"
-            raise ValueError(msg)
-        return f"{{{cites[index]}.{match[2]}}}"
-
-    return Statement(section, PLACE.sub(place, phrasebook.phrases[key]), cites, key)
+def _report(brief: Brief) -> Iterator[Statement]:
+    fixed = fixed_statements(brief.ledger, brief.exam, brief.phrasebook)
+    yield from (s for s in fixed if s.section == "technique")
+    yield from _findings(brief)
+    yield from whole_statements(brief, "impression")
+    yield from (s for s in fixed if s.section == "not_assessed")
 
 
-def _key(record: Measurement, exam: Exam) -> str:
-    """Choose the phrase of a record by its reliability and its interval."""
-    if record.reliability is Reliability.NOT_RELIABLE:
-        return "not_reliable.one"
-    if record.reliability is Reliability.NOT_ASSESSED:
-        return "not_assessed.one"
-    if record.quantity == ASYMMETRY:
-        return f"asymmetry.{difference(record)}"
-    is_whole = record.structure in exam.asymmetry
-    return f"volume.{(assess(record) if is_whole else None) or 'plain'}"
-
-
-def _findings(ledger: Ledger, exam: Exam, phrasebook: Phrasebook) -> Iterator[Statement]:
+def _findings(brief: Brief) -> Iterator[Statement]:
     """Say every record once, in order; withheld ones of the same reason together."""
-    for records in together(ledger.records):
+    exam, words = brief.exam, brief.phrasebook
+    for records in together(brief.ledger.records):
         if records[0].reason is not None:
-            yield _withheld(records, phrasebook, "findings")
+            yield withheld_statement(records, words, "findings")
             continue
         for record in records:
-            yield stock_statement(record, exam, phrasebook)
+            yield stock_statement(record, exam, words)
             if record.quantity == ASYMMETRY and (placed := assess(record)):
-                cites = (record.id,)
-                yield phrase_statement(f"reference.{placed}", cites, phrasebook, "findings")
-
-
-def _impression(ledger: Ledger, exam: Exam, phrasebook: Phrasebook) -> Iterator[Statement]:
-    """Say the whole structures again, and a part where it alone is withheld."""
-    for records in together(ledger.records):
-        wholes = tuple(record for record in records if record.structure in exam.asymmetry)
-        if records[0].reason is not None:
-            yield _withheld(wholes or records, phrasebook, "impression")
-            continue
-        for record in wholes:
-            yield stock_statement(record, exam, phrasebook, "impression")
-
-
-def together(records: Sequence[Measurement]) -> Iterator[tuple[Measurement, ...]]:
-    """Group neighbouring records of one side, quantity, reliability and reason."""
-
-    def kind(record: Measurement) -> tuple[str, ...]:
-        return (record.side, record.quantity, record.reliability, str(record.reason))
-
-    for _, group in groupby(records, kind):
-        members = tuple(group)
-        for start in range(0, len(members), len(COUNTS)):
-            yield members[start : start + len(COUNTS)]
-
-
-def _withheld(
-    records: tuple[Measurement, ...], phrasebook: Phrasebook, section: Section
-) -> Statement:
-    """Say that one, two or three records are withheld, and why."""
-    kind = "not_reliable"
-    if records[0].reliability is Reliability.NOT_ASSESSED:
-        kind = "not_assessed"
-    cites = tuple(record.id for record in records)
-    return phrase_statement(f"{kind}.{COUNTS[len(cites) - 1]}", cites, phrasebook, section)
+                yield phrase_statement(f"reference.{placed}", (record.id,), words, "findings")

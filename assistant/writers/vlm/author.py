@@ -15,9 +15,9 @@ from assistant.draft import Section, Statement
 from assistant.exams import Exam
 from assistant.ledger import Ledger
 from assistant.writers import Assessment, assess, difference
+from assistant.writers.phrasings import Part, Phrasings, joined, of_part
 from assistant.writers.template import ASYMMETRY
 from assistant.writers.vlm.ledgers import EXAM
-from assistant.writers.vlm.phrasings import Part, Phrasings, joined, of_part
 from assistant.writers.vlm.prompt import is_wide
 from assistant.writers.vlm.slots import SlotTable, stock_of
 from prompts import Phrasebook

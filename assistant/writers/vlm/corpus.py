@@ -11,9 +11,9 @@ from typing import Protocol, runtime_checkable
 
 import prompts
 from assistant.report import CJK_NUMBER
+from assistant.writers.phrasings import Phrasings, load
 from assistant.writers.vlm.author import exam, fill
 from assistant.writers.vlm.ledgers import plain_records
-from assistant.writers.vlm.phrasings import Phrasings, load
 from assistant.writers.vlm.slots import TEXT_SLOT
 from prompts import Phrasebook
 from segment.measurement import Measurement

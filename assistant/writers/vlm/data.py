@@ -11,11 +11,12 @@ import numpy as np
 
 import prompts
 from assistant.draft import Statement
+from assistant.writers import Turn
+from assistant.writers.phrasings import Part, load, of_part
 from assistant.writers.template import ASYMMETRY
 from assistant.writers.vlm.author import Author, Detail, exam, fill, whole
 from assistant.writers.vlm.ledgers import Made, make_ledger
-from assistant.writers.vlm.phrasings import Part, load, of_part
-from assistant.writers.vlm.prompt import Task, Turn
+from assistant.writers.vlm.prompt import Task
 from assistant.writers.vlm.slots import SECTION_TOKEN, SlotTable
 from segment.measurement import Measurement
 

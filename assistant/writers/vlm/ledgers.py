@@ -14,7 +14,7 @@ import numpy as np
 
 from assistant import exams
 from assistant.ledger import Ledger
-from assistant.writers.vlm.phrasings import Part
+from assistant.writers.phrasings import Part
 from segment import models, organs
 from segment.calibration import Calibrated, Level, asymmetry_interval, volume_interval
 from segment.measurement import Calibration, Interval, Measurement, Reason, Reliability

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from assistant.draft import Statement
 from assistant.ledger import Ledger
 from assistant.report import CJK_NUMBER, HIDDEN
-from assistant.writers import assess, difference
+from assistant.writers import Turn, assess, difference
 from assistant.writers.vlm.slots import SlotTable, fields_of
 from segment.measurement import Measurement
 
@@ -51,14 +51,6 @@ class Markup:
         return (
             self.picture_start + self.picture * self.tokens_a_picture + self.picture_end
         ) * count
-
-
-@dataclass(frozen=True)
-class Turn:
-    """An earlier question of a dialogue and what was answered."""
-
-    question: str
-    answer: tuple[Statement, ...]
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,18 @@ from functools import cache
 from assistant.draft import Section, Statement
 from assistant.exams import Exam
 from assistant.ledger import Ledger
+from assistant.writers import Brief
 from assistant.writers.template import Template, stock_statement
 from assistant.writers.vlm.data import Pair
 from assistant.writers.vlm.prompt import Task
-from assistant.writers.vlm.slots import FIELDS, SECTION_TOKEN, TEXT_SLOT, SlotTable, stock_of
+from assistant.writers.vlm.slots import (
+    FIELDS,
+    SECTION_TOKEN,
+    TEXT_SLOT,
+    SlotTable,
+    stock_of,
+    worded,
+)
 from prompts import Phrasebook
 from segment.measurement import Measurement, Reliability
 
@@ -35,7 +43,6 @@ NUMBER = re.compile(r"(?<![A-Za-z0-9.,])[-−]?\d+(?:[.,]\d+)*")
 THOUSANDS = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?")
 SENTENCE = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])\s*|\n+")
 CLAUSE = re.compile(r"\s*(?:[;；，]|,? and (?:that )?|,? while |,? whereas |, )\s*")
-WORD_SLOT = re.compile(r"\{(\w+)\.(name|quantity)\}")
 STOPS = ".!?。！？;；,，"
 
 
@@ -237,29 +244,17 @@ def _completed(
     """
     own: dict[tuple[str, tuple[str, ...]], Statement] = {}
     twice = [s for s in bound if own.setdefault((s.section, s.cites), s) is not s]
-    written = Template()(ledger, exam, words).statements
+    written = tuple(Template().write(Brief(ledger, exam, words)))
     stock: dict[tuple[str, tuple[str, ...]], Statement] = {}
     for statement in (s for s in written if s.section in ("findings", "impression")):
-        found = _named(statement, ledger, words)
+        found = worded(statement, ledger, words)
         if not {match[2] for match in TEXT_SLOT.finditer(found.text)} & {*FIELDS}:
             record = ledger[statement.cites[0]]  # a line without a slot is not a record's
             plain = stock_statement(record, exam, words)
-            found = replace(statement, text=_named(plain, ledger, words).text)
+            found = replace(statement, text=worded(plain, ledger, words).text)
         stock.setdefault((statement.section, statement.cites), found)
     extra = [s for key, s in own.items() if key not in stock]
     return (*(own.get(key, statement) for key, statement in stock.items()), *extra), twice
-
-
-def _named(statement: Statement, ledger: Ledger, words: Phrasebook) -> Statement:
-    """Write words out where a stock sentence has slots for them: the model writes words."""
-
-    def word(match: re.Match[str]) -> str:
-        record = ledger[match[1]]
-        if match[2] == "quantity":
-            return words.quantities[record.quantity]
-        return words.structure(record.structure, record.side)
-
-    return replace(statement, text=WORD_SLOT.sub(word, statement.text))
 
 
 def _pair(statements: tuple[Statement, ...], ledger: Ledger, words: Phrasebook) -> Pair:

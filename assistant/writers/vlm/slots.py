@@ -4,8 +4,8 @@ Knows nothing of words, of models or of how a slot is rendered.
 """
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import cache
 
 from assistant.draft import Section, Statement
@@ -21,6 +21,7 @@ MOST_RECORDS = 16
 SECTION_TOKEN = "<unused2000>"  # stands alone on the line between findings and impression
 TOKEN = re.compile(r"<unused(\d+)>")
 TEXT_SLOT = re.compile(r"\{(\w+)\.(\w+)\}")
+WORD_SLOT = re.compile(r"\{(\w+)\.(name|quantity)\}")
 OPENING = re.compile(r"(?<=[!-')-z|-~])(?=\{)")  # after ASCII but a bracket a slot needs a space
 
 
@@ -139,9 +140,9 @@ def parse_target(
     table = SlotTable.of(ledger)
     sections: tuple[Section, ...] = ("findings", "impression")
     return tuple(
-        _statement(line, section, table, exam, phrasebook)
+        parse_line(line, section, table, exam, phrasebook)
         for section, part in zip(sections, parts, strict=True)
-        for line in _lines(part)
+        for line in part.split("\n")
     )
 
 
@@ -150,7 +151,8 @@ def parse_answer(
 ) -> tuple[Statement, ...]:
     """Read an answer as the model writes it, one statement a line; raises as ``parse_target``."""
     table = SlotTable.of(ledger)
-    return tuple(_statement(line, "answer", table, exam, phrasebook) for line in _lines(text))
+    lines = text.split("\n")
+    return tuple(parse_line(line, "answer", table, exam, phrasebook) for line in lines)
 
 
 def stock_of(
@@ -163,24 +165,33 @@ def stock_of(
     return f"{stock.rpartition('.')[0]}.{COUNTS[len(records) - 1]}"
 
 
-def _lines(text: str) -> Iterator[str]:
-    """Cut a text into lines, none of them blank or with space around it."""
-    for line in text.split("\n"):
-        if not line or line != line.strip():
-            msg = f"expected a statement on each line, found {line!r}"
-            raise SlotTokenError(msg)
-        yield line
-
-
-def _statement(
+def parse_line(
     line: str, section: Section, table: SlotTable, exam: Exam, phrasebook: Phrasebook
 ) -> Statement:
-    """Read one line; one without slots cites nothing, which only fixed sentences may."""
+    """Read one line; one without slots cites nothing, which only fixed sentences may.
+
+    Raises SlotTokenError for a line that is blank or has space around it, and for foreign slots.
+    """
+    if not line or line != line.strip():
+        msg = f"expected a statement on each line, found {line!r}"
+        raise SlotTokenError(msg)
     text, cites = table.decode(line)
     if not cites:
         return Statement(section, text, (), _keys(phrasebook).get(text, ""))
     records = tuple(record for record in table.records if record.id in cites)
     return Statement(section, text, cites, stock_of(records, section, exam, phrasebook))
+
+
+def worded(statement: Statement, ledger: Ledger, words: Phrasebook) -> Statement:
+    """Write words out where a stock sentence has slots for them: the model writes words."""
+
+    def word(match: re.Match[str]) -> str:
+        record = ledger[match[1]]
+        if match[2] == "quantity":
+            return words.quantities[record.quantity]
+        return words.structure(record.structure, record.side)
+
+    return replace(statement, text=WORD_SLOT.sub(word, statement.text))
 
 
 @cache

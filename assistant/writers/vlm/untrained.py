@@ -5,13 +5,11 @@ a whole model in MedGemma's layout, whose tower and projector stay as they are.
 """
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.resources import as_file, files
 from pathlib import Path
 
 import torch
-from tokenizers import Tokenizer
 from torch import nn
 
 from assistant.readers.siglip.tower import Shape, build_vision
@@ -19,11 +17,8 @@ from assistant.readers.siglip.weights import read
 from assistant.writers.vlm.adapter import BaseFacts
 from assistant.writers.vlm.base import cached_base
 from assistant.writers.vlm.checkpoint import TEXT, WHOLE, Checkpoint, find, inspect
-from assistant.writers.vlm.corpus import Encoding, holds_number, vocabulary_words
 from assistant.writers.vlm.errors import Fault, ModelError
 from assistant.writers.vlm.model import (
-    IMAGE_TOKEN,
-    STAND_IN,
     Model,
     Placement,
     assemble,
@@ -34,13 +29,10 @@ from assistant.writers.vlm.model import (
 from assistant.writers.vlm.parts import VISION_KEYS, Parts
 from assistant.writers.vlm.plan import EMBEDDED, RANDOM, READER, TOWER_EDGES, TrainingPlan
 from assistant.writers.vlm.projector import build_projector
-from assistant.writers.vlm.prompt import Markup
-from assistant.writers.vlm.slots import FIELDS, FIRST, MOST_RECORDS, SECTION_TOKEN
+from assistant.writers.vlm.spoken import markup_of, vocabulary_of
 from assistant.writers.vlm.vision import convert
-from assistant.writers.vlm.vocabulary import BYTE, NAMED, Vocabulary, make_vocabulary
 
-TURN_START, TURN_END, END = "<start_of_turn>", "<end_of_turn>", "<eos>"
-SLOTS = tuple(f"<unused{FIRST + n}>" for n in range(MOST_RECORDS * len(FIELDS)))
+__all__ = ["Untrained", "begin", "markup_of", "vocabulary_of"]
 SAMPLED_ROWS = 20_000  # of the embedding, to see how large its numbers are
 
 
@@ -67,39 +59,6 @@ def begin(plan: TrainingPlan) -> Untrained:
     if language is None:
         return Untrained(_whole(plan, folder, placement), is_whole=True)
     return Untrained(_assembled(plan, language, placement), is_whole=False)
-
-
-def vocabulary_of(
-    tokenizer: Tokenizer, languages: Iterable[str], extra: Iterable[str] = ()
-) -> Vocabulary:
-    """List what may be written: the corpora's words, those of ``extra`` texts, slots and stops.
-
-    Pieces of ``extra`` that could say a number are left out.
-    """
-    words = {*vocabulary_words(tokenizer, languages)}
-    for text in extra:
-        found: Encoding = tokenizer.encode(text, add_special_tokens=False)
-        words |= {piece for piece in found.tokens if _is_word(piece)}
-    base = tokenizer.get_vocab()
-    stops = tuple(token for token in (TURN_END, END) if token in base)
-    return make_vocabulary(words, (*SLOTS, SECTION_TOKEN), stops, base)
-
-
-def markup_of(model: Model) -> Markup:
-    """Say how a model's prompts are marked up."""
-    config, tokenizer = model.config, model.tokenizer
-    has_image = tokenizer.token_to_id(IMAGE_TOKEN) is not None
-    tokens = config.mm_tokens_per_image or 0
-    picture = IMAGE_TOKEN if has_image else STAND_IN
-    if tokenizer.token_to_id(TURN_START) is None:
-        return Markup(picture=picture, tokens_a_picture=tokens, user="", model="", end="\n")
-    return Markup(picture=picture, tokens_a_picture=tokens)
-
-
-def _is_word(piece: str) -> bool:
-    """Tell whether a piece can be a word of a vocabulary."""
-    is_special = BYTE.fullmatch(piece) or NAMED.fullmatch(piece)
-    return not is_special and not holds_number(piece)
 
 
 def _inspected(folder: Path, name: str) -> Checkpoint | None:

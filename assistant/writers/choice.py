@@ -1,0 +1,74 @@
+"""The writer that settings ask for, and the template in its place where its model is not to be had.
+
+Knows nothing of studies or of reports.
+"""
+
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass, replace
+
+from assistant.draft import Draft, Statement
+from assistant.settings import Settings
+from assistant.writers import Brief, Loads, Preparing, Turn, Writer, describe, load
+from assistant.writers.template import Template
+from assistant.writers.vlm.errors import ModelError
+
+MODEL_SETTINGS = ("model", "adapter")
+STATED = "technique.fallback"
+
+Telling = Callable[[Writer], Generator[Statement, None, Draft]]
+
+
+def writer_of(settings: Settings) -> Writer:
+    """Build the writer of settings, with those of them that its folder says it takes.
+
+    Raises ValueError for a model that is given to a writer without one.
+    """
+    options = describe(settings.writer)["options"]
+    for name in MODEL_SETTINGS:
+        if getattr(settings, name) is not None and name not in options:
+            msg = f"the {settings.writer} writer takes no {name}; choose the vlm writer with it"
+            raise ValueError(msg)
+    writer = load(settings.writer, **{name: getattr(settings, name) for name in options})
+    return Fallback(writer) if settings.fallback else writer
+
+
+@dataclass(frozen=True, eq=False)
+class Fallback:
+    """A writer, and the template where its model cannot be had: the report then says so."""
+
+    writer: Writer
+
+    def preparing(self) -> Iterator[Preparing]:
+        """Prepare the writer as far as that can be done."""
+        if isinstance(self.writer, Loads):
+            try:
+                yield from self.writer.preparing()
+            except ModelError:
+                return  # writing meets it again, and falls back there
+
+    def start(self) -> None:
+        """Begin to read the writer in the background."""
+        if isinstance(self.writer, Loads):
+            self.writer.start()
+
+    def check(self) -> None:
+        """Raise nothing: what went wrong with reading is answered by falling back."""
+
+    def write(self, brief: Brief) -> Generator[Statement, None, Draft]:
+        """Write a report with the writer, or else with the template."""
+        return (yield from self._told(lambda writer: writer.write(brief)))
+
+    def answer(
+        self, brief: Brief, question: str, turns: tuple[Turn, ...] = ()
+    ) -> Generator[Statement, None, Draft]:
+        """Answer a question with the writer, or else with the template."""
+        return (yield from self._told(lambda writer: writer.answer(brief, question, turns)))
+
+    def _told(self, telling: Telling) -> Generator[Statement, None, Draft]:
+        """A model that cannot be had is missed before the first statement."""
+        try:
+            return (yield from telling(self.writer))
+        except ModelError as error:
+            missed = str(error.code)
+        draft = yield from telling(Template())
+        return replace(draft, facts={"fallback": missed}, stated=(STATED,))

@@ -1,0 +1,105 @@
+"""What is answered about a topic, in stock sentences. Knows nothing of how a topic was found."""
+
+from collections.abc import Callable, Iterator, Mapping
+
+from assistant.draft import Statement
+from assistant.writers import Brief, assess
+from assistant.writers.template.stock import (
+    ASYMMETRY,
+    phrase_statement,
+    stock_statement,
+    together,
+    whole_statements,
+    withheld_statement,
+)
+from assistant.writers.template.topics import UNKNOWN, Asked
+from segment.measurement import Measurement
+
+FIRST = "a"  # of the wordings that a fixed answer has
+
+
+def respond(asked: Asked, brief: Brief) -> Iterator[Statement]:
+    """Answer about the records asked for, about all of them, or in a fixed sentence."""
+    if asked.topic in OF_RECORDS:
+        for record in asked.records:
+            yield from OF_RECORDS[asked.topic](record, brief)
+    elif asked.topic in OF_LEDGER:
+        yield from OF_LEDGER[asked.topic](brief)
+    else:
+        yield fixed(asked.topic, brief)
+
+
+def fixed(topic: str, brief: Brief) -> Statement:
+    """Say the first wording of a fixed answer."""
+    return phrase_statement(f"answer.{topic}.{FIRST}", (), brief.phrasebook, "answer")
+
+
+def _state(record: Measurement, brief: Brief) -> Iterator[Statement]:
+    yield stock_statement(record, brief.exam, brief.phrasebook, "answer")
+
+
+def _place(record: Measurement, brief: Brief) -> Iterator[Statement]:
+    """Compare a record with its reference range, a part as well as a whole."""
+    placed = assess(record)
+    if placed is None:
+        yield from _state(record, brief)
+        if all(other.reference is None for other in brief.ledger.records):
+            yield fixed("no_reference", brief)
+        return
+    kind = "reference" if record.quantity == ASYMMETRY else "volume"
+    yield phrase_statement(f"{kind}.{placed}", (record.id,), brief.phrasebook, "answer")
+
+
+def _compare_sides(brief: Brief) -> Iterator[Statement]:
+    """State the asymmetry index; without one there is one side only, or nothing was compared."""
+    if indices := _indices(brief):
+        for record in indices:
+            yield from _state(record, brief)
+        return
+    is_one_sided = len({record.side for record in brief.ledger.records}) == 1
+    yield fixed("one_side" if is_one_sided else UNKNOWN, brief)
+
+
+def _compare_prior(brief: Brief) -> Iterator[Statement]:
+    """State what was compared with an earlier examination, if anything was."""
+    compared = [record for record in brief.ledger.records if record.comparator is not None]
+    for record in compared:
+        yield from _state(record, brief)
+    if not compared:
+        yield fixed("prior", brief)
+
+
+def _explain_index(brief: Brief) -> Iterator[Statement]:
+    yield fixed("asymmetry", brief)
+    for record in _indices(brief):
+        yield from _state(record, brief)
+
+
+def _list_gaps(brief: Brief) -> Iterator[Statement]:
+    """List what is withheld and what the exam does not cover."""
+    groups = [g for g in together(brief.ledger.records) if g[0].reason is not None]
+    for records in groups:
+        yield withheld_statement(records, brief.phrasebook, "answer")
+    if not groups:
+        yield fixed("nothing_withheld", brief)
+    for key in brief.exam.not_assessed:
+        yield phrase_statement(f"not_assessed.{key}", (), brief.phrasebook, "answer")
+
+
+def _indices(brief: Brief) -> list[Measurement]:
+    return [record for record in brief.ledger.records if record.quantity == ASYMMETRY]
+
+
+OF_RECORDS: Mapping[str, Callable[[Measurement, Brief], Iterator[Statement]]] = {
+    "volume": _state,
+    "size": _place,
+    "sure": _state,
+    "reliable": _state,
+}
+OF_LEDGER: Mapping[str, Callable[[Brief], Iterator[Statement]]] = {
+    "sides": _compare_sides,
+    "prior": _compare_prior,
+    "asymmetry": _explain_index,
+    "not_assessed": _list_gaps,
+    "summary": lambda brief: whole_statements(brief, "answer"),
+}

@@ -1,0 +1,112 @@
+"""Stock sentences: what always holds of a record, word for word from the phrasebook.
+
+Knows nothing of how slots are filled or of the order of a report.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import groupby
+
+from assistant.draft import Section, Statement
+from assistant.exams import Exam
+from assistant.ledger import Ledger
+from assistant.writers import Brief, assess, difference
+from prompts import Phrasebook
+from segment.measurement import Measurement, Reliability
+
+SCAN = "technique.scan"
+MEASURING = ("technique.{organ}", "technique.volume", "technique.interval")
+ASYMMETRY = "asymmetry index"
+COUNTS = ("one", "two", "three")  # how many records a stock sentence can withhold together
+PLACE = re.compile(r"\{([a-z])\.(\w+)\}")
+
+
+def fixed_statements(ledger: Ledger, exam: Exam, phrasebook: Phrasebook) -> tuple[Statement, ...]:
+    """Return what every report of an exam says: how it was made and what it does not cover.
+
+    Where nothing was assessed, nothing is said of how it was segmented and counted.
+    """
+    is_measured = any(r.reliability is not Reliability.NOT_ASSESSED for r in ledger.records)
+    technique = (SCAN, *MEASURING) if is_measured else (SCAN,)
+    keys: list[tuple[Section, str]] = [
+        *(("technique", key.format(organ=exam.organ)) for key in technique),
+        *(("not_assessed", f"not_assessed.{key}") for key in exam.not_assessed),
+    ]
+    return tuple(phrase_statement(key, (), phrasebook, section) for section, key in keys)
+
+
+def stock_statement(
+    record: Measurement, exam: Exam, phrasebook: Phrasebook, section: Section = "findings"
+) -> Statement:
+    """Return the sentence that always holds of a record; the impression's is shorter."""
+    key = _key(record, exam)
+    if section == "impression" and record.reason is None:
+        key = f"impression.{key}"
+    return phrase_statement(key, (record.id,), phrasebook, section)
+
+
+def phrase_statement(
+    key: str, cites: tuple[str, ...], phrasebook: Phrasebook, section: Section
+) -> Statement:
+    """Put the ids of the cited records in the places a, b, c of a phrase.
+
+    Raises KeyError for an unknown phrase and ValueError for one that needs more records.
+    """
+
+    def place(match: re.Match[str]) -> str:
+        index = ord(match[1]) - ord("a")
+        if index >= len(cites):
+            msg = f"phrase {key} needs more than the records {cites}"
+            raise ValueError(msg)
+        return f"{{{cites[index]}.{match[2]}}}"
+
+    return Statement(section, PLACE.sub(place, phrasebook.phrases[key]), cites, key)
+
+
+def _key(record: Measurement, exam: Exam) -> str:
+    """Choose the phrase of a record by its reliability and its interval."""
+    if record.reliability is Reliability.NOT_RELIABLE:
+        return "not_reliable.one"
+    if record.reliability is Reliability.NOT_ASSESSED:
+        return "not_assessed.one"
+    if record.quantity == ASYMMETRY:
+        return f"asymmetry.{difference(record)}"
+    is_whole = record.structure in exam.asymmetry
+    return f"volume.{(assess(record) if is_whole else None) or 'plain'}"
+
+
+def whole_statements(brief: Brief, section: Section) -> Iterator[Statement]:
+    """Say the whole structures shortly, and a part where it alone is withheld."""
+    exam, words = brief.exam, brief.phrasebook
+    for records in together(brief.ledger.records):
+        wholes = tuple(record for record in records if record.structure in exam.asymmetry)
+        if records[0].reason is not None:
+            yield withheld_statement(wholes or records, words, section)
+            continue
+        for record in wholes:
+            short = stock_statement(record, exam, words, "impression")
+            yield replace(short, section=section)
+
+
+def together(records: Sequence[Measurement]) -> Iterator[tuple[Measurement, ...]]:
+    """Group neighbouring records of one side, quantity, reliability and reason."""
+
+    def kind(record: Measurement) -> tuple[str, ...]:
+        return (record.side, record.quantity, record.reliability, str(record.reason))
+
+    for _, group in groupby(records, kind):
+        members = tuple(group)
+        for start in range(0, len(members), len(COUNTS)):
+            yield members[start : start + len(COUNTS)]
+
+
+def withheld_statement(
+    records: tuple[Measurement, ...], phrasebook: Phrasebook, section: Section
+) -> Statement:
+    """Say that one, two or three records are withheld, and why."""
+    kind = "not_reliable"
+    if records[0].reliability is Reliability.NOT_ASSESSED:
+        kind = "not_assessed"
+    cites = tuple(record.id for record in records)
+    return phrase_statement(f"{kind}.{COUNTS[len(cites) - 1]}", cites, phrasebook, section)

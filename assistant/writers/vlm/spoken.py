@@ -1,0 +1,71 @@
+"""What a model may write and how its prompts are marked up, by its tokenizer. Loads no network."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+from tokenizers import Tokenizer
+
+from assistant.writers.vlm.corpus import Encoding, holds_number, vocabulary_words
+from assistant.writers.vlm.errors import Fault, ModelError
+from assistant.writers.vlm.model import IMAGE_TOKEN, STAND_IN, Model
+from assistant.writers.vlm.prompt import Markup
+from assistant.writers.vlm.slots import FIELDS, FIRST, MOST_RECORDS, SECTION_TOKEN
+from assistant.writers.vlm.vocabulary import BYTE, NAMED, Vocabulary, make_vocabulary
+
+TURN_START, TURN_END, END = "<start_of_turn>", "<end_of_turn>", "<eos>"
+SLOTS = tuple(f"<unused{FIRST + n}>" for n in range(MOST_RECORDS * len(FIELDS)))
+
+
+def vocabulary_of(
+    tokenizer: Tokenizer, languages: Iterable[str], extra: Iterable[str] = ()
+) -> Vocabulary:
+    """List what may be written: the corpora's words, those of ``extra`` texts, slots and stops.
+
+    Pieces of ``extra`` that could say a number are left out.
+    """
+    words = {*vocabulary_words(tokenizer, languages)}
+    for text in extra:
+        found: Encoding = tokenizer.encode(text, add_special_tokens=False)
+        words |= {piece for piece in found.tokens if _is_word(piece)}
+    base = tokenizer.get_vocab()
+    return make_vocabulary(words, (*SLOTS, SECTION_TOKEN), _stops(base), base)
+
+
+def markup_of(model: Model) -> Markup:
+    """Say how a model's prompts are marked up."""
+    config, tokenizer = model.config, model.tokenizer
+    has_image = tokenizer.token_to_id(IMAGE_TOKEN) is not None
+    tokens = config.mm_tokens_per_image or 0
+    picture = IMAGE_TOKEN if has_image else STAND_IN
+    if tokenizer.token_to_id(TURN_START) is None:
+        return Markup(picture=picture, tokens_a_picture=tokens, user="", model="", end="\n")
+    return Markup(picture=picture, tokens_a_picture=tokens)
+
+
+def _is_word(piece: str) -> bool:
+    """Tell whether a piece can be a word of a vocabulary."""
+    is_special = BYTE.fullmatch(piece) or NAMED.fullmatch(piece)
+    return not is_special and not holds_number(piece)
+
+
+def read_vocabulary(path: Path, tokenizer: Tokenizer) -> Vocabulary | None:
+    """Read the words that a training kept; None where this tokenizer has others.
+
+    Raises ModelError for a file that holds no words.
+    """
+    try:
+        words = json.loads(path.read_text(encoding="utf-8"))["words"]
+        wanted = tuple(str(word) for word in words)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        msg = f"{path.name}: expected the words of a training, found none; copy it again"
+        raise ModelError(Fault.DAMAGED, msg) from error
+    base = tokenizer.get_vocab()
+    if any(word not in base for word in wanted):
+        return None
+    return make_vocabulary(wanted, (*SLOTS, SECTION_TOKEN), _stops(base), base)
+
+
+def _stops(base: Iterable[str]) -> tuple[str, ...]:
+    known = set(base)
+    return tuple(token for token in (TURN_END, END) if token in known)

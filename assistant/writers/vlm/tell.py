@@ -1,0 +1,218 @@
+"""Asks the model for a report or an answer, and reads what it writes line by line.
+
+Knows nothing of how a model is loaded and nothing of what becomes of a statement.
+"""
+
+import re
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float32
+
+import prompts
+from assistant.draft import Draft, Section, Statement
+from assistant.quality import told
+from assistant.writers import Brief, Turn
+from assistant.writers.vlm.corpus import corpus
+from assistant.writers.vlm.generate import Decoded, DecodingError, Prompt, Sampling, Statistics
+from assistant.writers.vlm.grammar import (
+    Grammar,
+    Group,
+    Prose,
+    answer_grammar,
+    prose_of,
+    report_grammar,
+)
+from assistant.writers.vlm.pictures import pick
+from assistant.writers.vlm.prompt import Prompt as Text
+from assistant.writers.vlm.prompt import Task, write_prompt
+from assistant.writers.vlm.ready import Ready
+from assistant.writers.vlm.slots import (
+    SECTION_TOKEN,
+    SlotTable,
+    SlotTokenError,
+    fields_of,
+    parse_line,
+    worded,
+)
+from assistant.writers.vlm.vision import normalised
+
+NAME = "vlm"
+ANY_TOKEN = re.compile(r"<unused\d+>")
+
+
+@dataclass(frozen=True)
+class Request:
+    """A question, or None for a report; what was asked before; and the seed."""
+
+    question: str | None = None
+    turns: tuple[Turn, ...] = ()
+    seed: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class _Asked:
+    """What the model is shown, and what its text must look like."""
+
+    text: Text
+    table: SlotTable
+    grammar: Grammar
+    prompt: Prompt
+
+
+def tell(ready: Ready, brief: Brief, request: Request) -> Generator[Statement, None, Draft]:
+    """Yield each statement as soon as its line is written; return the whole.
+
+    What stops the writing is a failure of the draft: the statements before it stand.
+    """
+    kept: list[Statement] = []
+    facts: dict[str, Any] = dict(ready.facts)
+    failures: list[str] = []
+    took: dict[str, float] = {}
+    try:
+        asked = _ask(ready, brief, request)
+        facts |= {"grammar_sha256": asked.grammar.sha256, **_left_out(asked.text)}
+        failures += _said_of(asked.text)
+        sampling = Sampling(request.seed)
+        lines = ready.decoder.stream(asked.prompt, asked.grammar, sampling, ready.bounds)
+        first: Section = "findings" if request.question is None else "answer"
+        decoded = yield from _collected(_read(lines, first, asked.table, brief), kept)
+        took = _times(decoded.statistics)
+    except (DecodingError, SlotTokenError, PromptError) as error:
+        failures.append(f"the language model wrote no more: {error}")
+    return Draft(tuple(kept), NAME, request.seed, facts, tuple(failures), took=took)
+
+
+class PromptError(ValueError):
+    """The study does not fit into the model's window."""
+
+
+def _collected(
+    statements: Generator[Statement, None, Decoded], kept: list[Statement]
+) -> Generator[Statement, None, Decoded]:
+    """Pass statements on and keep them."""
+    while True:
+        try:
+            statement = next(statements)
+        except StopIteration as end:
+            decoded: Decoded = end.value
+            return decoded
+        kept.append(statement)
+        yield statement
+
+
+def _read(
+    lines: Generator[str, None, Decoded], section: Section, table: SlotTable, brief: Brief
+) -> Generator[Statement, None, Decoded]:
+    """Read each line as a statement; after the section token they are the impression's."""
+    while True:
+        try:
+            line = next(lines)
+        except StopIteration as end:
+            decoded: Decoded = end.value
+            return decoded
+        if line == SECTION_TOKEN:
+            section = "impression"
+        else:
+            yield parse_line(line, section, table, brief.exam, brief.phrasebook)
+
+
+def _ask(ready: Ready, brief: Brief, request: Request) -> _Asked:
+    """Write the prompt, within the model's window, and the grammar of what it shows."""
+    tokenizer, words = ready.model.tokenizer, brief.phrasebook
+    pixels = _pictures(brief, ready.model.image_px)
+    task = Task(
+        brief.ledger,
+        words.language,
+        pictures=len(pixels),
+        quality=tuple(score.value for score in told(brief.ledger.scores)),
+        question=request.question,
+        turns=tuple(_worded(turn, brief) for turn in request.turns),
+    )
+    try:
+        text = write_prompt(
+            task,
+            ready.markup,
+            ready.model.window - ready.bounds.tokens,
+            lambda written: len(tokenizer.encode(written).ids),
+        )
+    except ValueError as error:
+        raise PromptError(str(error)) from error
+    shown = tuple(record for record in brief.ledger.records if record.id not in text.left_out)
+    table = SlotTable(shown, text.left_out)
+    tokens = torch.tensor(tokenizer.encode(text.text).ids)
+    prompt = Prompt(tokens, normalised(pixels) if len(pixels) else None)
+    grammar = grammar_of(table, words.language, is_report=request.question is None)
+    return _Asked(text, table, grammar, prompt)
+
+
+def _worded(turn: Turn, brief: Brief) -> Turn:
+    """Write an earlier answer as the model would have: of a stock sentence the names as words."""
+    ledger, words = brief.ledger, brief.phrasebook
+    return Turn(turn.question, tuple(worded(said, ledger, words) for said in turn.answer))
+
+
+def _pictures(brief: Brief, image_px: int) -> Float32[np.ndarray, "picture h w"]:
+    """Cut close views of what was segmented; none where there is nothing to look at."""
+    if brief.shown is None or not brief.shown.subjects:
+        return np.zeros((0, image_px, image_px), dtype=np.float32)
+    return pick(brief.shown.volume, brief.shown.subjects, "crop", image_px=image_px).pixels
+
+
+def grammar_of(table: SlotTable, language: str, *, is_report: bool) -> Grammar:
+    """Write the grammar of a study's report, or of an answer about it."""
+    groups = tuple(_groups(table))
+    if is_report:
+        return report_grammar(groups, SECTION_TOKEN, prose(language))
+    return answer_grammar(groups, prose(language))
+
+
+@cache
+def prose(language: str) -> Prose:
+    """Learn the characters between slots from all that can be said in a language."""
+    parts = ANY_TOKEN.split(corpus(language))
+    number_words = [w for name in prompts.languages() for w in _number_words(name)]
+    return prose_of(parts, number_words)
+
+
+def _number_words(language: str) -> Sequence[str]:
+    found: Sequence[str] = prompts.load(language).lexicon["number_words"]
+    return found
+
+
+def _groups(table: SlotTable) -> Iterator[Group]:
+    """List what shares a line: a reading with the rest of its record, reasons together."""
+    for records in table.groups():
+        if records[0].reason is not None:
+            yield Group(tuple(table.token(record.id, "reason") for record in records))
+            continue
+        for record in records:
+            reading, *rest = (table.token(record.id, field) for field in fields_of(record))
+            yield Group((reading,), tuple(rest))
+
+
+def _left_out(text: Text) -> dict[str, Any]:
+    """Say for the provenance what the prompt had no room for."""
+    left_out: dict[str, Any] = {}
+    if text.left_out:
+        left_out["left_out"] = list(text.left_out)
+    if text.turns_left_out:
+        left_out["turns_left_out"] = text.turns_left_out
+    return left_out
+
+
+def _said_of(text: Text) -> Iterator[str]:
+    if text.left_out:
+        yield (
+            f"the language model was not shown {', '.join(text.left_out)}, for which its prompt"
+            " has no room"
+        )
+
+
+def _times(statistics: Statistics) -> dict[str, float]:
+    counted = asdict(statistics) | {"tokens_per_s": statistics.tokens_per_s}
+    return {name: float(number) for name, number in counted.items()}

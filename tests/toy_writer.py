@@ -1,0 +1,82 @@
+"""A vision-language writer of some thousand weights, and one that is made to write a given text.
+
+Steering only changes logits: prompt, grammar, decoding and parsing are the real ones.
+"""
+
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+
+from assistant.writers.vlm.corpus import corpus
+from assistant.writers.vlm.generate import Bounds, Decoder
+from assistant.writers.vlm.model import Placement, load_checkpoint
+from assistant.writers.vlm.ready import Ready, make_ready
+from assistant.writers.vlm.spoken import vocabulary_of
+from assistant.writers.vlm.vocabulary import NEWLINE
+from tests.toy_vlm import toy_checkpoint
+
+EXACT = Placement("cpu", "float32")
+LANGUAGES = ("en", "zh")
+
+
+def letters():
+    """Return every character that can be written, so that a tokenizer has it."""
+    return [" ".join(sorted(set(corpus(language)))) for language in LANGUAGES]
+
+
+@cache
+def toy_ready():
+    """Load the toy, once for all tests."""
+    with TemporaryDirectory() as folder:
+        made = toy_checkpoint(Path(folder) / "toy", texts=letters())
+        model = load_checkpoint(made, EXACT)
+    model.config.get_text_config().max_position_embeddings = 4096  # room for a whole report
+    return make_ready(model, vocabulary_of(model.tokenizer, LANGUAGES), "float32")
+
+
+@dataclass(frozen=True, eq=False)
+class Steered(Decoder):
+    """A decoder whose logits are changed; it keeps the prompts it was given in ``seen``."""
+
+    change: object = None
+    limits: Bounds | None = None
+    seen: list = field(default_factory=list)
+    chosen: list = field(default_factory=list)
+
+    def stream(self, prompt, grammar, sampling=None, bounds=None, change_logits=None):
+        self.seen.append(prompt)
+        return super().stream(prompt, grammar, sampling, self.limits or bounds, self._changed)
+
+    def _changed(self, logits, tokens):
+        self.chosen.append(len(tokens))
+        return self.change(logits, tokens)
+
+
+def steered(change, bounds=None):
+    """Return the toy under other logits, and its decoder."""
+    ready = toy_ready()
+    decoder = Steered(**vars(ready.decoder), change=change, limits=bounds)
+    return Ready(ready.model, decoder, ready.markup, ready.facts), decoder
+
+
+def towards(text, breaks_after=None):
+    """Want the pieces of a text; its logits are no numbers after ``breaks_after`` lines."""
+    ready = toy_ready()
+    vocabulary = ready.decoder.vocabulary
+    lines = [line + NEWLINE for line in text.split(NEWLINE)]
+    cut = ready.model.tokenizer.encode_batch(lines, add_special_tokens=False)
+    pieces = [piece for found in cut for piece in found.tokens][:-1]
+    wanted = [vocabulary.dense[piece] for piece in (*pieces, vocabulary.stops[0])]
+    newline = vocabulary.dense[NEWLINE]
+
+    def change(logits, tokens):
+        if breaks_after is not None and list(tokens).count(newline) >= breaks_after:
+            return logits * torch.nan
+        found = torch.zeros_like(logits)
+        found[wanted[len(tokens)]] = 1.0
+        return found
+
+    return change
