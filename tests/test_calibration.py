@@ -17,7 +17,7 @@ from segment.calibration import (
     spread,
     volume_interval,
 )
-from segment.crossfit import Case, best_floor, calibrate, score
+from segment.crossfit import FLOORS, WIDTH_GIVEN_UP, Case, best_floor, calibrate, score
 from segment.evaluate import acceptance_band
 from segment.organs import load
 
@@ -239,6 +239,19 @@ def test_the_floor_is_low_where_the_members_tell_the_error():
         for c in untold
     ]
     assert best_floor(told) < best_floor(mixed)
+
+
+def test_the_floor_is_the_lowest_whose_intervals_are_nearly_the_narrowest():
+    cases = simulated(np.random.default_rng(4), 200)
+    widths = []
+    for floor in FLOORS:
+        below, above = reach([score(case, floor) for case in cases], 0.9)
+        spreads = np.array([spread(case.member_ml, floor) for case in cases])
+        widths.append(float(np.mean(np.exp(above * spreads) - np.exp(below * spreads))))
+    chosen = FLOORS.tolist().index(best_floor(cases))
+    most = min(widths) * (1 + WIDTH_GIVEN_UP)
+    assert widths[chosen] <= most
+    assert all(width > most for width in widths[:chosen])
 
 
 def test_cases_become_sorted_scores_by_structure_and_thickness():

@@ -1,12 +1,10 @@
 """A training can be interrupted, repeated and read back; what it writes is what is shipped."""
 
-import json
 import subprocess
 import sys
 from dataclasses import fields, replace
 from importlib.resources import files
 
-import nibabel
 import numpy as np
 import pytest
 import torch
@@ -14,7 +12,15 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from segment.models import Box, unet
-from segment.models.unet.network import ALIASES, STATISTICS, build_network, load_state, state_of
+from segment.models.unet.network import (
+    ALIASES,
+    COUNTER,
+    WINDOW_SHARE,
+    MixedNorm,
+    build_network,
+    load_state,
+    state_of,
+)
 from segment.models.unet.train import (
     Progress,
     Run,
@@ -28,50 +34,21 @@ from segment.models.unet.train import (
     train,
     train_run,
 )
+from tests.toy_segmenter import toy_plan, write_crops
 
-PLAN = TrainingPlan(
-    images="images",
-    labels="labels",
-    split="split.json",
-    structures=unet.STRUCTURES,
-    filters=(4, 8, 8),
-    patch=(16, 16, 16),
-    batch=1,
-    epochs=2,
-    learning_rate=2e-3,
-    weight_decay=1e-2,
-    settling_epochs=1,
-    settling_learning_rate=1e-4,
-    settling_strength=0.25,
-    checkpoint_every_epochs=1,
-    members=1,
-    folds=2,
-    fold_members=1,
-    fold_epochs=1,
-)
+PLAN = toy_plan(epochs=2)
 RUN = Run("member0", 0, None, 2, (1, 2), (3,))
 SHIPPED = files(unet).joinpath("train.toml")
+BLOCKS = (np.s_[6:13, 11:17, 5:12], np.s_[6:13, 5:11, 5:12])
 SPLIT = {"train": [c for c in range(1, 120) if c % 7], "val": [7, 14]}
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     """Three crops with their labels and their split, as the training data lie."""
-    folder = tmp_path_factory.mktemp("data")
-    (folder / "images").mkdir()
-    (folder / "labels").mkdir()
-    rng = np.random.default_rng(0)
-    for case in (1, 2, 3):
-        label = np.zeros((20, 22, 18), np.uint8)
-        label[6:13, 11:17, 5:12], label[6:13, 5:11, 5:12] = 1, 2
-        image = (label > 0) * 300 + rng.normal(500, 40, label.shape)
-        name = f"hippocampus_{case:03d}.nii.gz"
-        nibabel.Nifti1Image(image.astype(np.float32), np.eye(4)).to_filename(
-            folder / "images" / name
-        )
-        nibabel.Nifti1Image(label, np.eye(4)).to_filename(folder / "labels" / name)
-    (folder / "split.json").write_text(json.dumps({"train": [1, 2], "val": [3]}))
-    return folder
+    return write_crops(
+        tmp_path_factory.mktemp("data"), (20, 22, 18), BLOCKS, train=(1, 2), val=(3,)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -326,7 +303,7 @@ def monais_network():
         strides,
         [2] * 3,
         filters,
-        norm_name=("instance", {"affine": True}),
+        norm_name="batch",
         res_block=True,
     )
 
@@ -336,7 +313,7 @@ def test_a_network_is_monais_with_each_parameter_once(networks):
     state = state_of(networks[3])
     whole = reference.state_dict()
     once = {name for name in whole if not name.startswith(ALIASES)}
-    assert set(state) == {name for name in once if not name.endswith(STATISTICS)}
+    assert set(state) == {name for name in once if not name.endswith(COUNTER)}
     for name in [name for name in whole if name.startswith(ALIASES)]:
         assert whole[name].data_ptr() in {whole[kept].data_ptr() for kept in once}
 
@@ -344,11 +321,40 @@ def test_a_network_is_monais_with_each_parameter_once(networks):
 def test_a_loaded_network_computes_what_monais_computes(networks):
     reference = monais_network()
     reference.load_state_dict(state_of(networks[3]), strict=False)
-    loaded = build_network([16, 32, 64, 128], 3)
+    loaded = build_network([16, 32, 64, 128], 3, "batch")
     load_state(loaded, state_of(networks[3]))
     crops = torch.randn(2, 1, 16, 16, 16, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         assert torch.allclose(loaded.eval()(crops), reference.eval()(crops), atol=1e-4)
+
+
+def test_a_mixed_norm_takes_most_of_its_statistics_from_the_window():
+    generator = torch.Generator().manual_seed(1)
+    trained = torch.nn.BatchNorm3d(4)
+    for tensor in (trained.running_mean, trained.running_var, trained.weight.data):
+        tensor.uniform_(0.5, 2.0, generator=generator)
+    features = torch.randn(2, 4, 3, 5, 6, generator=generator)
+    with torch.inference_mode():
+        found = MixedNorm(trained)(features)
+    for window, normed in zip(features, found, strict=True):
+        for channel in range(4):
+            own, theirs = window[channel], float(trained.running_mean[channel])
+            mean = WINDOW_SHARE * own.mean() + (1 - WINDOW_SHARE) * theirs
+            spread = float(trained.running_var[channel])
+            var = WINDOW_SHARE * own.var(correction=0) + (1 - WINDOW_SHARE) * spread
+            expected = (own - mean) / torch.sqrt(var + trained.eps) * trained.weight[channel]
+            assert torch.allclose(normed[channel], expected, atol=1e-5)
+
+
+def test_statistics_are_those_of_plain_crops(data, trained):
+    cases = read_cases(data / PLAN.images, data / PLAN.labels, RUN.train)
+    kept = load_file(trained[0] / "member0" / "weights.safetensors")
+    trainer = Trainer(PLAN, RUN, cases)
+    load_state(trainer.network, kept)
+    trainer.network.get_buffer(next(n for n in kept if n.endswith("running_var"))).fill_(9.0)
+    trainer.take_statistics()
+    again = state_of(trainer.network)
+    assert all(torch.allclose(kept[name], again[name], atol=1e-5) for name in kept)
 
 
 def test_members_segment_a_box_into_probabilities_side_by_side(packed):

@@ -26,6 +26,7 @@ from segment.models.unet.windows import (
     scaled,
     tiles,
 )
+from segment.resume import replacing
 
 STRUCTURES = tuple(describe("unet")["structures"])
 BATCH = 4  # windows at once: more takes memory and no less time
@@ -149,6 +150,5 @@ def pack(
     for seed, path in runs.items():
         for key, tensor in load_file(path).items():
             tensors[f"{seed}/{key}"] = tensor.half()
-    temporary = output.with_suffix(".part")
-    save_file(tensors, temporary)
-    temporary.replace(output)
+    with replacing(output) as temporary:
+        save_file(tensors, temporary)

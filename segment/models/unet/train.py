@@ -7,11 +7,9 @@ checkpoint with the same random numbers, and a run that is finished is left alon
 import csv
 import json
 import os
-import tomllib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import nibabel
 import numpy as np
@@ -31,7 +29,9 @@ from torch import Tensor, nn
 
 from segment.models import Box
 from segment.models.unet.network import build_network, state_of
-from segment.models.unet.windows import middle, scaled
+from segment.models.unet.windows import around, cut, middle, scaled
+from segment.resume import cut_log, replacing
+from segment.table import read_as
 
 IMAGE_AND_LABEL = ("image", "label")
 
@@ -62,16 +62,7 @@ class TrainingPlan:
     @classmethod
     def read(cls, path: Path) -> "TrainingPlan":
         """Read a plan; a key that is missing or unknown is refused."""
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-        known = {field.name for field in fields(cls)}
-        if table.keys() != known:
-            wrong = sorted(table.keys() ^ known)
-            msg = f"{path.name}: the keys {wrong} are missing or unknown; it takes {sorted(known)}"
-            raise ValueError(msg)
-        values: dict[str, Any] = {
-            k: tuple(v) if isinstance(v, list) else v for k, v in table.items()
-        }
-        return cls(**values)
+        return read_as(cls, path)
 
 
 @dataclass(frozen=True)
@@ -240,6 +231,17 @@ class Trainer:
         self.schedule.step()
         return float(loss.detach())
 
+    @torch.no_grad()
+    def take_statistics(self) -> None:
+        """Take the norms' statistics anew: those of the plain crops, each around its structure."""
+        self.network.train()
+        for module in self.network.modules():
+            if isinstance(module, nn.BatchNorm3d):
+                module.reset_running_stats()
+                module.momentum = None  # a plain mean over the batches
+        for start in range(0, len(self.cases) - self.plan.batch + 1, self.plan.batch):
+            self.network(torch.stack([_window(c) for c in self.cases[start:][: self.plan.batch]]))
+
     def save(self, path: Path) -> None:
         """Write a checkpoint that a resumed run goes on from."""
         state = {
@@ -248,9 +250,8 @@ class Trainer:
             "schedule": self.schedule.state_dict(),
             "epoch": self.epoch,
         }
-        temporary = path.with_suffix(".part")
-        torch.save(state, temporary)
-        temporary.replace(path)
+        with replacing(path) as temporary:
+            torch.save(state, temporary)
 
     def resume(self, path: Path) -> None:
         """Go on from a checkpoint."""
@@ -273,7 +274,7 @@ def train_run(plan: TrainingPlan, run: Run, data: Path, output: Path) -> Iterato
     trainer = Trainer(plan, run, read_cases(data / plan.images, data / plan.labels, run.train))
     if checkpoint.exists():
         trainer.resume(checkpoint)
-    _cut_log(log, trainer.epoch)
+    cut_log(log, trainer.epoch)
     while trainer.epoch < trainer.epochs:
         loss = trainer.train_one_epoch()
         with log.open("a", newline="", encoding="utf-8") as file:
@@ -281,18 +282,16 @@ def train_run(plan: TrainingPlan, run: Run, data: Path, output: Path) -> Iterato
         if trainer.epoch % plan.checkpoint_every_epochs == 0:
             trainer.save(checkpoint)
         yield Progress(run.name, trainer.epoch, trainer.epochs, loss)
-    temporary = weights.with_suffix(".part")
-    save_file(
-        state_of(trainer.network), temporary, metadata={"run": run.name, "seed": str(run.seed)}
-    )
-    temporary.replace(weights)
+    trainer.take_statistics()
+    told = {"run": run.name, "seed": str(run.seed)}
+    with replacing(weights) as temporary:
+        save_file(state_of(trainer.network), temporary, metadata=told)
 
 
-def _cut_log(log: Path, epochs: int) -> None:
-    """Drop the epochs after the last checkpoint from a log: they are trained again."""
-    if log.exists():
-        rows = log.read_text(encoding="utf-8").splitlines(keepends=True)
-        log.write_text("".join(rows[:epochs]), encoding="utf-8", newline="")
+def _window(case: dict[str, Tensor]) -> Float32[Tensor, "1 i j k"]:
+    """Cut the window that a trained network sees."""
+    placed = around(case["label"][0].numpy() > 0)
+    return torch.from_numpy(cut(case["image"][0].numpy(), placed.starts[0]))[None]
 
 
 def train(
