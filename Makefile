@@ -7,10 +7,11 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check
 STUDY  ?= sample
 OUTPUT ?= drafts/mni152
 
-.PHONY: help draft test test-slow check train clean
+.PHONY: help app draft test test-slow check train clean
 
 help:
 	@echo "make draft      install, and draft the report of STUDY ($(STUDY)) into OUTPUT ($(OUTPUT))"
+	@echo "make app        install, and serve the chat page on this machine alone"
 	@echo "make test       install, check and test"
 	@echo "make test-slow  run the slow tests"
 	@echo "make check      lint, types and import contracts"
@@ -19,6 +20,9 @@ help:
 
 draft: $(VENV)/installed
 	$(BIN)/voxcite draft $(STUDY) -o $(OUTPUT)
+
+app: $(VENV)/installed-app
+	$(BIN)/python app.py
 
 test: $(VENV)/installed-dev check
 	$(BIN)/python -m pytest -n 2 --dist worksteal
@@ -55,6 +59,10 @@ $(VENV)/installed: pyproject.toml $(VENV)/created
 	$(PIP) install -e .
 	@touch $@
 
+$(VENV)/installed-app: pyproject.toml $(VENV)/installed
+	$(PIP) install -e '.[app,exports]'
+	@touch $@
+
 $(VENV)/installed-dev: pyproject.toml $(VENV)/installed
-	$(PIP) install -e '.[dev,exports,vlm]'
+	$(PIP) install -e '.[dev,exports,vlm,app]'
 	@touch $@

@@ -1,0 +1,319 @@
+"""A report that a person corrects: each change, and everything that follows from it.
+
+Knows nothing of pages, files or of who may change what.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import prompts
+from assistant import exams
+from assistant.draft import Statement
+from assistant.finish import drain
+from assistant.ledger import Ledger
+from assistant.override import EditError, Overridden, overridden
+from assistant.quality import quality_statements
+from assistant.render import FIELDS, SLOT, SlotError, render
+from assistant.report import Line, Origin, Problem, Report, decimals, one_line
+from assistant.verify import verify_line
+from assistant.writers import Brief
+from assistant.writers.template import Template, phrase_statement, stock_statement
+from prompts import Phrasebook
+from segment.measurement import Measurement, Reliability
+
+__all__ = [
+    "Accepted",
+    "Change",
+    "EditError",
+    "Edited",
+    "Manuscript",
+    "Overridden",
+    "Passage",
+    "change_from_record",
+    "change_record",
+    "filled",
+]
+
+LONGEST_SENTENCE = 2000  # characters
+STATED = ("technique.sample", "technique.radiological", "technique.neurological")
+
+
+@dataclass(frozen=True)
+class Edited:
+    """A sentence in a person's own words; slots in ``text`` keep following their records.
+
+    ``line`` counts the lines of the report as it was before this change, from 0.
+    """
+
+    line: int
+    text: str
+    who: str
+    at: str
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """A sentence that a person has read and agrees with."""
+
+    line: int
+    who: str
+    at: str
+
+
+Change = Edited | Accepted | Overridden
+KINDS: Mapping[str, type[Change]] = {
+    "edited": Edited,
+    "accepted": Accepted,
+    "overridden": Overridden,
+}
+
+
+@dataclass(frozen=True)
+class Passage:
+    """One line of the report and the slots that it was filled from.
+
+    ``edited_by`` and ``accepted_by`` name a person; ``contradictions`` say where a number of
+    theirs differs from the record.
+    """
+
+    line: Line
+    statement: Statement
+    edited_by: str | None = None
+    accepted_by: str | None = None
+    contradictions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Manuscript:
+    """A draft and what people changed in it, in order; ``report`` is what it says now.
+
+    ``original`` is the report as the assistant made it and ``statements`` what its writer wrote.
+    Undoing is leaving the last change out.
+    """
+
+    original: Report
+    statements: tuple[Statement, ...] = ()
+    changes: tuple[Change, ...] = field(default=())
+
+    @cached_property
+    def passages(self) -> tuple[Passage, ...]:
+        """The lines as they stand, in the order of the report."""
+        return self._state[1]
+
+    @cached_property
+    def report(self) -> Report:
+        """The report as it stands: always a draft."""
+        records, passages = self._state
+        contradicted = [Problem(p.line.text, p.contradictions) for p in passages]
+        return replace(
+            self.original,
+            lines=tuple(passage.line for passage in passages),
+            measurements=records,
+            problems=(*self.original.problems, *(p for p in contradicted if p.why)),
+            provenance={**self.original.provenance, **self._trail()},
+            status="draft",
+            signed_by=None,
+        )
+
+    @cached_property
+    def _state(self) -> tuple[tuple[Measurement, ...], tuple[Passage, ...]]:
+        records = self.original.measurements
+        passages = tuple(_passages(self.original, self.statements))
+        for change in self.changes:
+            records, passages = _applied(change, records, passages, self.original)
+        return records, passages
+
+    def _trail(self) -> dict[str, Any]:
+        """Say who changed what, for the report's provenance."""
+        texts = [_told(c, self.original) for c in self.changes if not isinstance(c, Accepted)]
+        return {"changed": texts} if texts else {}
+
+    def with_change(self, change: Change) -> "Manuscript":
+        """Make one change; raises EditError where it cannot be made."""
+        changed = replace(self, changes=(*self.changes, change))
+        _ = changed.report
+        return changed
+
+    def undone(self) -> "Manuscript":
+        """Leave the last change out; raises EditError where there is none."""
+        if not self.changes:
+            msg = "expected a change to undo, found none; nothing was changed"
+            raise EditError(msg)
+        return replace(self, changes=self.changes[:-1])
+
+
+def change_record(change: Change) -> dict[str, Any]:
+    """Return a change as plain JSON values."""
+    kind = next(name for name, made in KINDS.items() if isinstance(change, made))
+    return {"kind": kind, **asdict(change)}
+
+
+def change_from_record(record: Mapping[str, Any]) -> Change:
+    """Read a change back; raises KeyError and TypeError where it is none."""
+    return KINDS[record["kind"]](**{k: v for k, v in record.items() if k != "kind"})
+
+
+def filled(text: str, ledger: Ledger, phrasebook: Phrasebook) -> str:
+    """Fill the slots of a person's sentence; other numbers in it stay as they are typed.
+
+    Raises EditError for a slot that nothing in the ledger fills.
+    """
+    parts, end = [], 0
+    for match in SLOT.finditer(text):
+        record_id, name = match.groups()
+        if record_id not in ledger or name not in FIELDS:
+            msg = f"expected a slot such as {{m1.value}}, found {match[0]}; write one of a record"
+            raise EditError(msg)
+        parts += [text[end : match.start()], FIELDS[name](ledger[record_id], phrasebook)]
+        end = match.end()
+    rest = text[end:]
+    if any(brace in part for part in (*parts[::2], rest) for brace in "{}"):
+        msg = "expected slots such as {m1.value}, found a brace that is none; take it out"
+        raise EditError(msg)
+    return "".join((*parts, rest))
+
+
+def _passages(report: Report, statements: Sequence[Statement]) -> Iterator[Passage]:
+    """Find the slots of each line: those of its writer, or of the stock sentence that it is."""
+    ledger = Ledger(report.measurements, report.scores)
+    words = prompts.load(report.language)
+    known: dict[tuple[str, str, tuple[str, ...]], Statement] = {}
+    for statement in (*statements, *_stock(report, ledger, words)):
+        try:
+            text = render(statement, ledger, words)
+        except (SlotError, ValueError):
+            continue
+        known.setdefault((statement.section, text, statement.cites), statement)
+    for line in report.lines:
+        bare = Statement(line.section, line.text, line.cites, "")
+        yield Passage(line, known.get((line.section, line.text, line.cites), bare))
+
+
+def _stock(report: Report, ledger: Ledger, words: Phrasebook) -> Iterator[Statement]:
+    """List every sentence that can stand in the place of a writer's."""
+    exam = exams.load(report.exam)
+    yield from drain(Template().write(Brief(ledger, exam, words))).statements
+    for key in STATED:
+        yield phrase_statement(key, (), words, "technique")
+    for record in ledger.records:
+        yield stock_statement(record, exam, words)
+        yield stock_statement(record, exam, words, "impression")
+    yield from quality_statements(ledger, words)
+
+
+def _applied(
+    change: Change,
+    records: tuple[Measurement, ...],
+    passages: tuple[Passage, ...],
+    report: Report,
+) -> tuple[tuple[Measurement, ...], tuple[Passage, ...]]:
+    """Return the records and lines after a change."""
+    if isinstance(change, Overridden):
+        changed = overridden(change, records)
+        moved = {new.id for new, old in zip(changed, records, strict=True) if new != old}
+        return changed, tuple(_followed(passages, Ledger(changed, report.scores), moved, report))
+    if not 0 <= change.line < len(passages):
+        msg = f"expected a line from 1 to {len(passages)}, found {change.line + 1}; choose another"
+        raise EditError(msg)
+    old = passages[change.line]
+    if isinstance(change, Accepted):
+        new = replace(old, accepted_by=change.who)
+    else:
+        new = _written(change, old, Ledger(records, report.scores), prompts.load(report.language))
+    return records, (*passages[: change.line], new, *passages[change.line + 1 :])
+
+
+def _written(change: Edited, old: Passage, ledger: Ledger, words: Phrasebook) -> Passage:
+    """Return a line in a person's words, marked as theirs, with what its numbers contradict."""
+    text = one_line(change.text)
+    if not text or len(text) > LONGEST_SENTENCE:
+        msg = f"expected a sentence of at most {LONGEST_SENTENCE} characters, found {len(text)}"
+        raise EditError(msg)
+    slots = (match[1] for match in SLOT.finditer(text))
+    cites = tuple(dict.fromkeys((*old.statement.cites, *slots)))
+    statement = Statement(old.statement.section, text, cites, old.statement.stock)
+    return _marked(statement, change.who, ledger, words)
+
+
+def _marked(statement: Statement, who: str, ledger: Ledger, words: Phrasebook) -> Passage:
+    """Fill a person's sentence and hold its numbers against the records."""
+    try:
+        text = filled(statement.text, ledger, words)
+        line = Line(statement.section, text, statement.cites, "edited by")
+    except SlotError as error:
+        raise EditError(str(error)) from error
+    except ValueError as error:
+        if isinstance(error, EditError):
+            raise
+        msg = (
+            "expected a number that belongs to a record, found one in a line that cites none;"
+            " write it into a line about that record, or take it out"
+        )
+        raise EditError(msg) from error
+    records = {record.id: record for record in ledger.records}
+    why = verify_line(line, records, words, ledger.scores)
+    return Passage(line, statement, who, contradictions=why)
+
+
+def _followed(
+    passages: Sequence[Passage], ledger: Ledger, moved: set[str], report: Report
+) -> Iterator[Passage]:
+    """Write each line about changed records anew; the stock sentence where it no longer holds."""
+    words, exam = prompts.load(report.language), exams.load(report.exam)
+    seen: set[Line] = set()
+    for passage in passages:
+        for new in _rewritten(passage, ledger, moved, words, exam):
+            if new.line not in seen:
+                seen.add(new.line)
+                yield new
+
+
+def _rewritten(
+    passage: Passage, ledger: Ledger, moved: set[str], words: Phrasebook, exam: exams.Exam
+) -> Iterator[Passage]:
+    """Return what becomes of one line."""
+    if not moved & set(passage.line.cites):
+        yield passage
+    elif passage.edited_by is not None:
+        yield _marked(passage.statement, passage.edited_by, ledger, words)
+    elif (line := _holding(passage.statement, ledger, words)) is not None:
+        yield Passage(line, passage.statement)
+    else:
+        section = passage.line.section
+        place = section if section == "impression" else "findings"
+        for cite in (cite for cite in passage.line.cites if cite in ledger):
+            statement = stock_statement(ledger[cite], exam, words, place)
+            line = _holding(statement, ledger, words)
+            assert line is not None, statement.stock
+            yield Passage(line, statement)
+
+
+def _holding(statement: Statement, ledger: Ledger, words: Phrasebook) -> Line | None:
+    """Render a statement; None where it says what the records do not carry."""
+    records = {record.id: record for record in ledger.records}
+    cited = [records[cite] for cite in statement.cites if cite in records]
+    is_absent = all(record.reliability is Reliability.NOT_ASSESSED for record in cited)
+    origin: Origin = "not assessed" if is_absent else "measured"
+    try:
+        text = render(statement, ledger, words)
+        line = Line(statement.section, text, statement.cites, origin)
+    except (SlotError, ValueError):
+        return None
+    why = verify_line(line, records, words, ledger.scores)
+    return None if why else replace(line, origin="edited by")
+
+
+def _told(change: Change, report: Report) -> str:
+    """Say what a change was, in one line of provenance."""
+    when = f"{one_line(change.who)}, {change.at}"
+    if not isinstance(change, Overridden):
+        return f"line {change.line + 1} edited by {when}"
+    old = Ledger(report.measurements)[change.record]
+    was = "not assessed"
+    if old.value is not None:
+        digits = 2 if old.interval is None else decimals(old.interval, old.unit)
+        was = f"measured {old.value:.{digits}f}"
+    now = f"{change.value:g} ({change.lower:g} to {change.upper:g}) {old.unit}"
+    return f"{change.record} {was}, entered {now} by {when}"

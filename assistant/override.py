@@ -1,0 +1,99 @@
+"""A person's value in the place of a measured one, and what is derived from it again.
+
+Knows nothing of sentences.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+
+from assistant.ledger import evaluate, names_in
+from assistant.report import one_line
+from segment.measurement import Interval, Measurement, Reliability
+
+
+class EditError(ValueError):
+    """A change that cannot be made; the sentence says what to do instead."""
+
+
+@dataclass(frozen=True)
+class Overridden:
+    """A value that a person puts in the place of a measured one, with the bounds they state."""
+
+    record: str
+    value: float
+    lower: float
+    upper: float
+    who: str
+    at: str
+
+
+def overridden(change: Overridden, records: Sequence[Measurement]) -> tuple[Measurement, ...]:
+    """Put a person's value into its record, and derive again what is derived from it."""
+    ids = [record.id for record in records]
+    if change.record not in ids:
+        msg = f"expected one of the records {', '.join(ids)}, found {change.record[:20]!r}"
+        raise EditError(msg)
+    old = records[ids.index(change.record)]
+    if old.expression is not None:
+        needed = ", ".join(sorted(names_in(old.expression)))
+        msg = f"{old.id} is derived from {needed}; override one of those instead"
+        raise EditError(msg)
+    if not 0 <= change.lower <= change.value <= change.upper < float("inf"):
+        msg = (
+            f"expected a value between its bounds, found {change.value:g} for"
+            f" {change.lower:g} to {change.upper:g}; state bounds that hold it"
+        )
+        raise EditError(msg)
+    new = replace(
+        old,
+        value=change.value,
+        interval=Interval(change.lower, change.upper, _coverage(records)),
+        reliability=Reliability.REPORTABLE,
+        reason=None,
+        method=f"entered by hand by {one_line(change.who)}",
+        calibration=None,
+        mask_sha256=None,
+        voxels=None,
+        voxel_volume_mm3=None,
+    )
+    changed = tuple(new if record.id == new.id else record for record in records)
+    return tuple(_derived(record, changed, new.id) for record in changed)
+
+
+def _coverage(records: Sequence[Measurement]) -> float:
+    """Return the coverage that the intervals of the report state."""
+    return next((r.interval.coverage for r in records if r.interval is not None), 0.9)
+
+
+def _derived(record: Measurement, records: Sequence[Measurement], changed: str) -> Measurement:
+    """Evaluate a derived record again where it rests on a changed one.
+
+    Its bounds are the least and the greatest that any corner of the bounds below it gives, so
+    they hold at least what those hold.
+    """
+    if record.expression is None or changed not in (names := names_in(record.expression)):
+        return record
+    used = {other.id: other for other in records if other.id in names}
+    if any(other.value is None or other.interval is None for other in used.values()):
+        return record
+    values = {name: other.value for name, other in used.items() if other.value is not None}
+    bounds = [(o.interval.lower, o.interval.upper) for o in used.values() if o.interval]
+    try:
+        value = evaluate(record.expression, values)
+        ends = [
+            evaluate(record.expression, dict(zip(used, corner, strict=True)))
+            for corner in product(*bounds)
+        ]
+    except ZeroDivisionError as error:
+        msg = f"{record.id} cannot be derived from nothing; enter a value above zero"
+        raise EditError(msg) from error
+    is_sound = all(other.reason is None for other in used.values())
+    return replace(
+        record,
+        value=value,
+        interval=Interval(min(ends), max(ends), _coverage(records)),
+        reliability=Reliability.REPORTABLE if is_sound else record.reliability,
+        reason=None if is_sound else record.reason,
+        calibration=None,
+    )

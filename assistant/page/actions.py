@@ -1,0 +1,229 @@
+"""What each control of the page does. Decides nothing of a report: it calls the desk and shows.
+
+Every act asks the store whose the study is; the owner comes from the guard, never from the page.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import gradio as gr
+
+import prompts
+from assistant.edit import EditError, filled
+from assistant.ledger import Ledger
+from assistant.page import asking, scene
+from assistant.page.desk import Desk
+from assistant.page.markup import markdown, tag, text
+from assistant.page.opening import Opening
+from assistant.page.server import Parts
+from assistant.page.showing import Showing, Updates
+from assistant.page.uploads import UploadError
+from assistant.page.work import FullError
+from assistant.report import Line
+from assistant.sign import SignError
+
+POLL_S = 0.4
+REFUSED = (EditError, SignError, UploadError, FullError, ValueError)
+
+
+@dataclass(frozen=True, eq=False)
+class Actions:
+    """The page's acts in one language."""
+
+    parts: Parts
+    language: str
+
+    @cached_property
+    def show(self) -> Showing:
+        """What shows the studies."""
+        return Showing(self.parts, self.language)
+
+    def desk(self, request: gr.Request, study: str) -> Desk:
+        """Return the desk of whoever asks; KeyError where the study is not theirs."""
+        desk = Desk(self.parts.store, str(request.username), study)
+        _ = desk.kept
+        return desk
+
+    def open_sample(self, request: gr.Request, exam: str) -> Iterator[Updates]:
+        """Draft from the template that every installation has."""
+        yield from self._watched(lambda: self._opening(request).sample(exam))
+
+    def open_upload(
+        self, request: gr.Request, event: gr.EventData, exam: str, series: str | None
+    ) -> Iterator[Updates]:
+        """Draft from files that were sent before."""
+        sent = event._data if isinstance(event._data, dict) else {}
+        token = str(sent.get("upload"))
+        yield from self._watched(lambda: self._opening(request).upload(token, exam, series))
+
+    def reread(self, request: gr.Request, study: str, series: str | None) -> Iterator[Updates]:
+        """Read the same files again, another series of them, or after a stop."""
+        desk = self.desk(request, study)
+        yield from self._watched(lambda: self._opening(request).again(desk, series))
+
+    def _opening(self, request: gr.Request) -> Opening:
+        return Opening(self.parts, str(request.username), self.language)
+
+    def _watched(self, begin: Callable[[], Desk]) -> Iterator[Updates]:
+        """Begin a study and watch it, or say why it cannot begin."""
+        try:
+            desk = begin()
+        except REFUSED as error:
+            yield {"status": self.show.refused("upload", str(error))}
+            return
+        yield from self.watch(desk)
+
+    def watch(self, desk: Desk) -> Iterator[Updates]:
+        """Show a study while it is being drafted, then whole."""
+        job = self.parts.workshop.job(desk.study)
+        yield {**self.show.cleared(desk), "stop": True}
+        lines: list[Line] = []
+        seen = 0
+        while job is not None and not job.is_over and not job.is_cancelled:
+            news = job.news(seen, POLL_S)
+            seen += len(news)
+            updates: Updates = {"status": self.show.progress(job)}
+            for result in news:
+                updates |= self.show.news(result, desk, lines)
+            yield updates
+        yield self.show.shown(desk)
+
+    def stop(self, request: gr.Request, study: str) -> Updates:
+        """Stop drafting before the next step."""
+        desk = self.desk(request, study)
+        job = self.parts.workshop.job(study)
+        if job is not None and not job.is_over:
+            job.cancel()
+            self.parts.store.change(study, state="cancelled")
+            self.parts.store.record(study, desk.owner, "cancelled", "")
+        return self.show.shown(desk)
+
+    def load(self, request: gr.Request) -> Iterator[Updates]:
+        """Show the newest study of whoever comes, going on to watch one that is under way."""
+        kept = self.parts.store.list(str(request.username))
+        if not kept:
+            yield {**self.show.blank(), "studies": gr.update(choices=[], value=None)}
+            return
+        yield from self.choose(request, kept[0].id)
+
+    def choose(self, request: gr.Request, study: str) -> Iterator[Updates]:
+        """Show one of the open studies."""
+        desk = self.desk(request, study)
+        job = self.parts.workshop.job(study)
+        is_working = job is not None and not job.is_over and not job.is_cancelled
+        yield from self.watch(desk) if is_working else iter((self.show.shown(desk),))
+
+    def delete(self, request: gr.Request, study: str) -> Iterator[Updates]:
+        """Remove a study with everything that belongs to it, and show another."""
+        if study:
+            desk = self.desk(request, study)
+            self.parts.workshop.forget(study)
+            self.parts.store.delete(desk.owner, study)
+            scene.forget_stacks()
+        yield from self.load(request)
+
+    def edit(self, request: gr.Request, event: gr.EventData, study: str) -> Updates:
+        """Put a line into the editor, with slots where its numbers come from records."""
+        passages = self.desk(request, study).manuscript().passages
+        number, say = _line_of(event, len(passages)), self.show.say
+        return {
+            "editing": True,
+            "line": number,
+            "sentence": gr.update(
+                value=passages[number].statement.text,
+                label=f"{say['edit.line'].format(number=number + 1)}: {say['edit.text']}",
+            ),
+        }
+
+    def preview(self, request: gr.Request, study: str, sentence: str) -> Updates:
+        """Show how a sentence will read."""
+        report = self.desk(request, study).report()
+        ledger = Ledger(report.measurements, report.scores)
+        try:
+            shown = filled(sentence, ledger, prompts.load(report.language))
+        except ValueError as error:
+            shown = str(error)
+        told = f"{text(self.show.say['edit.preview'])}: {text(shown)}"
+        return {"preview": tag("p", told, class_="vx-preview")}
+
+    def keep(
+        self, request: gr.Request, study: str, line: float, sentence: str, who: str
+    ) -> Updates:
+        """Keep an edited sentence."""
+        return self._done(request, study, who, lambda d: d.edit(int(line), sentence, who))
+
+    def accept(self, request: gr.Request, event: gr.EventData, study: str, who: str) -> Updates:
+        """Mark a line as read and agreed with."""
+        line = _line_of(event, 10_000)
+        return self._done(request, study, who, lambda d: d.accept(line, who))
+
+    def override(
+        self,
+        request: gr.Request,
+        study: str,
+        record: str,
+        value: float | None,
+        lower: float | None,
+        upper: float | None,
+        who: str,
+    ) -> Updates:
+        """Put a person's value in the place of a measured one."""
+
+        def act(desk: Desk) -> object:
+            if record is None or value is None or lower is None or upper is None:
+                msg = self.show.say["override"]
+                raise EditError(msg)
+            return desk.override(record, value, (lower, upper), who)
+
+        return self._done(request, study, who, act)
+
+    def undo(self, request: gr.Request, study: str, who: str) -> Updates:
+        """Take the last change back."""
+        return self._done(request, study, who, lambda d: d.undo(who))
+
+    def sign(self, request: gr.Request, study: str, who: str) -> Updates:
+        """Sign the report as it stands."""
+        return self._done(request, study, who, lambda d: d.sign(who))
+
+    def _done(
+        self, request: gr.Request, study: str, who: str, act: Callable[[Desk], object]
+    ) -> Updates:
+        """Do one act in somebody's name and show what became of the report."""
+        desk = self.desk(request, study)
+        if not (who or "").strip():
+            gr.Warning(self.show.say["who.missing"])
+            return {}
+        try:
+            act(desk)
+        except REFUSED as error:
+            gr.Warning(text(error))
+            return {}
+        return self.show.shown(desk)
+
+    def ask(self, request: gr.Request, study: str, question: str) -> Iterator[Updates]:
+        """Answer a question, line by line."""
+        desk = self.desk(request, study)
+        if not (question or "").strip():
+            yield {}
+            return
+        messages = asking.history(desk)
+        asked = {"role": "user", "content": markdown(question.strip())}
+        yield {"question": "", "chatbot": [*messages, asked], "asked": question}
+        lines: tuple[Line, ...] = ()
+        try:
+            for lines in asking.answering(desk, question, self.parts.assistant_of):
+                answer = {"role": "assistant", "content": asking.shown(lines)}
+                yield {"chatbot": [*messages, asked, answer]}
+        except REFUSED as error:
+            told = markdown(str(error) or self.show.say["chat.failed"])
+            yield {"chatbot": [*messages, asked, {"role": "assistant", "content": told}]}
+
+
+def _line_of(event: gr.EventData, count: int) -> int:
+    """Read the number of a line that a browser sent."""
+    number = event._data.get("line") if isinstance(event._data, dict) else None
+    if not isinstance(number, int) or not 0 <= number < count:
+        msg = "expected the number of a line, found none; reload the page"
+        raise gr.Error(msg)
+    return number

@@ -1,0 +1,98 @@
+"""Questions about a kept study: which language, which turns before, and what is kept after.
+
+Knows nothing of how the page shows an answer.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
+
+from assistant.answer import Answer
+from assistant.draft import Statement
+from assistant.page.desk import Desk
+from assistant.page.markup import markdown
+from assistant.pipeline import Assistant
+from assistant.report import Line
+from assistant.writers import Turn
+from prompts import Phrasebook, page
+from segment.measurement import Measurement
+
+HAN = re.compile(r"[\u3400-\u9fff]")
+LONGEST_QUESTION = 1000  # characters
+MOST_TURNS = 6
+
+
+def language_of(question: str) -> str:
+    """Tell which language a question is asked in: Chinese where it holds a Chinese character."""
+    return "zh" if HAN.search(question) else "en"
+
+
+def answering(
+    desk: Desk, question: str, assistant_of: Callable[[str, str], Assistant]
+) -> Iterator[tuple[Line, ...]]:
+    """Yield the lines of the answer as they come; the question and its answer are kept."""
+    question = question.strip()[:LONGEST_QUESTION]
+    report = desk.report()
+    language = language_of(question)
+    lines: list[Line] = []
+    turns = tuple(_turns(desk, language))
+    for step in assistant_of(report.exam, language).answering(report, question, turns):
+        if isinstance(step, Answer):
+            _keep(desk, step, language)
+            yield step.lines
+        else:
+            lines.append(step)
+            yield tuple(lines)
+
+
+def shown(lines: Sequence[Line]) -> str:
+    """Write lines as Markdown of which only the citations are links."""
+    return "\n\n".join(
+        markdown(line.text) + "".join(f" [{cite}](#cite-{cite})" for cite in line.cites)
+        for line in lines
+    )
+
+
+def history(desk: Desk) -> list[dict[str, str]]:
+    """Return the kept questions and answers as messages."""
+    messages: list[dict[str, str]] = []
+    for question, answer in desk.store.turns(desk.study):
+        lines = [Line(**{**line, "cites": tuple(line["cites"])}) for line in answer["lines"]]
+        messages.append({"role": "user", "content": markdown(question)})
+        messages.append({"role": "assistant", "content": shown(lines)})
+    return messages
+
+
+def suggestions(records: Sequence[Measurement], words: Phrasebook) -> tuple[str, ...]:
+    """Return questions that the records of a study can answer."""
+    say = page.load(words.language)
+    whole = next((r for r in records if r.side != "none"), None)
+    asked = []
+    if whole is not None:
+        name = words.structure(whole.structure, whole.side)
+        asked.append(say["suggest.volume"].format(name=name))
+    asked += [say["suggest.difference"], say["suggest.certain"], say["suggest.missing"]]
+    return tuple(asked)
+
+
+def _turns(desk: Desk, language: str) -> Iterator[Turn]:
+    """Read the last turns in the same language."""
+    for question, answer in desk.store.turns(desk.study)[-MOST_TURNS:]:
+        if answer["language"] == language:
+            yield Turn(
+                question,
+                tuple(
+                    Statement(**{**said, "cites": tuple(said["cites"])})
+                    for said in answer["statements"]
+                ),
+            )
+
+
+def _keep(desk: Desk, answer: Answer, language: str) -> None:
+    record = {
+        "language": language,
+        "lines": [asdict(line) for line in answer.lines],
+        "statements": [asdict(statement) for statement in answer.statements],
+    }
+    desk.store.add_turn(desk.study, answer.question, record)
+    desk.store.record(desk.study, desk.owner, "asked", answer.question)

@@ -1,0 +1,138 @@
+"""The draft as HTML: each sentence with its citations, its origin and what can be done to it.
+
+Knows nothing of how it is written or kept.
+"""
+
+from collections.abc import Sequence
+
+from assistant.draft import Section
+from assistant.edit import Passage
+from assistant.page.markup import tag, text
+from assistant.report import SECTIONS, Line, Report
+from prompts import Phrasebook, page
+
+ORIGINS = {
+    "measured": "origin.measured",
+    "read from the image": "origin.read",
+    "not assessed": "origin.not_assessed",
+    "edited by": "origin.edited",
+    "stated": "origin.stated",
+}
+
+
+def cites(line: Line, language: str) -> str:
+    """Write the citations of a line as links that the page answers by moving the viewer."""
+    say = page.load(language)
+    return "".join(
+        tag(
+            "a",
+            text(f"[{cite}]"),
+            href=f"#cite-{cite}",
+            class_="vx-cite",
+            data_record=cite,
+            aria_label=say["evidence.show"].format(record=cite),
+        )
+        for cite in line.cites
+    )
+
+
+def growing(lines: Sequence[Line], words: Phrasebook, language: str) -> str:
+    """Write the lines that are there so far, while others are being written."""
+    passages = [_line(line, language, "") for line in lines]
+    marked = tag("p", text(words.marks["draft"]), class_="vx-status vx-draft")
+    return tag(
+        "div",
+        marked + _list(passages),
+        class_="vx-report",
+        tabindex="0",
+        lang=words.export["tag"],
+        aria_busy="true",
+    )
+
+
+def document(report: Report, passages: Sequence[Passage], words: Phrasebook, language: str) -> str:
+    """Write the whole report under its headings, with a button to change each line.
+
+    ``words`` are those of the report; marks and buttons speak the ``language`` of the page.
+    """
+    is_draft = report.status == "draft"
+    kind = "vx-draft" if is_draft else "vx-signed"
+    blocks = [tag("p", text(report.mark()), class_=f"vx-status {kind}", role="status")]
+    blocks.append(tag("p", text(report.disclaimer()), class_="vx-disclaimer"))
+    blocks += [_section(section, passages, words, language) for section in SECTIONS]
+    return tag("div", "".join(blocks), class_="vx-report", tabindex="0", lang=words.export["tag"])
+
+
+def _section(
+    section: Section, passages: Sequence[Passage], words: Phrasebook, language: str
+) -> str:
+    """Write one section; nothing where it holds no line."""
+    chosen = [(n, p) for n, p in enumerate(passages) if p.line.section == section]
+    if not chosen:
+        return ""
+    heading = tag("h3", text(words.headings[section]))
+    return heading + _list([_passage(number, passage, language) for number, passage in chosen])
+
+
+def _list(items: Sequence[str]) -> str:
+    return tag("ul", "".join(items), class_="vx-lines")
+
+
+def _passage(number: int, passage: Passage, language: str) -> str:
+    """Write one line with its marks, its buttons and what it contradicts."""
+    say = page.load(language)
+    marks = ""
+    if passage.edited_by is not None:
+        told = say["mark.edited"].format(name=passage.edited_by)
+        marks += tag("span", text(told), class_="vx-mark vx-human")
+    if passage.accepted_by is not None:
+        told = say["mark.accepted"].format(name=passage.accepted_by)
+        marks += tag("span", text(told), class_="vx-mark vx-accepted")
+    for kind, key in (("edit", "line.edit"), ("accept", "line.accept")):
+        label = say[f"{key}_number"].format(number=number + 1)
+        marks += tag(
+            "button",
+            text(say[key]),
+            type="button",
+            class_="vx-act",
+            data_act=kind,
+            data_line=number,
+            aria_label=label,
+        )
+    if passage.contradictions:
+        reasons = "".join(tag("li", text(why)) for why in passage.contradictions)
+        heading = text(say["mark.contradicts"])
+        marks += tag("div", heading + tag("ul", reasons), class_="vx-contradiction", role="alert")
+    return _line(passage.line, language, marks, number)
+
+
+def _line(line: Line, language: str, marks: str, number: int | None = None) -> str:
+    say = page.load(language)
+    origin = tag(
+        "span", text(say[ORIGINS[line.origin]]), class_="vx-mark vx-origin", data_origin=line.origin
+    )
+    said = tag("span", text(line.text), class_="vx-text")
+    return tag(
+        "li",
+        f"{said} {cites(line, language)} {origin}{marks}",
+        class_="vx-line",
+        data_line=number,
+        tabindex="-1",
+    )
+
+
+def trail(events: Sequence[tuple[str, str, str, str]], language: str) -> str:
+    """Write who did what and when, as a table."""
+    say = page.load(language)
+    names = [say[f"trail.{name}"] for name in ("at", "who", "what", "detail")]
+    head = tag("tr", "".join(tag("th", text(name), scope="col") for name in names))
+    rows = "".join(tag("tr", "".join(tag("td", text(cell)) for cell in event)) for event in events)
+    inner = tag("thead", head) + tag("tbody", rows)
+    return tag(
+        "div",
+        tag("table", inner, class_="vx-trail"),
+        class_="vx-scroll",
+        tabindex="0",
+        role="region",
+        aria_label=say["trail.title"],
+    )

@@ -1,0 +1,186 @@
+"""The ledger as a table: values, intervals on their reference, and how each was counted.
+
+Knows nothing of the viewer; a row carries where its structure lies.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from assistant.page.markup import tag, text
+from assistant.report import Report, decimals, measurement_row, report_rows
+from prompts import Phrasebook, page
+from segment.measurement import Measurement
+
+WIDTH, HEIGHT, MARGIN = 220.0, 34.0, 6.0
+Places = Mapping[str, Sequence[float]]
+
+
+def table(
+    records: Sequence[Measurement],
+    words: Phrasebook,
+    places: Places,
+    measured: Sequence[Measurement] = (),
+    read: Sequence[Sequence[str]] = (),
+) -> str:
+    """Write the ledger as HTML.
+
+    ``measured`` are the records before a person changed any; ``read`` are rows of what was read
+    from the image.
+    """
+    say = page.load(words.language)
+    if not records:
+        return tag("p", text(say["evidence.empty"]), class_="vx-empty")
+    names = [shown for key, shown in words.columns.items() if key != "quantity"]
+    head = tag("tr", "".join(tag("th", text(name), scope="col") for name in names))
+    before = {record.id: record for record in measured}
+    rows = "".join(_row(r, words, places, before.get(r.id)) for r in records)
+    rows += "".join(_read(cells) for cells in read)
+    caption = tag("caption", text(say["evidence.caption"]), class_="vx-hidden")
+    inner = caption + tag("thead", head) + tag("tbody", rows)
+    whole = tag("table", inner, class_="vx-evidence")
+    return tag(
+        "div",
+        whole,
+        class_="vx-scroll",
+        lang=words.export["tag"],
+        tabindex="0",
+        role="region",
+        aria_label=say["evidence.caption"],
+    )
+
+
+def of_report(
+    report: Report, words: Phrasebook, places: Places, measured: Sequence[Measurement]
+) -> str:
+    """Write the ledger of a report: its measurements, and the scores that a line cites."""
+    read = report_rows(report, words)[len(report.measurements) :]
+    return table(report.measurements, words, places, measured, read)
+
+
+def place_of(record: Measurement, places: Places) -> Sequence[float] | None:
+    """Say where the structure of a record lies; a pair lies at its left one."""
+    sides = ("left", "right") if record.side == "none" else (record.side,)
+    for side in sides:
+        if (found := places.get(f"{side}|{record.structure}")) is not None:
+            return found
+    return None
+
+
+def plot(record: Measurement, words: Phrasebook) -> str:
+    """Draw a value and its interval on the reference distribution, as SVG with its own words."""
+    say = page.load(words.language)
+    interval, reference = record.interval, record.reference
+    if record.value is None or interval is None or record.reason is not None:
+        return ""
+    ends = [interval.lower, interval.upper]
+    ends += [reference.lower, reference.upper] if reference else []
+    low, high = min(ends), max(ends)
+    span = max(high - low, 1e-9) * 1.1
+
+    def across(value: float) -> float:
+        return MARGIN + (value - low + span * 0.045) / span * (WIDTH - 2 * MARGIN)
+
+    middle = HEIGHT / 2
+    parts = []
+    if reference:
+        parts.append(_box("vx-reference", across(reference.lower), across(reference.upper)))
+    parts.append(_line("vx-interval", across(interval.lower), across(interval.upper), middle))
+    parts.append(f'<circle class="vx-value" cx="{across(record.value):.1f}" cy="{middle}" r="4"/>')
+    digits = decimals(interval, record.unit)
+    bounds = words.range(interval.lower, interval.upper, record.unit, digits)
+    told = say["plot.told"].format(
+        value=words.amount(record.value, record.unit, digits),
+        bounds=bounds,
+        reference=words.marks["none"]
+        if reference is None
+        else words.range(reference.lower, reference.upper, record.unit, digits),
+    )
+    shape = f"0 0 {WIDTH:.0f} {HEIGHT:.0f}"
+    return tag("svg", "".join(parts), class_="vx-plot", viewBox=shape, role="img", aria_label=told)
+
+
+def _box(kind: str, left: float, right: float) -> str:
+    return (
+        f'<rect class="{kind}" x="{left:.1f}" y="4" width="{max(right - left, 1):.1f}"'
+        f' height="{HEIGHT - 8:.0f}" rx="3"/>'
+    )
+
+
+def _line(kind: str, left: float, right: float, y: float) -> str:
+    return f'<line class="{kind}" x1="{left:.1f}" x2="{right:.1f}" y1="{y}" y2="{y}"/>'
+
+
+def _read(cells: Sequence[str]) -> str:
+    """Write one row of what was read from the image."""
+    name, structure, side, quantity, *rest = map(text, cells)
+    told = (f"{structure} <small>{quantity}</small>", side, *rest)
+    columns = tag("th", name, scope="row") + "".join(tag("td", cell) for cell in told)
+    return tag("tr", columns, id=f"record-{name}")
+
+
+def _row(record: Measurement, words: Phrasebook, places: Places, before: Measurement | None) -> str:
+    """Write one record and, below it, what a click shows."""
+    say = page.load(words.language)
+    name, *cells = measurement_row(record, words)
+    place = place_of(record, places)
+    at = None if place is None else ",".join(f"{value:.2f}" for value in place)
+    show = say["evidence.show"].format(record=record.id)
+    button = tag(
+        "button",
+        text(name),
+        type="button",
+        class_="vx-cite",
+        data_record=record.id,
+        aria_label=show,
+        aria_expanded="false",
+        aria_controls=f"details-{record.id}",
+    )
+    by_hand = tag("span", text(say["evidence.by_hand"]), class_="vx-mark vx-human")
+    is_changed = before is not None and before != record
+    structure, side, quantity, value, interval, reliability, reference = map(text, cells)
+    mark = by_hand if is_changed and record.expression is None else ""
+    inside = (
+        f"{structure} <small>{quantity}</small>",
+        side,
+        f"{value} {mark}",
+        interval + plot(record, words),
+        reliability,
+        reference,
+    )
+    columns = [tag("th", button, scope="row"), *(tag("td", cell) for cell in inside)]
+    row = tag(
+        "tr",
+        "".join(columns),
+        class_="vx-record",
+        id=f"record-{record.id}",
+        data_record=record.id,
+        data_mm=at,
+    )
+    told = "".join(tag("li", told) for told in _details(record, words, before))
+    inner = tag("td", tag("ul", told), colspan=str(len(columns)))
+    return row + tag("tr", inner, id=f"details-{record.id}", class_="vx-details", hidden=True)
+
+
+def _details(record: Measurement, words: Phrasebook, before: Measurement | None) -> Iterator[str]:
+    """Say how a record was counted or derived, from which calibration, against whom."""
+    say = page.load(words.language)
+    if record.voxels is not None and record.voxel_volume_mm3 is not None and record.value:
+        counted = say["details.counted"].format(
+            voxels=record.voxels,
+            voxel=f"{record.voxel_volume_mm3:.4g}",
+            product=f"{record.voxels * record.voxel_volume_mm3 / 1000:.4g}",
+        )
+        yield text(counted)
+    if record.expression is not None:
+        yield text(say["details.derived"].format(expression=record.expression))
+    yield text(say["details.method"].format(method=record.method))
+    if record.calibration is not None:
+        told = {"id": record.calibration.id, "n": record.calibration.n}
+        yield text(say["details.calibration"].format(**told))
+    if record.reference is not None:
+        source, n = record.reference.source, record.reference.n
+        scope = words.scopes[record.reference.scope]
+        yield text(say["details.reference"].format(source=source, n=n, scope=scope))
+    if before is not None and before != record:
+        _, _, _, _, value, interval, reliability, _ = measurement_row(before, words)
+        told = {"value": value, "interval": interval, "reliability": reliability}
+        yield text(say["details.before"].format(**told))

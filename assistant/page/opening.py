@@ -1,0 +1,67 @@
+"""A study begins: from the sample, or from files that were sent. Knows nothing of pages."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from assistant.page.desk import SOURCE, Desk
+from assistant.page.server import Parts
+from assistant.page.store import Kept
+from assistant.page.work import FullError, Request
+from assistant.study import SAMPLE, SAMPLE_NAME
+from segment.reading.source import file_name
+
+
+@dataclass(frozen=True, eq=False)
+class Opening:
+    """Opens studies of one person, to be reported in one language."""
+
+    parts: Parts
+    owner: str
+    language: str
+
+    def sample(self, exam: str) -> Desk:
+        """Queue the template that every installation has; raises FullError."""
+        kept = self.parts.store.add(self.owner, SAMPLE_NAME, exam, self.language)
+        return self._queued(kept, Request(SAMPLE))
+
+    def upload(self, token: str, exam: str, series: str | None) -> Desk:
+        """Queue files that were sent before; raises UploadError and FullError."""
+        store = self.parts.store
+        kept = store.add(self.owner, "", exam, self.language)
+        try:
+            into = store.files(kept.id) / SOURCE
+            path = self.parts.uploads.claim(token, self.owner, into)
+        except ValueError:
+            store.delete(self.owner, kept.id)
+            raise
+        store.change(kept.id, name=kept.created[:10] if path == into else file_name(path))
+        return self._queued(kept, Request(path, _chosen(series)))
+
+    def again(self, desk: Desk, series: str | None) -> Desk:
+        """Queue the same files again: another series of them, or after a stop."""
+        self.parts.store.change(
+            desk.study, state="waiting", report=None, changes=[], signature=None
+        )
+        self.parts.workshop.begin(desk.kept, Request(_source(desk), _chosen(series)))
+        return desk
+
+    def _queued(self, kept: Kept, request: Request) -> Desk:
+        try:
+            self.parts.workshop.begin(kept, request)
+        except FullError:
+            self.parts.store.delete(self.owner, kept.id)
+            raise
+        return Desk(self.parts.store, self.owner, kept.id)
+
+
+def _source(desk: Desk) -> str | Path:
+    """Say where the files of a study lie."""
+    folder = desk.folder / SOURCE
+    found = sorted(folder.iterdir()) if folder.is_dir() else []
+    if not found:
+        return SAMPLE
+    return found[0] if len(found) == 1 else folder
+
+
+def _chosen(series: str | None) -> str | None:
+    return (series or "").strip() or None

@@ -1,0 +1,207 @@
+"""What the viewer loads of a study: scan, labels, disagreement and surfaces, as files.
+
+Knows nothing of the viewer, and of who may fetch the files.
+"""
+
+import gzip
+import io
+import json
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+import nibabel
+import numpy as np
+from jaxtyping import Float32, Int16, UInt8
+from PIL import Image
+from skimage.measure import marching_cubes
+
+from assistant.views import COLOURS, centre_of
+from segment.geometry import Geometry
+from segment.infer import Found, Side, paint
+from segment.segmentation import Segmentation
+from segment.volume import Volume
+
+SCAN, LABELS, ENTROPY = "scan.nii.gz", "segmentation.nii.gz", "entropy.nii.gz"
+PLACES = "places.json"
+LARGEST = 30_000  # of the integers that the scan is shown with
+Plane = Literal["sagittal", "coronal", "axial"]
+PLANES: tuple[Plane, ...] = ("sagittal", "coronal", "axial")
+FIGURES_OF_ENTROPY = 250.0  # steps from no disagreement to the most there can be
+
+
+def write_scan(folder: Path, volume: Volume, name: str = SCAN) -> None:
+    """Write a scan for the viewer on its own grid, as integers with a slope."""
+    array, slope, intercept = _integers(volume.array)
+    _write(folder / name, array, volume.geometry, slope, intercept)
+
+
+def write_found(folder: Path, volume: Volume, sides: Sequence[Side]) -> None:
+    """Write labels, entropy, a surface a side and where each structure lies."""
+    found = [side for side in sides if isinstance(side, Found)]
+    _write(folder / LABELS, paint(volume.geometry, sides).astype(np.uint8), volume.geometry)
+    _write(folder / ENTROPY, _entropy(volume.geometry, found), volume.geometry)
+    places: dict[str, list[float]] = {}
+    for side in found:
+        segmentation = side.segmentation
+        (folder / f"{side.side}.mz3").write_bytes(surface(segmentation))
+        places |= _places(segmentation)
+    (folder / PLACES).write_text(json.dumps(places), encoding="utf-8")
+
+
+def read_places(folder: Path) -> dict[str, list[float]]:
+    """Read where each structure lies, in world millimetres by ``side|structure``."""
+    path = folder / PLACES
+    if not path.is_file():
+        return {}
+    places: dict[str, list[float]] = json.loads(path.read_text(encoding="utf-8"))
+    return places
+
+
+def entropy(segmentation: Segmentation) -> Float32[np.ndarray, "i j k"]:
+    """Return the members' disagreement at each voxel, from 0 to 1.
+
+    Shannon's entropy of the mean probability, as a share of the most that the structures allow.
+    """
+    mean = segmentation.mean.astype(np.float64)
+    terms = np.where(mean > 0, mean * np.log(np.maximum(mean, 1e-12)), 0.0)
+    return np.asarray(-terms.sum(axis=0) / np.log(len(mean)), dtype=np.float32)
+
+
+def surface(segmentation: Segmentation) -> bytes:
+    """Return the surface of everything segmented, in world millimetres, as MZ3.
+
+    Marching cubes on the probability, for display alone: volumes are counts of voxels.
+    """
+    inside = np.pad(1 - segmentation.mean[0], 1).astype(np.float32)
+    if not (inside.min() < 0.5 < inside.max()):
+        return _mz3(np.zeros((0, 3)), np.zeros((0, 3)))
+    points, faces, _, _ = marching_cubes(inside, 0.5)  # type: ignore[no-untyped-call]
+    world = segmentation.geometry.to_world(points.astype(np.float64) - 1)
+    is_mirrored = np.linalg.det(segmentation.geometry.affine[:3, :3]) < 0
+    return _mz3(world, faces[:, ::-1] if is_mirrored else faces)
+
+
+def _mz3(points: np.ndarray, faces: np.ndarray) -> bytes:
+    """Write a mesh as MZ3: magic, attributes, counts, then faces and points."""
+    header = struct.pack("<HHIII", 23117, 3, len(faces), len(points), 0)
+    return header + faces.astype("<i4").tobytes() + points.astype("<f4").tobytes()
+
+
+def _places(segmentation: Segmentation) -> dict[str, list[float]]:
+    """Say where the middle of each structure, and of all of them, lies."""
+    side = segmentation.side
+    whole = segmentation.structures[1].partition(" ")[0]
+    places = {f"{side}|{whole}": [float(value) for value in centre_of(segmentation)]}
+    for name in segmentation.structures[1:]:
+        inside = np.argwhere(segmentation.mask(name)).astype(np.float64)
+        if len(inside):
+            middle = inside[np.linalg.norm(inside - inside.mean(axis=0), axis=1).argmin()]
+            point = segmentation.geometry.to_world(middle[None])[0]
+            places[f"{side}|{name}"] = [float(value) for value in point]
+    return places
+
+
+def _entropy(geometry: Geometry, found: Sequence[Found]) -> UInt8[np.ndarray, "i j k"]:
+    """Lay the disagreement of each side onto the grid of the scan."""
+    whole = np.zeros(geometry.shape, dtype=np.uint8)
+    for side in found:
+        values = np.round(entropy(side.segmentation) * FIGURES_OF_ENTROPY).astype(np.uint8)
+        block = tuple(
+            slice(start, start + length)
+            for start, length in zip(side.start, values.shape, strict=True)
+        )
+        whole[block] = np.maximum(whole[block], values)
+    return whole
+
+
+def _integers(
+    array: Float32[np.ndarray, "i j k"],
+) -> tuple[Int16[np.ndarray, "i j k"], float, float]:
+    """Return a scan as integers, and the slope and intercept that take them back."""
+    low, high = float(array.min()), float(array.max())
+    slope = max((high - low) / LARGEST, 1e-9)
+    return np.round((array - low) / slope).astype(np.int16), slope, low
+
+
+def _write(
+    path: Path,
+    array: np.ndarray,
+    geometry: Geometry,
+    slope: float = 1.0,
+    intercept: float = 0.0,
+) -> None:
+    """Write an array on a grid as NIfTI, quickly."""
+    image = nibabel.Nifti1Image(array, np.asarray(geometry.affine))
+    image.header.set_xyzt_units("mm")
+    image.header.set_slope_inter(slope, intercept)
+    path.write_bytes(gzip.compress(image.to_bytes(), compresslevel=1))
+
+
+@dataclass(frozen=True, eq=False)
+class Stack:
+    """A scan and its labels turned to right, front, head, for slices without WebGL."""
+
+    scan: np.ndarray
+    labels: np.ndarray
+    spacing_mm: tuple[float, float, float]
+    affine: np.ndarray
+    window: tuple[float, float]
+
+
+def read_stack(folder: Path) -> Stack:
+    """Read the files of the viewer back, as they are now."""
+    files = (folder / SCAN, folder / LABELS)
+    return _read_stack(folder, tuple(p.stat().st_mtime_ns for p in files if p.is_file()))
+
+
+def forget_stacks() -> None:
+    """Drop what was read of any study from memory."""
+    _read_stack.cache_clear()
+
+
+@lru_cache(maxsize=2)
+def _read_stack(folder: Path, _written: tuple[int, ...]) -> Stack:
+    """Read the files that were written at these times."""
+    scan = nibabel.as_closest_canonical(nibabel.load(folder / SCAN))
+    values = np.asarray(scan.dataobj, dtype=np.float32)
+    labels = np.zeros(values.shape, dtype=np.uint8)
+    if (folder / LABELS).is_file():
+        image = nibabel.as_closest_canonical(nibabel.load(folder / LABELS))
+        labels = np.asarray(image.dataobj).astype(np.uint8)
+    low, high = np.percentile(values[::2, ::2, ::2], (1, 99))
+    i, j, k = (float(length) for length in scan.header.get_zooms()[:3])
+    window = (float(low), float(max(high, low + 1e-6)))
+    return Stack(values, labels, (i, j, k), scan.affine, window)
+
+
+def slice_png(stack: Stack, plane: Plane, number: int) -> bytes:
+    """Draw one slice with its labels, radiological: the patient's right or front on the left."""
+    axis = PLANES.index(plane)
+    number = min(max(number, 0), stack.scan.shape[axis] - 1)
+    low, high = stack.window
+    grey = np.clip((np.take(stack.scan, number, axis) - low) / (high - low), 0, 1) * 255
+    rgb = np.repeat(grey[..., None], 3, axis=-1)
+    marks = np.take(stack.labels, number, axis)
+    for label in range(1, int(marks.max(initial=0)) + 1):
+        colour = np.array(COLOURS[(label - 1) % 2], dtype=np.float32)
+        rgb[marks == label] = 0.5 * rgb[marks == label] + 0.5 * colour
+    shown = np.rot90(rgb[::-1])
+    rest = [spacing for n, spacing in enumerate(stack.spacing_mm) if n != axis]
+    size = (round(shown.shape[1] * rest[0]), round(shown.shape[0] * rest[1]))
+    stream = io.BytesIO()
+    image = Image.fromarray(np.ascontiguousarray(shown).round().astype(np.uint8))
+    image.resize((max(size[0], 1), max(size[1], 1))).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def describe(folder: Path) -> dict[str, Any]:
+    """Say how many slices each plane has and how world millimetres become their numbers."""
+    stack = read_stack(folder)
+    return {
+        "counts": dict(zip(PLANES, stack.scan.shape, strict=True)),
+        "to_index": np.linalg.inv(stack.affine).tolist(),
+    }

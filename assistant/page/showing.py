@@ -1,0 +1,166 @@
+"""What a study looks like on the page: each part of it by the name of its component.
+
+Knows nothing of who may see it, and changes nothing.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+import prompts
+from assistant.ledger import Ledger
+from assistant.page import asking, drafting, evidence, scene, viewer
+from assistant.page.desk import SOURCE, Desk, export_names
+from assistant.page.markup import tag, text
+from assistant.page.server import Parts
+from assistant.page.store import Kept
+from assistant.page.work import Job
+from assistant.report import Line
+from prompts import page
+from segment.errors import Refusal
+
+Updates = dict[str, Any]  # by the name of a component
+
+
+@dataclass(frozen=True, eq=False)
+class Showing:
+    """Shows studies in one language of the page."""
+
+    parts: Parts
+    language: str
+
+    @property
+    def say(self) -> Mapping[str, str]:
+        """The words of the page."""
+        return page.load(self.language)
+
+    def blank(self) -> Updates:
+        """Show that there is no study."""
+        say = self.say
+        return {
+            "study": "",
+            "status": status(say["study.none"]),
+            "draft": tag("p", text(say["draft.empty"]), class_="vx-empty"),
+            "evidence": evidence.table((), prompts.load(self.language), {}),
+            "feed": viewer.feed("", "", {}),
+            "chatbot": [],
+            "exports": tag("p", text(say["export.empty"])),
+            "trail": "",
+            "stop": False,
+            "editing": False,
+            "suggestions": (),
+            "several": False,
+        }
+
+    def cleared(self, desk: Desk) -> Updates:
+        """Show a study of which nothing is there yet."""
+        return {**self.blank(), "study": desk.study, "studies": self.listed(desk)}
+
+    def listed(self, desk: Desk) -> Any:  # noqa: ANN401  what gradio calls an update
+        """List the open studies, this one chosen."""
+        kept = self.parts.store.list(desk.owner)
+        choices = [(_label(one), one.id) for one in kept]
+        return gr.update(choices=choices, value=desk.study)
+
+    def shown(self, desk: Desk) -> Updates:
+        """Show a study whole, as far as it came."""
+        kept = desk.kept
+        updates = self.cleared(desk)
+        updates["trail"] = self._trail(desk)
+        stage = "found" if (desk.folder / scene.PLACES).is_file() else ""
+        stage = stage or ("scan" if (desk.folder / scene.SCAN).is_file() else "")
+        updates["feed"] = viewer.feed(desk.study, stage, scene.read_places(desk.folder))
+        if kept.report is None:
+            return updates | self._ended(desk, kept)
+        return updates | self._drafted(desk, kept)
+
+    def _drafted(self, desk: Desk, kept: Kept) -> Updates:
+        """Show the report, its evidence, its questions and what can be done with it."""
+        words = prompts.load(kept.language)
+        manuscript, report = desk.manuscript(), desk.report()
+        places = scene.read_places(desk.folder)
+        measured = manuscript.original.measurements
+        own = [r.id for r in report.measurements if r.expression is None]
+        return {
+            "status": status(self.say["step.drafted"]),
+            "draft": drafting.document(report, manuscript.passages, words, self.language),
+            "evidence": evidence.of_report(report, words, places, measured),
+            "chatbot": asking.history(desk),
+            "exports": self._exports(desk),
+            "records": gr.update(choices=own, value=None),
+            "suggestions": asking.suggestions(report.measurements, prompts.load(self.language)),
+        }
+
+    def _ended(self, desk: Desk, kept: Kept) -> Updates:
+        """Say why there is no report, and where one of several series is chosen."""
+        if kept.state != "failed":
+            return {"status": status(self.say["step.cancelled"])}
+        events = self.parts.store.events(desk.study)
+        detail = next((e.detail for e in reversed(events) if e.what == "failed"), "")
+        code, _, sentence = detail.partition(": ")
+        if code == "internal":
+            sentence = self.say["refusal.internal"]
+        is_choice = code in (Refusal.SEVERAL_SERIES, Refusal.SEVERAL_VOLUMES)
+        return {"status": self.refused(code, sentence), "several": is_choice}
+
+    def refused(self, code: str, sentence: str) -> str:
+        """Say why a study was refused, with its reason code."""
+        told = tag("p", text(self.say["step.failed"]), class_="vx-strong")
+        shown = f"{text(self.say['refusal.code'])}: " + tag("code", text(code))
+        inner = told + tag("p", text(sentence)) + tag("p", shown)
+        return tag("div", inner, role="alert", class_="vx-refusal")
+
+    def _exports(self, desk: Desk) -> str:
+        """List the files that can be written."""
+        source = desk.folder / SOURCE
+        has_dicom = source.is_dir() and not any(".nii" in p.name for p in source.iterdir())
+        items = []
+        for name in export_names(has_dicom=has_dicom):
+            label = self.say["export.write"].format(name=name)
+            address = f"/study/{desk.study}/export/{name}"
+            items.append(tag("li", tag("a", text(label), href=address, download=True)))
+        told = tag("p", "", id="vx-export-status", role="alert", class_="vx-strong")
+        return tag("ul", "".join(items), class_="vx-exports") + told
+
+    def _trail(self, desk: Desk) -> str:
+        events = [(e.at, e.who, e.what, e.detail) for e in self.parts.store.events(desk.study)]
+        return drafting.trail(events, self.language)
+
+    def news(self, result: object, desk: Desk, lines: list[Line]) -> Updates:
+        """Say what a result of the pipeline changes on the page; lines are added to ``lines``."""
+        words = prompts.load(desk.kept.language)
+        if result == "scan":
+            return {"feed": viewer.feed(desk.study, "scan", {})}
+        if result == "segmented":
+            places = scene.read_places(desk.folder)
+            return {"feed": viewer.feed(desk.study, "found", places)}
+        if isinstance(result, Ledger):
+            places = scene.read_places(desk.folder)
+            return {"evidence": evidence.table(result.records, words, places)}
+        if isinstance(result, Line):
+            lines.append(result)
+            return {"draft": drafting.growing(lines, words, self.language)}
+        return {}
+
+    def progress(self, job: Job) -> str:
+        """Say which step is being done, or how many studies come first, and how long it takes."""
+        if job.state == "waiting" and (place := self.parts.workshop.place(job)):
+            return status(self.say["step.waiting"].format(place=place))
+        steps = prompts.load(self.language).steps
+        name = steps.get(job.step, self.say["step.loading"])
+        seconds = round(self.parts.workshop.remaining_s(job))
+        left = self.say["step.remaining"].format(seconds=seconds)
+        bar = tag("progress", "", aria_label=name)
+        return tag("div", text(f"{name} – {left}") + bar, role="status", class_="vx-progress")
+
+
+def status(said: str) -> str:
+    """Write one sentence that is read out when it changes."""
+    return tag("p", text(said), role="status", class_="vx-said")
+
+
+def _label(kept: Kept) -> str:
+    """Name a study in the list of open ones."""
+    return f"{kept.name} · {kept.created[:16].replace('T', ' ')}"

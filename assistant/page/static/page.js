@@ -1,0 +1,320 @@
+// The viewer and the keyboard of the page. Knows nothing of reports: it shows what a feed names.
+(() => {
+  "use strict";
+  const page = (window.voxcite = { viewer: null, feed: {}, ready: false, send: null });
+  const find = (selector) => document.querySelector(selector);
+  const all = (selector) => [...document.querySelectorAll(selector)];
+  const WINDOWS = { auto: null, wide: [0, 1], narrow: [0.15, 0.6], bright: [0, 0.4] };
+  const COLOURS = {
+    R: [0, 255, 0, 255, 0], G: [0, 140, 180, 140, 180], B: [0, 0, 255, 0, 255],
+    A: [0, 255, 255, 255, 255], I: [0, 1, 2, 3, 4],
+  };
+
+  // ---- from and to the server
+  page.bridge = (trigger) => { page.send = (event, data) => trigger(event, data); };
+  page.take = async (text) => {
+    const feed = text ? JSON.parse(text) : {};
+    const before = page.feed;
+    page.feed = feed;
+    if (!find("#vx-canvas")) return;
+    if (!feed.study) return clear();
+    if (feed.study !== before.study || feed.stage !== before.stage) await load(feed);
+  };
+
+  // ---- the viewer
+  const url = (name) => `/study/${page.feed.study}/file/${name}`;
+  const hasWebGl2 = () => {
+    if (new URLSearchParams(location.search).has("no-webgl")) return false;
+    try { return !!document.createElement("canvas").getContext("webgl2"); } catch { return false; }
+  };
+
+  async function viewer() {
+    if (page.viewer) return page.viewer;
+    const nv = new window.niivue.Niivue({
+      backColor: [0, 0, 0, 1], crosshairColor: [1, 0.9, 0.2, 0.9], isRadiologicalConvention: true,
+      show3Dcrosshair: true, isOrientCube: false, textHeight: 0.04,
+      loadingText: "", dragAndDropEnabled: false, isResizeCanvas: true, logLevel: "error",
+      multiplanarShowRender: window.niivue.SHOW_RENDER.NEVER,
+    });
+    await nv.attachToCanvas(find("#vx-canvas"));
+    nv.onLocationChange = (place) => located(place.mm);
+    nv.setSliceType(nv.sliceTypeMultiplanar);
+    page.viewer = nv;
+    return nv;
+  }
+
+  function located(mm) {
+    const [x, y, z] = [...mm].map((value) => Number(value).toFixed(1));
+    page.mm = [Number(x), Number(y), Number(z)];
+    const out = find("#vx-mm");
+    if (out) out.textContent = `x ${x}  y ${y}  z ${z} mm`;
+  }
+
+  async function load(feed) {
+    page.ready = false;
+    if (!hasWebGl2()) return fallback(feed);
+    const nv = await viewer();
+    const volumes = [{ url: url("scan.nii.gz"), name: "scan.nii.gz", colormap: "gray" }];
+    if (feed.stage === "found") {
+      volumes.push({ url: url("segmentation.nii.gz"), name: "segmentation.nii.gz", opacity: value("labels") });
+      volumes.push({ url: url("entropy.nii.gz"), name: "entropy.nii.gz", colormap: "viridis", opacity: value("entropy") });
+    }
+    const token = (page.token = {});
+    try {
+      nv.meshes.slice().forEach((mesh) => nv.removeMesh(mesh));
+      await nv.loadVolumes(volumes);
+      if (token !== page.token) return;
+      if (feed.stage === "found") {
+        nv.volumes[1].setColormapLabel(COLOURS);
+        nv.volumes[2].cal_min = 20; nv.volumes[2].cal_max = 250;
+        nv.updateGLVolume();
+        await nv.loadMeshes((feed.surfaces || []).map((name, number) => ({
+          url: url(`${name}.mz3`), rgba255: number ? [0, 180, 255, 255] : [255, 140, 0, 255],
+        })));
+      }
+      page.range = [nv.volumes[0].cal_min, nv.volumes[0].cal_max];
+      nv.setSliceType(nv.sliceTypeMultiplanar);
+      page.ready = true;
+      if (feed.centre) moveTo(feed.centre);
+    } catch (error) { status(String(error && error.message ? error.message : error)); }
+  }
+
+  function clear() {
+    page.ready = false;
+    if (page.viewer) {
+      page.viewer.volumes.slice().forEach((volume) => page.viewer.removeVolume(volume));
+      page.viewer.drawScene();
+    }
+  }
+
+  const value = (name) => Number((find(`#vx-${name}`) || { value: 0 }).value);
+  const status = (text) => { const out = find("#vx-viewer-status"); if (out) out.textContent = text; };
+
+  function moveTo(mm) {
+    if (page.viewer && page.viewer.volumes.length) {
+      const nv = page.viewer;
+      nv.scene.crosshairPos = nv.mm2frac(mm);
+      nv.createOnLocationChange();
+      nv.drawScene();
+    }
+    located(mm);
+    if (page.slices) showSlices(mm);
+  }
+  page.moveTo = moveTo;
+
+  const acts = {
+    view: (nv, name) => {
+      const isSurface = name === "Render"; // the surfaces alone: the head would hide them
+      nv.setOpacity(0, isSurface ? 0 : 1);
+      if (nv.volumes[1]) nv.setOpacity(1, isSurface ? 0 : value("labels"));
+      if (nv.volumes[2]) nv.setOpacity(2, isSurface ? 0 : value("entropy"));
+      nv.setSliceType(nv[`sliceType${name}`]);
+    },
+    convention: (nv, name) => nv.setRadiologicalConvention(name === "radiological"),
+    window: (nv, name) => {
+      const [low, high] = page.range, share = WINDOWS[name];
+      const volume = nv.volumes[0];
+      volume.cal_min = share ? low + share[0] * (high - low) * 1.4 : low;
+      volume.cal_max = share ? low + share[1] * (high - low) * 1.4 : high;
+      nv.updateGLVolume();
+    },
+    labels: (nv, share) => nv.volumes[1] && nv.setOpacity(1, Number(share)),
+    entropy: (nv, share) => nv.volumes[2] && nv.setOpacity(2, Number(share)),
+    outline: (nv, isOn) => { nv.overlayOutlineWidth = isOn ? 0.6 : 0; nv.updateGLVolume(); },
+  };
+  const apply = (name, given) => { if (page.viewer && page.ready) acts[name](page.viewer, given); };
+
+  // ---- slices drawn by the server, where there is no WebGL2
+  async function fallback(feed) {
+    const box = find("#vx-slices");
+    find("#vx-stage").hidden = true;
+    box.hidden = false;
+    const answer = await fetch(`/study/${feed.study}/slices`);
+    if (!answer.ok) return;
+    page.slices = await answer.json();
+    all("#vx-slices input").forEach((input) => {
+      const count = page.slices.counts[input.dataset.plane];
+      input.max = count - 1;
+      if (!input.dataset.moved) input.value = Math.floor(count / 2);
+      drawSlice(input);
+    });
+    page.ready = true;
+    if (feed.centre) moveTo(feed.centre);
+  }
+
+  function drawSlice(input) {
+    const image = find(`#vx-slices img[data-plane="${input.dataset.plane}"]`);
+    image.src = `/study/${page.feed.study}/slice/${input.dataset.plane}/${input.value}.png?${page.feed.stage}`;
+  }
+
+  function showSlices(mm) {
+    const m = page.slices.to_index;
+    ["sagittal", "coronal", "axial"].forEach((plane, axis) => {
+      const index = m[axis][0] * mm[0] + m[axis][1] * mm[1] + m[axis][2] * mm[2] + m[axis][3];
+      const input = find(`#vx-slices input[data-plane="${plane}"]`);
+      input.value = Math.round(index);
+      drawSlice(input);
+    });
+  }
+
+  // ---- evidence
+  function showRecord(id) {
+    const row = document.getElementById(`record-${id}`);
+    if (!row) return;
+    const details = document.getElementById(`details-${id}`);
+    all(".vx-record.vx-current").forEach((other) => other.classList.remove("vx-current"));
+    all(".vx-details").forEach((other) => { other.hidden = true; });
+    all(".vx-record button").forEach((other) => other.setAttribute("aria-expanded", "false"));
+    row.classList.add("vx-current");
+    if (details) {
+      details.hidden = false;
+      row.querySelector("button").setAttribute("aria-expanded", "true");
+    }
+    row.scrollIntoView({ block: "nearest" });
+    if (row.dataset.mm) moveTo(row.dataset.mm.split(",").map(Number));
+    apply("outline", true);
+  }
+
+  // ---- choosing files
+  function upload(files) {
+    if (!files.length) return;
+    const form = new FormData();
+    for (const file of files) form.append("files", file, file.webkitRelativePath || file.name);
+    const bar = find("#vx-upload-bar"), request = new XMLHttpRequest();
+    const role = find("#vx-upload").dataset;
+    bar.hidden = false;
+    request.upload.onprogress = (event) => { bar.max = event.total; bar.value = event.loaded; };
+    request.onload = () => {
+      bar.hidden = true;
+      if (request.status === 200) page.send("upload", JSON.parse(request.responseText));
+      else status(request.status === 413 ? role.tooLarge : role.failed);
+    };
+    request.onerror = () => { bar.hidden = true; status(role.failed); };
+    request.open("POST", "/upload");
+    request.send(form);
+  }
+
+  async function dropped(transfer) {
+    const entries = [...transfer.items].map((item) => item.webkitGetAsEntry && item.webkitGetAsEntry());
+    const files = [];
+    const walk = async (entry) => {
+      if (entry.isFile) files.push(await new Promise((done, fail) => entry.file(done, fail)));
+      if (!entry.isDirectory) return;
+      const reader = entry.createReader();
+      for (;;) {
+        const part = await new Promise((done, fail) => reader.readEntries(done, fail));
+        if (!part.length) return;
+        for (const child of part) await walk(child);
+      }
+    };
+    for (const entry of entries) if (entry) await walk(entry);
+    upload(files.length ? files : [...transfer.files]);
+  }
+
+  // ---- one listener for each kind of event, whatever is drawn later
+  document.addEventListener("click", (event) => {
+    const target = event.target;
+    if (!(target instanceof Element)) return;
+    const cite = target.closest('a[href^="#cite-"], [data-record].vx-cite');
+    if (cite) {
+      event.preventDefault();
+      return showRecord(cite.dataset.record || cite.getAttribute("href").slice("#cite-".length));
+    }
+    const act = target.closest("[data-act]");
+    if (act) {
+      page.send(act.dataset.act === "edit" ? "edit" : "select", { line: Number(act.dataset.line) });
+      return undefined;
+    }
+    const file = target.closest(".vx-exports a");
+    if (file) {
+      event.preventDefault();
+      return save(file);
+    }
+    const choice = target.closest("button[data-viewer]");
+    if (choice) {
+      all(`button[data-viewer="${choice.dataset.viewer}"]`).forEach((other) =>
+        other.setAttribute("aria-pressed", String(other === choice)));
+      return apply(choice.dataset.viewer, choice.dataset.value);
+    }
+    if (target.closest("#vx-shot")) return shoot();
+    return undefined;
+  });
+
+  document.addEventListener("input", (event) => {
+    const input = event.target;
+    if (input.id === "vx-labels" || input.id === "vx-entropy") apply(input.id.slice(3), input.value);
+    if (input.id === "vx-outline") apply("outline", input.checked);
+    if (input.id === "vx-window") apply("window", input.value);
+    if (input.closest && input.closest("#vx-slices")) { input.dataset.moved = "1"; drawSlice(input); }
+  });
+
+  document.addEventListener("change", (event) => {
+    if (event.target.matches && event.target.matches("#vx-upload input[type=file]")) {
+      upload([...event.target.files]);
+      event.target.value = "";
+    }
+  });
+
+  for (const name of ["dragover", "drop"]) {
+    document.addEventListener(name, (event) => {
+      if (!event.target.closest || !event.target.closest("#vx-upload")) return;
+      event.preventDefault();
+      if (name === "drop") dropped(event.dataTransfer);
+    });
+  }
+
+  // ---- files: the reason is shown where one cannot be written
+  async function save(link) {
+    const out = find("#vx-export-status");
+    out.textContent = "";
+    const answer = await fetch(link.href);
+    if (!answer.ok) { out.textContent = await answer.text(); return; }
+    const named = /filename="([^"]+)"/.exec(answer.headers.get("content-disposition") || "");
+    const anchor = document.createElement("a");
+    anchor.href = URL.createObjectURL(await answer.blob());
+    anchor.download = named ? named[1] : "report";
+    anchor.click();
+    setTimeout(() => URL.revokeObjectURL(anchor.href), 60000);
+  }
+
+  function shoot() {
+    if (page.viewer && page.ready) page.viewer.saveScene("voxcite.png");
+  }
+
+  function step(by) {
+    const lines = all(".vx-line[data-line]");
+    if (!lines.length) return;
+    const at = lines.indexOf(document.activeElement && document.activeElement.closest(".vx-line"));
+    const line = lines[(at + by + lines.length) % lines.length];
+    line.focus();
+    const cite = line.querySelector(".vx-cite");
+    if (cite) showRecord(cite.dataset.record);
+  }
+
+  function scroll(by) {
+    if (page.viewer && page.ready) {
+      page.viewer.moveCrosshairInVox(0, 0, by);
+      return;
+    }
+    const input = find('#vx-slices input[data-plane="axial"]');
+    if (input) { input.value = Number(input.value) + by; drawSlice(input); }
+  }
+
+  const KEYS = {
+    n: () => step(1), p: () => step(-1), "]": () => scroll(1), "[": () => scroll(-1),
+    e: () => press("edit"), a: () => press("accept"),
+  };
+  function press(name) {
+    const line = document.activeElement && document.activeElement.closest(".vx-line");
+    const button = line && line.querySelector(`[data-act="${name}"]`);
+    if (button) button.click();
+  }
+
+  document.addEventListener("keydown", (event) => {
+    const at = event.target;
+    const isTyping = at.closest && at.closest("input, textarea, select, [contenteditable=true]");
+    if (isTyping || event.ctrlKey || event.metaKey || event.altKey || !KEYS[event.key]) return;
+    event.preventDefault();
+    KEYS[event.key]();
+  });
+})();

@@ -1,0 +1,128 @@
+"""The HTML of the viewer and of choosing files; ``static/page.js`` brings it to life.
+
+Knows nothing of studies: what is shown comes as a feed of names.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+
+from assistant.page.markup import tag, text
+from assistant.page.scene import PLANES
+from prompts import page
+
+VIEWS = {
+    "Multiplanar": "multi",
+    "Axial": "axial",
+    "Coronal": "coronal",
+    "Sagittal": "sagittal",
+    "Render": "render",
+}
+WINDOWS = ("auto", "wide", "narrow", "bright")
+
+
+def viewer(language: str) -> str:
+    """Write the canvas, what stands in its place without WebGL2, and the controls."""
+    say = page.load(language)
+    canvas = tag(
+        "canvas",
+        id="vx-canvas",
+        tabindex="0",
+        role="img",
+        aria_label=say["viewer.canvas"],
+    )
+    slices = tag("div", _slices(say), id="vx-slices", hidden=True)
+    mm = tag("output", "", id="vx-mm", aria_label=say["viewer.place"])
+    status = tag("p", "", id="vx-viewer-status", role="status")
+    return tag(
+        "div",
+        _controls(say) + tag("div", canvas, id="vx-stage") + slices + mm + status,
+        class_="vx-viewer",
+    )
+
+
+def chooser(language: str) -> str:
+    """Write where files are dropped or chosen."""
+    say = page.load(language)
+    inputs = "".join(
+        tag("label", text(say[f"upload.{name}"]) + field, class_="vx-button")
+        for name, field in (
+            ("files", '<input type="file" multiple>'),
+            ("folder", '<input type="file" webkitdirectory>'),
+        )
+    )
+    bar = tag("progress", "", id="vx-upload-bar", hidden=True, aria_label=say["upload.progress"])
+    told = tag("p", text(say["upload.drop"]))
+    return tag(
+        "div",
+        told + inputs + bar,
+        id="vx-upload",
+        data_too_large=say["upload.too_large"],
+        data_failed=say["upload.failed"],
+    )
+
+
+def feed(
+    study: str,
+    stage: str,
+    places: Mapping[str, Sequence[float]],
+) -> str:
+    """Say what the viewer shall load: nothing, the ``scan``, or all that was ``found`` in it."""
+    surfaces = sorted({place.partition("|")[0] for place in places})
+    centre = next(iter(places.values()), None)
+    table = {"study": study, "stage": stage, "surfaces": surfaces, "centre": centre}
+    return json.dumps(table if study and stage else {})
+
+
+def _controls(say: Mapping[str, str]) -> str:
+    """Write the buttons, presets and sliders."""
+    views = _choices("view", {name: say[f"viewer.{key}"] for name, key in VIEWS.items()})
+    sides = ("radiological", "neurological")
+    conventions = _choices("convention", {name: say[f"viewer.{name}"] for name in sides})
+    options = "".join(
+        tag("option", text(say[f"viewer.window.{name}"]), value=name) for name in WINDOWS
+    )
+    window = tag("label", text(say["viewer.window"]) + tag("select", options, id="vx-window"))
+    sliders = _slider("labels", say["viewer.labels"], 0.4) + _slider(
+        "entropy", say["viewer.entropy"], 0.0
+    )
+    outline = tag("label", '<input type="checkbox" id="vx-outline">' + text(say["viewer.outline"]))
+    shot = tag("button", text(say["viewer.shot"]), type="button", id="vx-shot", class_="vx-button")
+    groups = _group(say["viewer.views"], views) + _group(say["viewer.convention"], conventions)
+    return tag("div", groups + window + sliders + outline + shot, class_="vx-controls")
+
+
+def _group(name: str, inner: str) -> str:
+    return tag("div", inner, role="group", aria_label=name, class_="vx-group")
+
+
+def _choices(kind: str, names: Mapping[str, str]) -> str:
+    """Write buttons of which one is pressed."""
+    return "".join(
+        tag(
+            "button",
+            text(shown),
+            type="button",
+            data_viewer=kind,
+            data_value=name,
+            class_="vx-button",
+            aria_pressed="true" if number == 0 else "false",
+        )
+        for number, (name, shown) in enumerate(names.items())
+    )
+
+
+def _slider(name: str, label: str, value: float) -> str:
+    field = f'<input type="range" id="vx-{name}" min="0" max="1" step="0.05" value="{value}">'
+    return tag("label", text(label) + field)
+
+
+def _slices(say: Mapping[str, str]) -> str:
+    """Write a picture and a slider for each plane."""
+    told = tag("p", text(say["viewer.no_webgl"]))
+    parts = []
+    for plane in PLANES:
+        label = say["viewer.slice"].format(plane=say[f"viewer.{plane}"])
+        image = f'<img data-plane="{plane}" alt="{text(say[f"viewer.{plane}"])}">'
+        field = f'<input type="range" min="0" value="0" data-plane="{plane}">'
+        parts.append(tag("figure", image + tag("label", text(label) + field)))
+    return told + "".join(parts)

@@ -1,0 +1,230 @@
+"""Studies being drafted, one after the other, each with its place in the queue.
+
+Knows nothing of pages: it runs an assistant, keeps its results and says how far it is.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from assistant import views
+from assistant.draft import Draft
+from assistant.ledger import Ledger
+from assistant.page import scene
+from assistant.page.store import Kept, Store
+from assistant.pipeline import Assistant, Gated, Segmented
+from assistant.report import Line, Report
+from assistant.study import Study, read_study
+from segment.errors import ScanError
+from segment.infer import Found
+from segment.register import Registration
+
+AT_ONCE = 1  # studies drafted together: a draft uses every core there is
+MOST_WAITING = 20
+STATES = ("waiting", "running", "drafted", "failed", "cancelled")
+# Seconds of each step on two cores, until this machine has shown its own.
+TYPICAL_S = {"read": 2.0, "gate": 0.5, "locate": 4.0, "segment": 4.0, "measure": 0.5, "write": 1.0}
+NEXT = {Gated: "locate", Registration: "segment", Segmented: "measure", Ledger: "write"}
+LOG = logging.getLogger(__name__)
+
+
+class FullError(RuntimeError):
+    """More studies wait than the page takes; the sentence says to come back."""
+
+
+class _CancelledError(Exception):
+    """Somebody stopped the job."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be drafted: a file, a folder or the word ``sample``."""
+
+    source: str | Path
+    series: str | None = None
+
+
+@dataclass(eq=False)
+class Job:
+    """One study on its way; ``step`` names what is being done, ``refusal`` what was refused."""
+
+    kept: Kept
+    request: Request
+    step: str = "waiting"
+    state: str = "waiting"
+    results: list[Any] = field(default_factory=list)
+    refusal: tuple[str, str] | None = None
+    since: float = field(default_factory=time.monotonic)
+    _stopped: threading.Event = field(default_factory=threading.Event)
+    _told: threading.Condition = field(default_factory=threading.Condition)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more will come."""
+        return self.state in ("drafted", "failed", "cancelled")
+
+    def cancel(self) -> None:
+        """Stop before the next step; what is waiting stops at once."""
+        self._stopped.set()
+        with self._told:
+            if self.state == "waiting":
+                self.state = "cancelled"
+            self._told.notify_all()
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether somebody asked to stop."""
+        return self._stopped.is_set()
+
+    def tell(
+        self, *, step: str | None = None, state: str | None = None, result: object = None
+    ) -> None:
+        """Say what has happened to whoever waits."""
+        if self.is_cancelled and state is None:
+            raise _CancelledError
+        with self._told:
+            if step is not None:
+                self.step, self.since = step, time.monotonic()
+            if state is not None:
+                self.state = state
+            if result is not None:
+                self.results.append(result)
+            self._told.notify_all()
+
+    def news(self, seen: int, timeout_s: float) -> list[Any]:
+        """Wait for results after the first ``seen`` ones, at most so long; return them."""
+        with self._told:
+            self._told.wait_for(lambda: len(self.results) > seen or self.is_over, timeout_s)
+            return self.results[seen:]
+
+
+class Workshop:
+    """Drafts studies in the background and keeps what comes out, whether anybody looks or not."""
+
+    def __init__(self, store: Store, assistant_of: Callable[[str, str], Assistant]) -> None:
+        self._store = store
+        self._assistant_of = assistant_of
+        self._pool = ThreadPoolExecutor(max_workers=AT_ONCE, thread_name_prefix="draft")
+        self._jobs: dict[str, Job] = {}
+        self._lock = threading.Lock()
+        self._seconds = dict(TYPICAL_S)
+
+    def close(self) -> None:
+        """Stop what runs and wait for it."""
+        for job in tuple(self._jobs.values()):
+            job.cancel()
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def begin(self, kept: Kept, request: Request) -> Job:
+        """Put a study at the end of the queue; raises FullError where it is too long."""
+        with self._lock:
+            if len(self._waiting()) >= MOST_WAITING:
+                msg = f"expected fewer than {MOST_WAITING} waiting studies; try again later"
+                raise FullError(msg)
+            job = Job(kept, request)
+            self._jobs[kept.id] = job
+        self._pool.submit(self._run, job)
+        return job
+
+    def job(self, study: str) -> Job | None:
+        """Return the job of a study that is not over or was over a moment ago."""
+        return self._jobs.get(study)
+
+    def forget(self, study: str) -> None:
+        """Stop a job and drop what it holds in memory."""
+        job = self._jobs.pop(study, None)
+        if job is not None:
+            job.cancel()
+
+    def place(self, job: Job) -> int:
+        """Say how many studies come before this one; 0 when it is its turn."""
+        waiting = self._waiting()
+        is_busy = any(other.state == "running" for other in self._jobs.values())
+        return waiting.index(job) + is_busy if job in waiting else 0
+
+    def remaining_s(self, job: Job) -> float:
+        """Say how long a running job will take yet, by how long its steps took before."""
+        steps = list(self._seconds)
+        if job.step not in steps:
+            return sum(self._seconds.values())
+        later = sum(self._seconds[name] for name in steps[steps.index(job.step) + 1 :])
+        return later + max(self._seconds[job.step] - (time.monotonic() - job.since), 0.0)
+
+    def _waiting(self) -> list[Job]:
+        return [job for job in self._jobs.values() if job.state == "waiting"]
+
+    def _run(self, job: Job) -> None:
+        """Draft one study and say how it ended."""
+        state = "failed"
+        try:
+            job.tell(step="read")
+            job.tell(state="running")
+            self._store.change(job.kept.id, state="running")
+            self._draft(job)
+            state = "drafted"
+        except _CancelledError:
+            state = "cancelled"
+        except ScanError as error:
+            job.refusal = (str(error.code), str(error))
+        except Exception as error:  # a page goes on when one study breaks
+            LOG.exception("a draft failed")
+            job.refusal = ("internal", type(error).__name__)
+        detail = ": ".join(job.refusal) if job.refusal else ""
+        if job.kept.id in self._jobs:
+            self._store.change(job.kept.id, state=state)
+            self._store.record(job.kept.id, "voxcite", state, detail)
+        job.tell(state=state)
+
+    def _draft(self, job: Job) -> None:
+        """Read, run every step, and keep what each leaves."""
+        folder = self._store.files(job.kept.id)
+        study = read_study(job.request.source, series=job.request.series)
+        job.tell()
+        for step in self._timed(job, study):
+            if isinstance(step, Gated):
+                scene.write_scan(folder, study.volume)
+            if isinstance(step, Segmented):
+                scene.write_found(folder, study.volume, step.sides)
+                _write_pictures(folder, study, step)
+            if isinstance(step, Draft):
+                statements = [asdict(statement) for statement in step.statements]
+                self._store.change(job.kept.id, statements=statements)
+            if isinstance(step, Report):
+                self._store.change(job.kept.id, report=step.to_json(job.kept.created))
+            job.tell(step=NEXT.get(type(step)), result=_light(step, study))
+
+    def _timed(self, job: Job, study: Study) -> Iterator[Any]:
+        """Yield the steps, and learn how long each takes here."""
+        self._learn(job, "gate")
+        for step in self._assistant_of(job.kept.exam, job.kept.language).steps(study):
+            self._learn(job, NEXT.get(type(step)))
+            yield step
+
+    def _learn(self, job: Job, following: str | None) -> None:
+        if job.step in self._seconds and following is not None:
+            took = time.monotonic() - job.since
+            self._seconds[job.step] = (self._seconds[job.step] + took) / 2
+        if following == "gate":
+            job.tell(step="gate")
+
+
+def _light(step: Any, study: Study) -> Any:  # noqa: ANN401  any step of the pipeline
+    """Keep of a step what a page shows; arrays stay in the files."""
+    if isinstance(step, Gated):
+        return "scan"
+    if isinstance(step, Segmented):
+        return "segmented"
+    return step if isinstance(step, Ledger | Line | Report) else type(step).__name__
+
+
+def _write_pictures(folder: Path, study: Study, segmented: Segmented) -> None:
+    """Draw the pictures that go into exported files."""
+    found = [side.segmentation for side in segmented.sides if isinstance(side, Found)]
+    note = "MNI152 template: an average of 152 heads, no person" if study.is_template else ""
+    for view in views.overlays(study.volume, found, labels={"note": note}):
+        views.write_png(view, folder)

@@ -1,0 +1,39 @@
+"""A person puts their name under a report. Knows nothing of passwords or of who may sign."""
+
+import json
+from dataclasses import replace
+from datetime import datetime
+
+from assistant.report import Report, one_line, report_bytes
+from assistant.verify import verify_report
+
+LONGEST_NAME = 120  # characters
+
+
+class SignError(ValueError):
+    """A report that may not be signed; the sentence says what to do first."""
+
+
+def sign(report: Report, who: str, at: str) -> Report:
+    """Return the report signed by ``who`` at an ISO 8601 time with its zone.
+
+    Raises SignError without a name, for a time without a zone, and for a report in which a line
+    contradicts its record: override the record, so that everything follows, or change the line.
+    """
+    name = one_line(who)
+    if not name or len(name) > LONGEST_NAME:
+        msg = f"expected a name of at most {LONGEST_NAME} characters, found {len(name)}; enter one"
+        raise SignError(msg)
+    if datetime.fromisoformat(at).tzinfo is None:
+        msg = f"expected the time of signing with its zone, found {at!r}; add +00:00"
+        raise SignError(msg)
+    if found := problems(report):
+        msg = f"expected a report that holds, found {found[0]}; change the line or its record"
+        raise SignError(msg)
+    provenance = {**report.provenance, "signed_at": at}
+    return replace(report, status="signed", signed_by=name, provenance=provenance)
+
+
+def problems(report: Report) -> tuple[str, ...]:
+    """Say what in a report does not hold; a report with a problem is not signed or exported."""
+    return verify_report(json.loads(report_bytes(report)))

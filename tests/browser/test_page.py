@@ -1,0 +1,210 @@
+"""A radiologist's round through the page in a real browser, on the sample and the real networks.
+
+Each test drafts the sample unless one before it has, so any of them can run alone.
+"""
+
+import json
+import os
+import re
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from assistant.verify import verify_report
+
+pytestmark = pytest.mark.slow
+TOKEN, OTHER = "r" * 43, "s" * 43
+SHOTS = Path(__file__).resolve().parents[2] / "screenshots"
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]
+
+
+def shot(page, name):
+    """Keep a picture of the page in a folder that git ignores, where that is asked for."""
+    if os.environ.get("VOXCITE_SCREENSHOTS"):
+        SHOTS.mkdir(exist_ok=True)
+        page.screenshot(path=SHOTS / f"{name}.png", full_page=True)
+
+
+def crosshair(page):
+    return [float(value) for value in re.findall(r"-?\d+\.\d", page.inner_text("#vx-mm"))]
+
+
+def opened(visit, path):
+    """Open the page with the sample drafted: the first test to come here waits for it."""
+    page = visit(path, token=TOKEN)
+    page.wait_for_selector("#vx-draft .vx-empty, .vx-report")
+    if page.locator(".vx-report [data-act]").count() == 0:
+        page.get_by_role("button", name="Open the built-in sample").click()
+    page.wait_for_selector(".vx-report [data-act]")
+    return page
+
+
+@pytest.fixture
+def drafted(visit):
+    """The page with slices from the server: drawing in software takes most of a browser's time."""
+    return opened(visit, "/en/?no-webgl=1")
+
+
+@pytest.fixture
+def viewed(visit):
+    """The page with its viewer, ready."""
+    page = opened(visit, "/en/")
+    page.wait_for_function("window.voxcite.ready === true")
+    return page
+
+
+def exported(page, served, name):
+    """Fetch an exported file as the link does."""
+    study = page.evaluate("window.voxcite.feed.study")
+    return page.request.get(f"{served}/study/{study}/export/{name}", timeout=180_000)
+
+
+def test_a_number_of_the_draft_is_the_one_in_the_evidence(drafted):
+    shot(drafted, "drafted")
+    line = drafted.locator(".vx-line", has_text="The volume of the left hippocampus").first
+    value = re.search(r"\d\.\d\d mL", line.inner_text())[0]
+    assert value in drafted.locator("#record-m1").inner_text()
+
+
+def test_a_citation_moves_the_crosshair_to_its_structure(viewed):
+    viewed.locator('.vx-line a[data-record="m1"]').first.click()
+    left = crosshair(viewed)
+    viewed.locator('.vx-line a[data-record="m4"]').first.click()
+    right = crosshair(viewed)
+    assert left[0] < -15
+    assert right[0] > 15
+    assert viewed.locator("#details-m4").is_visible()
+    assert "mm³" in viewed.locator("#details-m4").inner_text()
+
+
+def test_no_foreign_host_is_asked(viewed, served):
+    hosts = {urlsplit(url).netloc for url in viewed.asked if not url.startswith(("blob:", "data:"))}
+    assert hosts == {urlsplit(served).netloc}
+
+
+@pytest.mark.parametrize(
+    ("question", "expected"),
+    [("How large is the left hippocampus?", "left hippocampus"), ("左侧海马有多大？", "海马")],
+)
+def test_a_question_is_answered_in_its_language_with_a_citation(drafted, question, expected):
+    before = drafted.locator('[data-testid="bot"]').count()
+    drafted.fill("#vx-question textarea", question)
+    drafted.get_by_role("button", name="Ask", exact=True).click()
+    answer = drafted.locator('[data-testid="bot"]').nth(before)
+    answer.locator('a[href="#cite-m1"]').first.wait_for()
+    assert expected in answer.inner_text()
+
+
+def test_a_sentence_is_edited_in_a_persons_name(drafted):
+    drafted.get_by_label("Your name").fill("Dr Test")
+    line = drafted.locator(".vx-line", has_text="The volume of the left hippocampus").first
+    line.locator('[data-act="edit"]').click()
+    field = drafted.locator("#vx-sentence textarea")
+    drafted.wait_for_function(
+        "document.querySelector('#vx-sentence textarea')?.value.includes('{m1')"
+    )
+    field.fill("On review the volume of the {m1.name} is {m1.reading}.")
+    drafted.get_by_role("button", name="Keep this sentence").click()
+    drafted.wait_for_selector("text=edited by Dr Test")
+    assert "On review the volume of the left hippocampus" in drafted.inner_text(".vx-report")
+    shot(drafted, "edited")
+
+
+def test_an_overridden_value_is_followed_everywhere(drafted, served):
+    drafted.get_by_label("Your name").fill("Dr Test")
+    drafted.get_by_role("button", name="Override a measurement").click()
+    drafted.get_by_label("Record", exact=True).click()
+    drafted.get_by_role("option", name="m4").click()
+    for label, value in (("Value", "3.9"), ("Lower bound", "3.6"), ("Upper bound", "4.2")):
+        drafted.get_by_label(label, exact=True).fill(value)
+    drafted.get_by_role("button", name="Use this value").click()
+    drafted.wait_for_selector(".vx-report >> text=3.90 mL")
+    table = json.loads(exported(drafted, served, "json").body())
+    assert verify_report(table) == ()
+    values = {record["id"]: record["value"] for record in table["measurements"]}
+    assert values["m7"] == pytest.approx(200 * (values["m1"] - 3.9) / (values["m1"] + 3.9))
+
+
+def test_signing_takes_the_mark_of_a_draft_from_the_page_and_the_files(drafted, served):
+    assert "DRAFT" in exported(drafted, served, "markdown").text()
+    drafted.get_by_label("Your name").fill("Dr Test")
+    drafted.get_by_role("button", name="Sign the report").click()
+    drafted.wait_for_selector("text=SIGNED by Dr Test")
+    assert "DRAFT" not in exported(drafted, served, "markdown").text()
+    shot(drafted, "signed")
+
+
+@pytest.mark.parametrize("name", ["json", "markdown", "docx", "fhir", "pdf"])
+def test_every_export_is_written_after_the_changes(drafted, served, name):
+    answer = exported(drafted, served, name)
+    if answer.status == 409 and "not installed" in answer.text():
+        pytest.skip(answer.text())
+    assert answer.status == 200
+    assert len(answer.body()) > 1000
+
+
+def test_a_reload_finds_the_study_again(drafted):
+    said = drafted.inner_text(".vx-report")
+    drafted.reload()
+    drafted.wait_for_selector(".vx-report [data-act]")
+    assert drafted.inner_text(".vx-report") == said
+
+
+def test_another_browser_sees_nothing_of_it(drafted, visit, served):
+    study = drafted.evaluate("window.voxcite.feed.study")
+    other = visit("/en/?no-webgl=1", token=OTHER)
+    assert "No study is open" in other.inner_text("#vx-status")
+    for path in ("file/scan.nii.gz", "export/json", "slices", "slice/axial/3.png"):
+        assert other.request.get(f"{served}/study/{study}/{path}").status == 404
+
+
+def test_a_file_named_as_a_script_is_text(visit):
+    page = visit("/en/?no-webgl=1", token=OTHER)
+    name = "<img src=x onerror=document.title='evil'>.nii"
+    file = {"name": name, "mimeType": "x/y", "buffer": b"no scan"}
+    page.set_input_files("#vx-upload input[type=file] >> nth=0", files=[file])
+    page.wait_for_selector(".vx-refusal")
+    assert "unreadable" in page.inner_text(".vx-refusal") or "empty-folder" in page.inner_text(
+        ".vx-refusal"
+    )
+    assert page.locator(".vx-refusal img").count() == 0
+    assert page.title() == "voxcite"
+    shot(page, "refused")
+
+
+def test_a_study_is_stopped_in_the_middle(visit):
+    page = visit("/en/?no-webgl=1", token="t" * 43)
+    page.get_by_role("button", name="Open the built-in sample").click()
+    page.wait_for_selector("#vx-status .vx-progress")
+    page.get_by_role("button", name="Stop").first.click()
+    page.wait_for_selector("text=Stopped.")
+
+
+def test_without_webgl_the_server_draws_the_slices(drafted):
+    page = drafted
+    page.wait_for_function("window.voxcite.ready === true")
+    picture = page.locator('#vx-slices img[data-plane="axial"]')
+    page.wait_for_function(
+        "document.querySelector('#vx-slices img[data-plane=axial]').naturalWidth > 50"
+    )
+    before = picture.get_attribute("src")
+    page.locator('.vx-line a[data-record="m4"]').first.click()
+    assert crosshair(page)[0] > 15
+    page.locator('#vx-slices input[data-plane="axial"]').press("ArrowRight")
+    assert picture.get_attribute("src") != before
+    shot(page, "no-webgl")
+
+
+@pytest.mark.parametrize("width", [1280, 800])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_the_page_holds_the_rules_of_wcag(drafted, visit, language, scheme, width):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    page = visit(f"/{language}/?no-webgl=1", token=TOKEN, width=width, scheme=scheme)
+    page.wait_for_selector(".vx-report [data-act]")
+    shot(page, f"{language}-{scheme}-{width}")
+    found = axe.Axe().run(page, options={"runOnly": RULES}).response["violations"]
+    told = [(rule["id"], node["html"][:200]) for rule in found for node in rule["nodes"]]
+    assert told == []
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")

@@ -1,0 +1,196 @@
+"""What a person does to a kept study is done by the library, kept, and written down."""
+
+import json
+from dataclasses import asdict
+
+import pytest
+
+import prompts
+from assistant.edit import Edited, EditError, Manuscript, Overridden
+from assistant.page import asking, drafting, evidence
+from assistant.page.desk import Desk, export_names
+from assistant.page.store import Store
+from assistant.pipeline import Assistant
+from assistant.report import report_from_json
+from assistant.settings import Settings
+from assistant.sign import SignError
+from tests.ledgers import plain_ledger, wide_ledger
+from tests.test_page_edit import manuscript, number_of
+
+EVIL = '<img src=x onerror="alert()">'
+PLACES = {"left|hippocampus": [-25.0, -20.0, -10.0], "right|hippocampus": [25.0, -20.0, -10.0]}
+languages = pytest.mark.parametrize("language", prompts.languages())
+
+
+@pytest.fixture
+def desk(tmp_path):
+    store = Store.open(tmp_path / "state")
+    kept = store.add("ada", "scan", "hippocampus", "en")
+    made = manuscript()
+    store.change(
+        kept.id,
+        state="drafted",
+        report=made.original.to_json(kept.created),
+        statements=[asdict(statement) for statement in made.statements],
+    )
+    yield Desk(store, "ada", kept.id)
+    store.close()
+
+
+def test_a_kept_report_is_the_one_that_was_drafted(desk):
+    assert desk.report() == report_from_json(json.loads(json.dumps(desk.kept.report)))
+
+
+def test_an_unfinished_study_has_nothing_to_change(desk):
+    desk.store.change(desk.study, report=None)
+    with pytest.raises(EditError, match="finished draft"):
+        desk.report()
+
+
+def test_changes_survive_and_stand_in_the_trail(desk):
+    line = number_of(desk.manuscript(), "m1")
+    desk.edit(line, "Seen: the volume of the {m1.name} is {m1.reading}.", "Dr Test")
+    desk.override("m4", 3.5, (3.2, 3.8), "Dr Test")
+    again = Desk(desk.store, "ada", desk.study)
+    assert "3.50 mL" in again.report().markdown()
+    told = [(event.who, event.what) for event in desk.store.events(desk.study)]
+    assert told[1:] == [("Dr Test", "edited"), ("Dr Test", "overridden")]
+    assert "record m4" in desk.store.events(desk.study)[-1].detail
+
+
+def test_undo_takes_the_last_change_back_and_the_trail_keeps_both(desk):
+    before = desk.report()
+    desk.override("m4", 3.5, (3.2, 3.8), "Dr Test")
+    desk.undo("Dr Test")
+    assert desk.report() == before
+    assert [event.what for event in desk.store.events(desk.study)][1:] == ["overridden", "undone"]
+
+
+def test_a_refused_change_changes_nothing(desk):
+    with pytest.raises(EditError):
+        desk.override("m7", 3.5, (3.2, 3.8), "Dr Test")
+    assert desk.kept.changes == ()
+
+
+def test_a_signature_holds_until_something_is_changed(desk):
+    desk.sign("Dr Test")
+    assert desk.report().status == "signed"
+    desk.accept(0, "Dr Other")
+    assert desk.report().status == "draft"
+    assert desk.store.events(desk.study)[-1].what == "signature removed"
+
+
+@pytest.mark.parametrize("name", ["json", "markdown"])
+def test_an_export_is_a_draft_until_it_is_signed(desk, name):
+    mark = prompts.load("en").marks["draft"]
+    is_draft = {"json": b'"status": "draft"', "markdown": f"**{mark}**".encode()}[name]
+    assert is_draft in desk.export(name)[1]
+    desk.sign("Dr Test")
+    filename, data = desk.export(name)
+    assert is_draft not in data
+    assert b"Dr Test" in data
+    assert filename == f"report{'.json' if name == 'json' else '.md'}"
+
+
+def test_a_report_with_a_contradiction_is_not_exported(desk):
+    line = number_of(desk.manuscript(), "m1")
+    desk.edit(line, "The volume of the left hippocampus is 9.90 mL.", "Dr Test")
+    with pytest.raises(SignError, match=r"9\.90 mL"):
+        desk.export("json")
+
+
+def test_files_that_need_a_series_are_offered_only_where_there_is_one():
+    without, with_one = set(export_names(has_dicom=False)), set(export_names(has_dicom=True))
+    assert with_one - without == {"dicom_sr", "dicom_seg"}
+
+
+@pytest.mark.parametrize(
+    ("question", "language"),
+    [("How large?", "en"), ("有多大？", "zh"), ("T1 海马?", "zh"), ("", "en")],
+)
+def test_the_language_of_a_question_is_that_of_its_letters(question, language):
+    assert asking.language_of(question) == language
+
+
+def assistant_of(exam, language):
+    return Assistant.from_settings(Settings(exam=exam, language=language))
+
+
+@pytest.mark.parametrize(
+    ("question", "name"),
+    [
+        ("What is the volume of the left hippocampus?", "left hippocampus"),
+        ("左侧海马的体积是多少？", "左侧海马"),
+    ],
+)
+def test_a_question_is_answered_in_its_language_and_kept(desk, question, name):
+    *_, lines = asking.answering(desk, question, assistant_of)
+    assert any(name in line.text and "m1" in line.cites for line in lines)
+    asked, answered = asking.history(desk)
+    assert asked["role"] == "user"
+    assert "](#cite-m1)" in answered["content"]
+    assert desk.store.events(desk.study)[-1].what == "asked"
+
+
+def test_a_question_that_is_markup_is_shown_as_text(desk):
+    for _ in asking.answering(desk, f"![x](http://evil.example) {EVIL}", assistant_of):
+        pass
+    shown = asking.history(desk)[0]["content"]
+    assert "![x](" not in shown
+    assert not shown.replace("\\<", "").count("<")
+
+
+@languages
+def test_the_evidence_holds_every_record_with_its_place(language):
+    words = prompts.load(language)
+    shown = evidence.table(plain_ledger().records, words, PLACES)
+    assert [f'id="record-m{n}"' in shown for n in range(1, 8)] == [True] * 7
+    assert 'data-mm="-25.00,-20.00,-10.00"' in shown
+    assert "3.21 mL" in shown
+    assert "3214 " in shown  # voxels of the arithmetic
+
+
+@languages
+def test_a_withheld_record_shows_its_reason_and_no_plot(language):
+    words = prompts.load(language)
+    record = wide_ledger().records[5]
+    assert evidence.plot(record, words) == ""
+    assert words.reasons[record.reason] in evidence.table([record], words, {})
+
+
+def test_a_plot_places_the_value_between_the_ends_of_its_interval():
+    shown = evidence.plot(plain_ledger().records[0], prompts.load("en"))
+    numbers = {
+        name: float(shown.split(f'{name}="')[1].split('"')[0]) for name in ("x1", "x2", "cx")
+    }
+    assert numbers["x1"] < numbers["cx"] < numbers["x2"]
+
+
+def test_a_changed_record_shows_what_was_measured():
+    made = manuscript()
+    changed = made.with_change(Overridden("m1", 3.9, 3.6, 4.2, "Dr", "2021-03-04T05:06:07+00:00"))
+    words = prompts.load("en")
+    shown = evidence.of_report(changed.report, words, {}, made.original.measurements)
+    assert "Measured: 3.21 mL" in shown
+    assert "by hand" in shown
+
+
+@languages
+def test_the_draft_shows_its_mark_its_origins_and_its_citations(language):
+    made, words = manuscript(language=language), prompts.load(language)
+    shown = drafting.document(made.report, made.passages, words, language)
+    assert words.marks["draft"] in shown
+    assert shown.count('data-act="edit"') == len(made.passages)
+    assert 'href="#cite-m1"' in shown
+
+
+def test_an_edited_sentence_with_markup_is_shown_as_text():
+    made = manuscript()
+    edited = Manuscript(made.original, made.statements).with_change(Edited(0, EVIL, EVIL, "now"))
+    shown = drafting.document(edited.report, edited.passages, prompts.load("en"), "en")
+    assert "<img" not in shown
+    assert "&lt;img" in shown
+
+
+def test_the_trail_shows_a_name_with_markup_as_text():
+    assert "<img" not in drafting.trail([("now", EVIL, "edited", EVIL)], "en")

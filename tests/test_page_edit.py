@@ -1,0 +1,252 @@
+"""A person's change is kept, marked, and followed by everything that depends on it."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+import prompts
+from assistant import exams
+from assistant.draft import Draft
+from assistant.edit import (
+    Accepted,
+    Edited,
+    EditError,
+    Manuscript,
+    Overridden,
+    change_from_record,
+    change_record,
+)
+from assistant.finish import drain, finish
+from assistant.report import report_bytes, report_from_json
+from assistant.score import Score
+from assistant.sign import SignError, problems, sign
+from assistant.verify import verify_report
+from assistant.writers import Brief
+from assistant.writers.template import Template
+from tests.ledgers import plain_ledger, refused_ledger, wide_ledger
+
+AT = "2021-03-04T05:06:07+00:00"
+EXAM = exams.load("hippocampus")
+languages = pytest.mark.parametrize("language", prompts.languages())
+
+
+def manuscript(ledger=None, language="en"):
+    """A report of the template writer, with the statements behind its lines."""
+    ledger = ledger or plain_ledger()
+    words = prompts.load(language)
+    draft: Draft = drain(Template().write(Brief(ledger, EXAM, words)))
+    report = finish(draft, ledger, EXAM, words, {"exam": EXAM.name})
+    return Manuscript(report, draft.statements)
+
+
+def number_of(made, record, section="findings"):
+    """Find the line that cites a record."""
+    return next(
+        n
+        for n, passage in enumerate(made.passages)
+        if record in passage.line.cites and passage.line.section == section
+    )
+
+
+def overridden(record="m1", value=3.9, lower=3.6, upper=4.2):
+    return Overridden(record, value, lower, upper, "Dr Test", AT)
+
+
+@languages
+def test_a_manuscript_without_changes_is_its_report(language):
+    made = manuscript(language=language)
+    assert made.report == made.original
+
+
+@languages
+def test_every_measured_line_knows_the_slots_it_was_filled_from(language):
+    made = manuscript(language=language)
+    texts = [p.statement.text for p in made.passages if p.line.section == "findings"]
+    assert all("{m" in text for text in texts)
+
+
+def test_the_slots_are_found_again_in_a_report_that_was_read_back():
+    made = manuscript()
+    read = report_from_json(json.loads(report_bytes(made.original)))
+    assert Manuscript(read).passages == made.passages
+
+
+def test_an_edited_sentence_keeps_its_slots_and_is_marked_as_a_persons():
+    made = manuscript()
+    line = number_of(made, "m1")
+    text = "On review the volume of the {m1.name} is {m1.reading}."
+    changed = made.with_change(Edited(line, text, "Dr Test", AT))
+    passage = changed.passages[line]
+    assert passage.line.text.startswith("On review the volume of the left hippocampus is 3.21 mL")
+    assert (passage.line.origin, passage.edited_by) == ("edited by", "Dr Test")
+    assert passage.contradictions == ()
+    assert problems(changed.report) == ()
+
+
+def test_a_number_typed_by_hand_is_kept_and_shown_beside_what_it_contradicts():
+    made = manuscript()
+    line = number_of(made, "m1")
+    text = "The volume of the left hippocampus is 3.90 mL."
+    changed = made.with_change(Edited(line, text, "Dr Test", AT))
+    passage = changed.passages[line]
+    assert passage.line.text == text
+    assert any("3.90 mL" in why and "m1" in why for why in passage.contradictions)
+    assert changed.report.problems[-1].text == text
+
+
+def test_a_report_with_a_contradiction_is_not_signed():
+    made = manuscript()
+    text = "The volume of the left hippocampus is 3.90 mL."
+    changed = made.with_change(Edited(number_of(made, "m1"), text, "Dr Test", AT))
+    with pytest.raises(SignError, match=r"3\.90 mL"):
+        sign(changed.report, "Dr Test", AT)
+
+
+def test_a_number_in_a_line_about_no_record_is_refused():
+    made = manuscript()
+    line = next(n for n, p in enumerate(made.passages) if not p.line.cites)
+    with pytest.raises(EditError, match="cites none"):
+        made.with_change(Edited(line, "Slices of 3 mm.", "Dr Test", AT))
+
+
+@pytest.mark.parametrize(
+    "text", ["", "x" * 3000, "a {brace", "the {m99.value}", "the {m1.nothing}", "} {"]
+)
+def test_a_sentence_that_cannot_be_filled_is_refused(text):
+    made = manuscript()
+    with pytest.raises(EditError):
+        made.with_change(Edited(number_of(made, "m1"), text, "Dr Test", AT))
+
+
+@pytest.mark.parametrize("line", [-1, 999])
+def test_a_line_that_is_not_there_is_refused(line):
+    with pytest.raises(EditError, match="expected a line"):
+        manuscript().with_change(Edited(line, "text", "Dr Test", AT))
+
+
+@languages
+def test_an_overridden_value_stands_in_every_sentence_about_it(language):
+    changed = manuscript(language=language).with_change(overridden())
+    about = [p.line.text for p in changed.passages if p.line.cites == ("m1",)]
+    assert about
+    assert all("3.90 mL" in text for text in about)
+    assert "3.21" not in "".join(about)
+
+
+def test_the_ratio_is_derived_again_from_an_overridden_value():
+    made = manuscript()
+    changed = made.with_change(overridden())
+    records = {record.id: record for record in changed.report.measurements}
+    right = records["m4"].value
+    assert records["m7"].value == pytest.approx(200 * (3.9 - right) / (3.9 + right))
+    low, high = records["m4"].interval.lower, records["m4"].interval.upper
+    assert records["m7"].interval.lower == pytest.approx(200 * (3.6 - high) / (3.6 + high))
+    assert records["m7"].interval.upper == pytest.approx(200 * (4.2 - low) / (4.2 + low))
+
+
+@languages
+def test_a_report_with_an_overridden_value_holds_when_it_is_checked(language):
+    changed = manuscript(language=language).with_change(overridden())
+    assert verify_report(json.loads(report_bytes(changed.report))) == ()
+
+
+@languages
+@pytest.mark.parametrize("ledger", [wide_ledger(), refused_ledger()])
+def test_a_withheld_record_can_be_measured_by_a_person(language, ledger):
+    made = manuscript(ledger, language)
+    record = next(r for r in ledger.records if r.reason is not None and r.expression is None)
+    changed = made.with_change(overridden(record.id, 1.5, 1.3, 1.7))
+    assert verify_report(json.loads(report_bytes(changed.report))) == ()
+    assert any(record.id in p.line.cites and "1.50" in p.line.text for p in changed.passages)
+
+
+def test_lines_about_an_overridden_value_are_marked_as_entered_by_hand():
+    changed = manuscript().with_change(overridden())
+    origins = {p.line.origin for p in changed.passages if {"m1", "m7"} & set(p.line.cites)}
+    assert origins == {"edited by"}
+    other = {p.line.origin for p in changed.passages if p.line.cites == ("m4",)}
+    assert other == {"measured"}
+
+
+def test_the_trail_of_an_override_stands_in_the_report():
+    changed = manuscript().with_change(overridden())
+    (told,) = changed.report.provenance["changed"]
+    assert "m1 measured 3.21" in told
+    assert "entered 3.9 (3.6 to 4.2) mL by Dr Test" in told
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        overridden("m7"),
+        overridden("m99"),
+        overridden(value=5.0),
+        overridden(lower=-1.0),
+        overridden(value=float("nan")),
+        overridden(upper=float("inf")),
+    ],
+)
+def test_an_override_that_is_no_measurement_is_refused(change):
+    with pytest.raises(EditError):
+        manuscript().with_change(change)
+
+
+def test_an_edited_sentence_follows_a_later_override():
+    made = manuscript()
+    line = number_of(made, "m1")
+    edited = made.with_change(Edited(line, "The {m1.name}: {m1.reading}.", "Dr Test", AT))
+    changed = edited.with_change(overridden())
+    assert "3.90 mL" in changed.passages[line].line.text
+    assert changed.passages[line].edited_by == "Dr Test"
+
+
+def test_undoing_an_override_brings_the_measured_value_back():
+    made = manuscript()
+    assert made.with_change(overridden()).undone().report == made.report
+
+
+def test_undoing_nothing_is_refused():
+    with pytest.raises(EditError, match="undo"):
+        manuscript().undone()
+
+
+def test_an_accepted_line_names_who_accepted_it():
+    changed = manuscript().with_change(Accepted(3, "Dr Test", AT))
+    assert changed.passages[3].accepted_by == "Dr Test"
+    assert changed.report == changed.original
+
+
+@pytest.mark.parametrize("change", [overridden(), Edited(1, "text", "a", AT), Accepted(2, "a", AT)])
+def test_a_change_is_read_back_as_it_was(change):
+    assert change_from_record(json.loads(json.dumps(change_record(change)))) == change
+
+
+def test_signing_takes_the_mark_of_a_draft_away():
+    report = manuscript().report
+    signed = sign(report, "Dr Test", AT)
+    words = prompts.load("en").marks
+    assert report.mark() == words["draft"]
+    assert words["draft"] not in signed.markdown()
+    assert "Dr Test" in signed.mark()
+    assert signed.provenance["signed_at"] == AT
+    assert problems(signed) == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "at"), [("", AT), ("  ", AT), ("x" * 200, AT), ("Dr", "2021-03-04T05:06")]
+)
+def test_signing_without_a_name_or_a_zone_is_refused(name, at):
+    with pytest.raises(SignError):
+        sign(manuscript().report, name, at)
+
+
+def test_a_fault_that_was_read_stays_told_and_may_be_worded_anew():
+    ledger = replace(plain_ledger(), scores=(Score("s1", "quality.motion", 0.93, "seen", "r"),))
+    made = manuscript(ledger)
+    told = next(n for n, passage in enumerate(made.passages) if "s1" in passage.line.cites)
+    assert "{s1." in made.passages[told].statement.text
+    changed = made.with_change(Edited(told, "The patient moved.", "Dr Test", AT))
+    assert changed.passages[told].line.text == "The patient moved."
+    assert changed.passages[told].contradictions
+    assert changed.report.scores == ledger.scores

@@ -1,0 +1,72 @@
+"""What the page keeps is its owner's alone, survives a restart, and can be removed whole."""
+
+import stat
+
+import pytest
+
+from assistant.page.store import Store, owner_of
+
+
+@pytest.fixture
+def store(tmp_path):
+    opened = Store.open(tmp_path / "state")
+    yield opened
+    opened.close()
+
+
+def test_a_study_is_found_by_its_owner_alone(store):
+    kept = store.add("a", "scan.nii.gz", "hippocampus", "en")
+    assert store.get("a", kept.id) == kept
+    with pytest.raises(KeyError):
+        store.get("b", kept.id)
+    assert store.list("b") == ()
+
+
+def test_a_study_survives_a_restart_and_an_unfinished_one_is_marked(tmp_path):
+    first = Store.open(tmp_path)
+    done = first.add("a", "done", "hippocampus", "en")
+    first.change(done.id, state="drafted", report={"exam": "hippocampus"})
+    first.add("a", "half", "hippocampus", "en")
+    first.close()
+    second = Store.open(tmp_path)
+    states = {kept.name: kept.state for kept in second.list("a")}
+    assert states == {"done": "drafted", "half": "cancelled"}
+    assert second.get("a", done.id).report == {"exam": "hippocampus"}
+    second.close()
+
+
+def test_the_trail_keeps_who_did_what_in_order(store):
+    kept = store.add("a", "scan", "hippocampus", "en")
+    store.record(kept.id, "Dr One", "edited", "line 1")
+    store.record(kept.id, "Dr Two", "signed", "")
+    told = [(event.who, event.what) for event in store.events(kept.id)]
+    assert told == [("a", "opened"), ("Dr One", "edited"), ("Dr Two", "signed")]
+
+
+def test_a_deleted_study_leaves_nothing_behind(store):
+    kept = store.add("a", "scan-of-somebody", "hippocampus", "en")
+    (store.files(kept.id) / "scan.nii.gz").write_bytes(b"x")
+    store.add_turn(kept.id, "question-of-somebody", {"lines": []})
+    store.delete("a", kept.id)
+    assert not store.files(kept.id).exists()
+    assert store.events(kept.id) == ()
+    assert store.turns(kept.id) == ()
+    store.close()
+    left = b"".join(path.read_bytes() for path in store.folder.rglob("*") if path.is_file())
+    assert b"somebody" not in left
+
+
+def test_nobody_deletes_the_study_of_another(store):
+    kept = store.add("a", "scan", "hippocampus", "en")
+    with pytest.raises(KeyError):
+        store.delete("b", kept.id)
+    assert store.files(kept.id).is_dir()
+
+
+def test_only_the_owner_of_the_machines_account_can_read_the_folder(store):
+    assert stat.S_IMODE(store.folder.stat().st_mode) == 0o700
+
+
+def test_a_browsers_secret_is_not_what_is_kept():
+    assert "secret-of-a-browser" not in owner_of("secret-of-a-browser")
+    assert owner_of("a") != owner_of("b")

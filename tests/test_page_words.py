@@ -1,0 +1,35 @@
+"""The page says the same things in every language."""
+
+import string
+
+import pytest
+
+import prompts
+from prompts import page
+from segment.errors import Refusal
+
+
+def slots(text):
+    return sorted(name for _, name, _, _ in string.Formatter().parse(text) if name)
+
+
+@pytest.mark.parametrize("language", prompts.languages())
+def test_a_language_of_the_page_has_the_keys_and_slots_of_english(language):
+    english, other = page.load("en"), page.load(language)
+    assert {key: slots(text) for key, text in other.items()} == {
+        key: slots(text) for key, text in english.items()
+    }
+
+
+@pytest.mark.parametrize("language", prompts.languages())
+def test_no_word_of_the_page_is_empty(language):
+    assert [key for key, text in page.load(language).items() if not text.strip()] == []
+
+
+def test_an_unknown_language_is_refused():
+    with pytest.raises(ValueError, match="unknown language"):
+        page.load("xx")
+
+
+def test_a_reason_code_is_a_word_of_its_own():
+    assert all(":" not in code for code in Refusal)

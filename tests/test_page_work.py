@@ -1,0 +1,176 @@
+"""Studies are drafted in their turn, stopped when asked, and what comes out is kept."""
+
+import threading
+from dataclasses import replace
+
+import nibabel
+import numpy as np
+import pytest
+
+from assistant.ledger import Ledger
+from assistant.loading import Loading
+from assistant.page import scene
+from assistant.page.store import Store
+from assistant.page.work import FullError, Request, Workshop
+from assistant.pipeline import Assistant
+from assistant.report import Line, Report
+from assistant.settings import Settings
+from tests.hostile.catalogue import BAD_INPUTS, make
+from tests.phantoms import ThresholdSegmenter, calibrated, head, registered, segmentation_of
+
+HEAD = head(field_mm=110)
+
+
+def phantom_assistant(exam, language):
+    """An assistant whose segmenter needs no weights."""
+    made = Assistant.from_settings(Settings(exam=exam, language=language))
+    network = Loading.of(ThresholdSegmenter())
+    return replace(made, loading=network, calibrated=calibrated())
+
+
+@pytest.fixture
+def scan(tmp_path):
+    path = tmp_path / "head.nii.gz"
+    image = nibabel.Nifti1Image(HEAD.volume.array, HEAD.geometry.affine)
+    image.header.set_xyzt_units("mm")
+    image.to_filename(path)
+    return path
+
+
+@pytest.fixture
+def store(tmp_path):
+    opened = Store.open(tmp_path / "state")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def in_place(monkeypatch):
+    """Every head lies where the template does."""
+    monkeypatch.setattr("assistant.pipeline.register", lambda volume: registered())
+
+
+def drafted(store, workshop, source):
+    """Draft one file to its end."""
+    kept = store.add("ada", "scan", "hippocampus", "en")
+    job = workshop.begin(kept, Request(source))
+    while not job.is_over:
+        job.news(len(job.results), 0.2)
+    return kept, job
+
+
+def test_a_draft_and_its_scene_are_kept_whether_anybody_looks_or_not(store, scan, in_place):
+    workshop = Workshop(store, phantom_assistant)
+    kept, job = drafted(store, workshop, scan)
+    workshop.close()
+    assert (job.state, store.get("ada", kept.id).state) == ("drafted", "drafted")
+    kinds = [type(result) for result in job.results]
+    assert kinds.index(Ledger) < kinds.index(Line) < kinds.index(Report)
+    assert store.get("ada", kept.id).report["exam"] == "hippocampus"
+    names = {path.name for path in store.files(kept.id).iterdir()}
+    assert {scene.SCAN, scene.LABELS, scene.ENTROPY, scene.PLACES, "left.mz3"} <= names
+
+
+def test_a_refused_scan_says_its_reason_code(store, tmp_path):
+    path = tmp_path / "scan.nii"
+    path.write_bytes(b"no scan")
+    workshop = Workshop(store, phantom_assistant)
+    kept, job = drafted(store, workshop, path)
+    workshop.close()
+    assert job.state == "failed"
+    assert job.refusal[0] == "unreadable"
+    assert store.events(kept.id)[-1].detail.startswith("unreadable: scan.nii: expected")
+
+
+@pytest.mark.parametrize("kind", BAD_INPUTS)
+def test_every_hostile_file_is_refused_with_its_code(store, tmp_path, kind):
+    folder = tmp_path / "hostile"
+    folder.mkdir()
+    path, code = make(kind, folder)
+    workshop = Workshop(store, phantom_assistant)
+    kept, job = drafted(store, workshop, path)
+    workshop.close()
+    assert (job.state, job.refusal[0]) == ("failed", code)
+    assert str(tmp_path) not in store.events(kept.id)[-1].detail
+
+
+def test_a_broken_part_fails_one_study_and_not_the_page(store, scan, caplog):
+    def broken(exam, language):
+        raise RuntimeError("/secret/path")
+
+    workshop = Workshop(store, broken)
+    _, job = drafted(store, workshop, scan)
+    workshop.close()
+    assert job.refusal == ("internal", "RuntimeError")
+
+
+def test_studies_wait_in_line_and_know_their_place(store, scan):
+    gate = threading.Event()
+
+    def waiting(exam, language):
+        gate.wait(30)
+        return phantom_assistant(exam, language)
+
+    workshop = Workshop(store, waiting)
+    kept = [store.add("ada", str(n), "hippocampus", "en") for n in range(3)]
+    jobs = [workshop.begin(one, Request(scan)) for one in kept]
+    while jobs[0].state == "waiting":
+        jobs[0].news(0, 0.05)
+    assert [workshop.place(job) for job in jobs] == [0, 1, 2]
+    for job in jobs:
+        job.cancel()
+    gate.set()
+    workshop.close()
+    assert [job.state for job in jobs] == ["cancelled"] * 3
+
+
+def test_a_queue_that_is_too_long_takes_no_more(store, scan, monkeypatch):
+    monkeypatch.setattr("assistant.page.work.MOST_WAITING", 0)
+    workshop = Workshop(store, phantom_assistant)
+    with pytest.raises(FullError, match="try again later"):
+        workshop.begin(store.add("ada", "a", "hippocampus", "en"), Request(scan))
+    workshop.close()
+
+
+def test_the_scan_of_the_viewer_is_the_scan(tmp_path):
+    scene.write_scan(tmp_path, HEAD.volume)
+    image = nibabel.load(tmp_path / scene.SCAN)
+    span = float(np.ptp(HEAD.volume.array))
+    assert np.allclose(image.affine, HEAD.geometry.affine)
+    assert np.abs(np.asarray(image.dataobj) - HEAD.volume.array).max() < span / 1000
+
+
+def test_the_surface_lies_where_the_structure_does():
+    segmentation = segmentation_of(HEAD, "left")
+    data = scene.surface(segmentation)
+    faces, points = np.frombuffer(data, "<u4", 2, offset=4)
+    world = np.frombuffer(data, "<f4", 3 * int(points), offset=16 + 12 * int(faces)).reshape(-1, 3)
+    inside = np.argwhere(segmentation.labels > 0).astype(np.float64)
+    middle = segmentation.geometry.to_world(inside).mean(axis=0)
+    assert np.allclose(world.mean(axis=0), middle, atol=2.0)
+
+
+def test_there_is_no_disagreement_where_the_networks_are_certain():
+    segmentation = segmentation_of(HEAD, "left")
+    certain = segmentation.mean.max(axis=0) > 0.999
+    assert scene.entropy(segmentation)[certain].max(initial=0) < 0.01
+    assert scene.entropy(segmentation).max() <= 1
+
+
+def test_slices_for_a_browser_without_webgl_follow_the_scan(tmp_path):
+    scene.write_scan(tmp_path, HEAD.volume)
+    told = scene.describe(tmp_path)
+    assert list(told["counts"].values()) == list(HEAD.geometry.shape)
+    png = scene.slice_png(scene.read_stack(tmp_path), "axial", 5)
+    assert png.startswith(b"\x89PNG")
+    beyond = scene.slice_png(scene.read_stack(tmp_path), "axial", 10_000)
+    assert beyond.startswith(b"\x89PNG")
+
+
+def test_slices_show_labels_that_came_after_the_scan(tmp_path):
+    scene.write_scan(tmp_path, HEAD.volume)
+    middle = HEAD.geometry.shape[2] // 2
+    before = scene.slice_png(scene.read_stack(tmp_path), "axial", middle)
+    labels = np.ones(HEAD.geometry.shape, np.uint8)
+    nibabel.Nifti1Image(labels, HEAD.geometry.affine).to_filename(tmp_path / scene.LABELS)
+    assert scene.slice_png(scene.read_stack(tmp_path), "axial", middle) != before
