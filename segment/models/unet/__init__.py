@@ -85,18 +85,13 @@ class Ensemble:
     def _predict(
         self, windows: Sequence[Float32[np.ndarray, "i j k"]], network: nn.Module
     ) -> Float32[np.ndarray, "window structure i j k"]:
-        """Run one network over windows, in batches of at least two.
-
-        One window alone is sent twice: batch 1 falls to a convolution twice as slow on CPUs.
-        """
+        """Run one network over windows, a few at once."""
         batch = torch.from_numpy(np.stack(windows))[:, None]
-        if len(windows) == 1:
-            batch = batch.expand(2, -1, -1, -1, -1).contiguous()
         scale = torch.from_numpy(self.temperature)[None, :, None, None, None]
         with torch.inference_mode():
             logits = torch.cat([network(part) for part in batch.split(BATCH)])
             found = _tempered(logits.float(), scale)
-        return found[: len(windows)].numpy()
+        return found.numpy()
 
 
 def _tempered(logits: Tensor, scale: Tensor) -> Tensor:
