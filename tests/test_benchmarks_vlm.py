@@ -1,0 +1,232 @@
+"""The benchmarks of the writer count what they say: a wrong number, a wrong answer, a refusal."""
+
+from dataclasses import replace
+from functools import cache
+from itertools import product
+
+import numpy as np
+import pytest
+
+import prompts
+from assistant.answer import Answer
+from assistant.draft import Draft
+from assistant.finish import compose, drain, finish, replay
+from assistant.writers import Brief
+from assistant.writers.vlm.author import exam
+from assistant.writers.vlm.data import UNANSWERABLE, held_out_pairs
+from assistant.writers.vlm.generate import Bounds
+from tests.benchmarks import adversarial, chat
+from tests.benchmarks.adversarial import Job, Tally
+from tests.benchmarks.harmful import LANGUAGES, NAMES
+from tests.benchmarks.plain_numbers import foreign, numbers, unbound
+from tests.drafts import template_draft
+from tests.ledgers import plain_ledger, refused_ledger, wide_ledger
+
+SHORT = Bounds(line_tokens=2)
+ONE_EACH = range(len(NAMES) * len(LANGUAGES))
+languages = pytest.mark.parametrize("language", LANGUAGES)
+
+
+def brief(language="en", ledger=None):
+    return Brief(ledger or plain_ledger(), exam(), prompts.load(language))
+
+
+def report(language="en", ledger=None):
+    asked = brief(language, ledger)
+    draft = template_draft(asked.ledger, asked.exam, asked.phrasebook)
+    return finish(draft, asked.ledger, asked.exam, asked.phrasebook, {})
+
+
+def told(language="en"):
+    """Return the report's first line about the left hippocampus, and all records."""
+    written = report(language)
+    line = next(line for line in written.lines if line.cites == ("m1",))
+    return line, {record.id: record for record in written.measurements}
+
+
+# numbers, read plainly
+
+
+@languages
+@pytest.mark.parametrize("make", [plain_ledger, wide_ledger, refused_ledger])
+def test_the_plain_reader_finds_nothing_in_a_report_that_holds(language, make):
+    written = report(language, make())
+    records = {record.id: record for record in written.measurements}
+    for line in written.lines:
+        assert (foreign(line, records), unbound(line, records)) == ((), ())
+
+
+def test_the_plain_reader_finds_nothing_in_held_out_reports():
+    for pair in held_out_pairs(np.random.default_rng(3), 10):
+        asked = brief(pair.task.language, pair.task.ledger)
+        records = {record.id: record for record in pair.task.ledger.records}
+        for statement in pair.statements:
+            line = adversarial.rendered(statement, asked)
+            assert (foreign(line, records), unbound(line, records)) == ((), ())
+
+
+@languages
+def test_every_number_of_a_line_is_found_when_it_is_changed(language):
+    line, records = told(language)
+    assert len(numbers(line.text)) >= 4
+    for number in set(numbers(line.text)):
+        changed = line.text.replace(number, f"{number[:-1]}{(int(number[-1]) + 5) % 10}", 1)
+        assert foreign(replace(line, text=changed), records) != ()
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (" mL", " %"),
+        ("hippocampus", "hippocampus, two"),
+        ("hippocampus", "hippocampus ٣"),
+        ("hippocampus", "hippocampus 三十毫升"),
+    ],
+)
+def test_a_number_of_another_unit_or_in_words_is_foreign(old, new):
+    line, records = told()
+    assert foreign(replace(line, text=line.text.replace(old, new)), records) != ()
+
+
+def test_a_number_under_another_side_or_of_another_record_is_found():
+    line, records = told()
+    assert unbound(replace(line, text=line.text.replace("left", "right")), records) == ("m1",)
+    assert foreign(replace(line, cites=("m4",)), records) != ()
+
+
+def test_a_number_of_a_withheld_record_is_foreign():
+    line, records = told()
+    withheld = {record.id: record for record in refused_ledger().records}
+    assert withheld["m1"].reason is not None
+    assert foreign(line, records) == ()
+    assert foreign(line, withheld) != ()
+
+
+# adversarial drafts
+
+
+@pytest.mark.parametrize(
+    ("numbers", "keys"),
+    [
+        (range(2), {(NAMES[0], language) for language in LANGUAGES}),
+        pytest.param(ONE_EACH, {*product(NAMES, LANGUAGES)}, marks=pytest.mark.slow),
+    ],
+)
+def test_no_wrong_number_reaches_a_report_whoever_writes(numbers, keys):
+    counted = adversarial.work(Job(numbers, 0, None, SHORT))
+    assert {*counted.tallies} == keys
+    for tally in counted.tallies.values():
+        assert tally.drafts == 1
+        assert tally.statements > 0
+        assert (tally.wrong_lines, tally.wrong_reports, tally.refused_reports) == (0, 0, 0)
+
+
+def test_the_same_seed_makes_the_same_drafts():
+    job = Job(range(1), 5, None, SHORT)
+    assert adversarial.work(job) == adversarial.work(job)
+
+
+def test_a_report_with_a_wrong_number_is_counted_once():
+    whole = report()
+    first = next(n for n, line in enumerate(whole.lines) if line.cites == ("m1",))
+    lines = list(whole.lines)
+    lines[first] = replace(lines[first], text=lines[first].text.replace(" mL", "9 mL"))
+    counted = adversarial.count(replace(whole, lines=tuple(lines)), brief(), ())
+    assert (counted.wrong_lines, counted.wrong_reports, counted.refused_reports) == (1, 1, 1)
+
+
+def test_none_of_ten_thousand_bounds_the_share_as_the_exact_interval_does():
+    assert Tally(drafts=10_000).upper == pytest.approx(1 - 0.025 ** (1 / 10_000))
+
+
+def test_a_table_of_all_drafts_is_printed(capsys):
+    adversarial.main(["--drafts", "1", "--line-tokens", "2"])
+    printed = capsys.readouterr().out
+    assert "| all | both | 1 |" in printed
+    assert "drafts a second" in printed
+
+
+# questions
+
+
+def answered(pair, statements=None):
+    """Return the answer that a pair expects, or another, as the product composes it."""
+    asked = brief(pair.task.language, pair.task.ledger)
+    draft = Draft(tuple(statements or pair.statements), "expected")
+    composed = drain(compose(replay(draft), asked))
+    return Answer(pair.task.question, composed.lines, composed.problems, {}, composed.statements)
+
+
+@cache
+def questions():
+    return chat.questions(30, 1)
+
+
+def unanswerable():
+    """Return a question that this study holds no answer to, and not about who the patient is."""
+    return next(p for p in questions() if p.topic in {*UNANSWERABLE} - {"identity"})
+
+
+def reliable():
+    """Return a question about the volume of something reliable."""
+    return next(
+        pair
+        for pair in questions()
+        if pair.topic == "volume" and "{" in pair.statements[0].text
+        if pair.task.ledger[pair.statements[0].cites[0]].reason is None
+    )
+
+
+def test_three_in_ten_questions_cannot_be_answered():
+    asked = questions()
+    assert len(asked) == 30
+    assert sum(pair.topic in UNANSWERABLE for pair in asked) == 9
+
+
+def test_the_expected_answer_is_right():
+    for pair in questions():
+        checked = chat.check(pair, answered(pair))
+        assert checked.wrong == ()
+        assert checked.is_declined == (pair.topic in UNANSWERABLE)
+
+
+def test_a_refusal_of_another_kind_declines_and_is_not_right():
+    pair, other = unanswerable(), "answer.identity.a"
+    said = replace(pair.statements[0], text=prompts.load(pair.task.language).phrases[other])
+    checked = chat.check(pair, answered(pair, [said]))
+    assert checked.is_declined
+    assert "says ['answer.identity']" in checked.wrong[0]
+
+
+def test_an_answer_to_what_cannot_be_answered_is_not_declined():
+    pair = unanswerable()
+    lines = report(pair.task.language, pair.task.ledger).lines
+    cited = tuple(line for line in lines if line.cites)
+    checked = chat.check(pair, replace(answered(pair), lines=cited))
+    assert not checked.is_declined
+    assert checked.wrong
+
+
+def test_an_answer_about_another_record_or_with_a_wrong_number_is_wrong():
+    pair = reliable()
+    right = answered(pair)
+    (line,) = right.lines
+    other = next(r.id for r in pair.task.ledger.records if r.id not in line.cites)
+    for wrong in (replace(line, cites=(other,)), replace(line, text=line.text + " 99.99 mL")):
+        assert chat.check(pair, replace(right, lines=(wrong,))).wrong
+
+
+def test_an_answer_without_its_number_is_wrong():
+    pair = reliable()
+    right = answered(pair)
+    bare = replace(right.lines[0], text="...")
+    assert chat.check(pair, replace(right, lines=(bare,))).wrong == (
+        "tells no number of a reliable record",
+    )
+
+
+def test_a_table_of_all_questions_is_printed(capsys):
+    chat.main(["--questions", "6"])
+    printed = capsys.readouterr().out
+    assert "| all | 6 |" in printed
+    assert "unanswerable, declined: " in printed
