@@ -7,6 +7,7 @@ epsilon of 1e-6. The text tower is open_clip's own, with its bundled vocabulary.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -75,6 +76,12 @@ def build_dual(shape: Shape) -> nn.Module:
         output_dict=True,
     )
     return dual
+
+
+def check_installed() -> None:
+    """Raise ModuleNotFoundError where open_clip is missing: now, and not after a minute's work."""
+    ensure_torchvision()
+    import_module("open_clip")
 
 
 def build_loss() -> nn.Module:

@@ -26,6 +26,7 @@ from assistant.readers.siglip.pairs import Corpus, gathered, read_corpus, traini
 from assistant.readers.siglip.plan import SHIPPED, Progress, TrainingPlan, plan_runs
 from assistant.readers.siglip.probe import judge, read_heads, train_heads
 from assistant.readers.siglip.sources import Sample
+from assistant.readers.siglip.tower import check_installed
 from assistant.readers.siglip.weights import pack
 
 
@@ -34,6 +35,7 @@ def train(plan: TrainingPlan, data: Path, output: Path) -> Iterator[Progress]:
 
     That is ``weights.safetensors``, ``held_out.csv`` and ``figures.txt``.
     """
+    check_installed()
     output.mkdir(parents=True, exist_ok=True)
     stored = output / "corpus.npz"
     if not stored.exists():
