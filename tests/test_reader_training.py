@@ -120,8 +120,8 @@ def reader(trained):
 
 
 def test_the_shipped_plan_is_read_whole():
-    with_shape = TrainingPlan.read(SHIPPED).shape
-    assert (with_shape.image, with_shape.width, with_shape.layers) == (192, 192, 12)
+    shape = TrainingPlan.read(SHIPPED).shape
+    assert (shape.image, shape.patch, shape.width, shape.layers) == (192, 24, 192, 6)
 
 
 @pytest.mark.parametrize("key", [field.name for field in fields(TrainingPlan)])
@@ -140,9 +140,9 @@ def test_a_plan_that_cannot_be_judged_is_refused(wrong):
         replace(PLAN, **wrong)
 
 
-def test_every_run_has_a_seed_of_its_own_and_the_last_is_shipped():
+def test_every_run_has_a_seed_of_its_own_and_the_first_is_shipped():
     runs = plan_runs(replace(PLAN, folds=3))
-    assert [run.held_out for run in runs] == [0, 1, 2, None]
+    assert [run.held_out for run in runs] == [None, 0, 1, 2]
     assert len({run.seed for run in runs}) == 4
 
 
