@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal, get_args
 
+DEFAULT_READER = "none"  # "auto" from the day on which its figures on whole heads are known
 DEFAULT_WRITER = "template"  # "vlm" from the day on which its trained parts are shipped
 Precision = Literal["bfloat16", "float32", "4bit"]
 Device = Literal["auto", "cpu", "cuda"]
@@ -24,7 +25,7 @@ class Settings:
     exam: str = "hippocampus"
     language: str = "en"
     writer: str = DEFAULT_WRITER
-    reader: str = "auto"
+    reader: str = DEFAULT_READER
     segmenter: str | None = None
     coverage: float | None = None
     model: str | None = None
