@@ -18,6 +18,7 @@ from assistant import exams, exports
 from assistant.cli import main
 from assistant.exports.source import Source
 from assistant.finish import finish
+from assistant.override import Overridden, overridden
 from assistant.report import report_bytes
 from assistant.study import read_study
 from segment import models, organs
@@ -465,6 +466,15 @@ def test_labels_of_another_draft_are_refused(tmp_path):
     written(labels_of(geometry.shape)[:, ::-1] * 0 + 1, geometry, source.labels)
     with pytest.raises(ScanError, match="expected labels with"):
         exports.load("dicom_seg", source)(report, [], MADE)
+
+
+def test_a_value_that_was_entered_by_hand_is_no_segment(tmp_path):
+    _, report, source = exported("dicom_seg", drafted(), tmp_path)
+    first = next(r for r in report.measurements if r.voxels is not None)
+    byhand = Overridden(first.id, first.value, first.value, first.value, "Dr Test", "2021-03-04")
+    changed = replace(report, measurements=overridden(byhand, report.measurements))
+    with pytest.raises(ScanError, match="found one entered by hand"):
+        exports.load("dicom_seg", source)(changed, [], MADE)
 
 
 def test_labels_on_another_grid_are_refused(tmp_path):
