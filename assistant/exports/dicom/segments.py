@@ -130,15 +130,16 @@ def _wanted(
 def _check_count(record: Measurement, segment: Segment | None) -> None:
     """Refuse labels that are not those that a record counted."""
     found, expected = 0 if segment is None else segment.voxels, record.voxels or 0
-    if record.quantity == VOLUME and record.value is not None and record.voxels is None:
+    if record.quantity != VOLUME or found == expected:
+        return
+    if record.voxels is None and record.value is not None:
         msg = (
             f"expected a measured volume in {record.id}, found one entered by hand, which no"
             " segment holds; undo it, or export to another format"
         )
-        raise ScanError(Refusal.WRONG_GRID, msg)
-    if record.quantity == VOLUME and found != expected:
+    else:
         msg = (
             f"expected labels with {expected} voxels of {record.id}, found {found};"
             " give the report and the segmentation of one draft"
         )
-        raise ScanError(Refusal.WRONG_GRID, msg)
+    raise ScanError(Refusal.WRONG_GRID, msg)
