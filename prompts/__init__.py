@@ -76,6 +76,16 @@ class Phrasebook:
         """Name a structure of one side; raises KeyError for one without words."""
         return self.structures[structure][side]
 
+    def spellings(self) -> dict[str, tuple[str, str]]:
+        """List every way to name a structure of a side, in small letters, and what it means."""
+        others = self.lexicon["names"]
+        return {
+            spelt.lower(): (structure, side)
+            for structure, sides in self.structures.items()
+            for side, name in sides.items()
+            for spelt in (name, *others.get(structure, {}).get(side, ()))
+        }
+
 
 def languages() -> tuple[str, ...]:
     """Name the languages that have a folder here."""

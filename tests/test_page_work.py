@@ -15,6 +15,7 @@ from assistant.page.work import FullError, Request, Workshop
 from assistant.pipeline import Assistant
 from assistant.report import Line, Report
 from assistant.settings import Settings
+from assistant.writers.vlm.errors import Fault, ModelError
 from tests.hostile.catalogue import BAD_INPUTS, make
 from tests.phantoms import ThresholdSegmenter, calibrated, head, registered, segmentation_of
 
@@ -102,6 +103,19 @@ def test_a_broken_part_fails_one_study_and_not_the_page(store, scan, caplog):
     _, job = drafted(store, workshop, scan)
     workshop.close()
     assert job.refusal == ("internal", "RuntimeError")
+
+
+def test_a_model_that_is_missing_is_told_in_its_own_sentence(store, scan):
+    def without(exam, language):
+        raise ModelError(Fault.MISSING, "medgemma: expected a shard, found none; copy it again")
+
+    workshop = Workshop(store, without)
+    _, job = drafted(store, workshop, scan)
+    workshop.close()
+    assert job.refusal == (
+        Fault.MISSING,
+        "medgemma: expected a shard, found none; copy it again",
+    )
 
 
 def test_studies_wait_in_line_and_know_their_place(store, scan):

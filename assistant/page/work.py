@@ -20,6 +20,7 @@ from assistant.page.store import Kept, Store
 from assistant.pipeline import Assistant, Gated, Segmented
 from assistant.report import Line, Report
 from assistant.study import Study, read_study
+from assistant.writers.vlm.errors import ModelError
 from segment.errors import ScanError
 from segment.infer import Found
 from segment.register import Registration
@@ -169,7 +170,7 @@ class Workshop:
             state = "drafted"
         except _CancelledError:
             state = "cancelled"
-        except ScanError as error:
+        except (ScanError, ModelError) as error:
             job.refusal = (str(error.code), str(error))
         except Exception as error:  # a page goes on when one study breaks
             LOG.exception("a draft failed")

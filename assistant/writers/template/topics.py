@@ -181,15 +181,11 @@ def _weights(words: Phrasebook) -> Mapping[str, float]:
 @cache
 def _names(words: Phrasebook) -> tuple[re.Pattern[str], Mapping[str, tuple[str, str]]]:
     """List what structures are called, the longest name first; without a side it is both."""
-    meant: dict[str, tuple[str, str]] = {}
-    for structure, sides in words.structures.items():
-        others = words.lexicon["names"].get(structure, {})
-        for side, name in sides.items():
-            for spelt in (name, *others.get(side, ())):
-                meant[spelt.lower()] = (structure, side)
-                for word in words.lexicon["sides"].get(side, ()):
-                    bare = " ".join(spelt.lower().replace(word, "").split())
-                    meant.setdefault(bare, (structure, "none"))
+    meant = words.spellings()
+    for spelt, (structure, side) in list(meant.items()):
+        for word in words.lexicon["sides"].get(side, ()):
+            bare = " ".join(spelt.replace(word, "").split())
+            meant.setdefault(bare, (structure, "none"))
     ordered = sorted((name for name in meant if name), key=len, reverse=True)
     edges = (rf"(?<![a-z]){re.escape(name)}(?![a-z])" for name in ordered)
     return re.compile("|".join(edges)), meant

@@ -204,12 +204,7 @@ def _numerals(text: str) -> bool:
 @cache
 def _names(words: Phrasebook) -> tuple[re.Pattern[str], Mapping[str, tuple[str, str]]]:
     """List how structures of a side are called, the longest name first."""
-    meant: dict[str, tuple[str, str]] = {}
-    for structure, sides in words.structures.items():
-        others = words.lexicon["names"].get(structure, {})
-        for side, name in sides.items():
-            for spelt in (name, *others.get(side, ())):
-                meant[spelt.lower()] = (structure, side)
+    meant = words.spellings()
     ordered = sorted(meant, key=len, reverse=True)
     edges = (rf"(?<![A-Za-z]){re.escape(n)}(?![A-Za-z])" for n in ordered)
     return re.compile("|".join(edges), re.IGNORECASE), meant
