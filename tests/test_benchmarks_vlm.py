@@ -11,14 +11,16 @@ import prompts
 from assistant.answer import Answer
 from assistant.draft import Draft
 from assistant.finish import compose, drain, finish, replay
+from assistant.render import render
 from assistant.writers import Brief
 from assistant.writers.vlm.author import exam
 from assistant.writers.vlm.data import UNANSWERABLE, held_out_pairs
 from assistant.writers.vlm.generate import Bounds
-from tests.benchmarks import adversarial, chat
+from tests.benchmarks import adversarial, chat, writers
 from tests.benchmarks.adversarial import Job, Tally
 from tests.benchmarks.harmful import LANGUAGES, NAMES
 from tests.benchmarks.plain_numbers import foreign, numbers, unbound
+from tests.benchmarks.plain_words import claims, contradictions
 from tests.drafts import template_draft
 from tests.ledgers import plain_ledger, refused_ledger, wide_ledger
 
@@ -230,3 +232,52 @@ def test_a_table_of_all_questions_is_printed(capsys):
     printed = capsys.readouterr().out
     assert "| all | 6 |" in printed
     assert "unanswerable, declined: " in printed
+
+
+# words, read plainly
+
+
+def test_held_out_reports_contradict_none_of_their_records():
+    for pair in held_out_pairs(np.random.default_rng(5), 30):
+        if pair.topic == "report":
+            ledger, words = pair.task.ledger, prompts.load(pair.task.language)
+            for said in pair.statements:
+                text = render(said, ledger, words)
+                assert contradictions(text, [ledger[cite] for cite in said.cites]) == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "claim"),
+    [
+        ("The volume is 3.1 mL, which is lower than the reference range.", "below"),
+        ("The volume is 3.1 mL; this is neither below nor above the reference range.", "within"),
+        ("The index is 2 %; neither side is shown to be larger.", "no difference"),
+        ("左海马体积 3.1 mL，高于参考范围。", "above"),
+        ("左海马体积 3.1 mL，未超出参考范围。", "within"),
+        ("海马不对称指数 9 %，右侧较小。", "left larger"),
+    ],
+)
+def test_each_claim_is_read_and_is_a_contradiction_where_it_does_not_hold(text, claim):
+    withheld = refused_ledger().records[0]
+    assert claims(text) == (claim,)
+    assert contradictions(text, [withheld])[0].startswith(claim)
+
+
+def test_a_withheld_record_told_as_if_it_were_reliable_is_a_contradiction():
+    withheld = refused_ledger().records[0]
+    assert contradictions("The left hippocampus has a volume.", [withheld])
+
+
+def test_the_template_says_all_of_itself_and_contradicts_nothing():
+    results = [writers.run(writers.with_template, pair) for pair in writers.reports(6, 0)]
+    assert all(result.told == result.records for result in results)
+    assert sum(r.replaced + r.contradictions + r.wrong_numbers + r.left_over for r in results) == 0
+
+
+@pytest.mark.parametrize("write", [writers.always_the_same, writers.nearest])
+def test_borrowed_reports_contradict_as_written_and_not_in_the_end(write, monkeypatch):
+    monkeypatch.setattr(writers, "KNOWN", 60)
+    results = [writers.run(write, pair) for pair in writers.reports(12, 0)]
+    assert sum(result.contradictions for result in results) > 0
+    assert sum(result.replaced for result in results) > 0
+    assert sum(result.left_over + result.wrong_numbers for result in results) == 0

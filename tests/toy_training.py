@@ -9,7 +9,7 @@ import numpy as np
 
 from assistant.writers.vlm.corpus import corpus
 from assistant.writers.vlm.plan import TrainingPlan
-from assistant.writers.vlm.sights import PLANES, SIDES, crop_name, training_cases
+from assistant.writers.vlm.sights import PLANES, SIDES, cases_of, crop_name
 from tests.toy_vlm import toy_text_model
 
 BASE = "toy-270m"
@@ -56,7 +56,7 @@ def toy_plan(base, **changes):
 
 def toy_views(image_px):
     """Show noise that differs from case to case."""
-    names = [(crop_name(case), side) for case in training_cases() for side in SIDES]
+    names = [(crop_name(case), side) for case in cases_of("training") for side in SIDES]
     return {key: partial(_noise, number, image_px) for number, key in enumerate(names)}
 
 

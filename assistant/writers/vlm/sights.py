@@ -14,6 +14,7 @@ from jaxtyping import Float32
 
 from assistant.readers.siglip.artefacts import MAKE
 from assistant.views import planes
+from assistant.writers.phrasings import Part
 from assistant.writers.vlm.data import QUALITY, Pair
 from assistant.writers.vlm.ledgers import measured_cases, subjects
 from assistant.writers.vlm.pictures import CLOSE_MM, IMAGE_PX, view, windowed
@@ -101,13 +102,15 @@ def crop_name(case: int) -> str:
     return f"hippocampus_{case:03d}.nii.gz"
 
 
-def crop_views(images: Path, labels: Path, image_px: int = IMAGE_PX) -> Views:
-    """List the crops of training subjects, each as a left side and, mirrored, as a right one.
+def crop_views(
+    images: Path, labels: Path, image_px: int = IMAGE_PX, part: Part = "training"
+) -> Views:
+    """List the crops of a part's subjects, each as a left side and, mirrored, as a right one.
 
     Raises ValueError where a file is not there.
     """
     found: dict[tuple[str, str], Callable[[], Grey]] = {}
-    for case in training_cases():
+    for case in cases_of(part):
         name = crop_name(case)
         for folder in (images, labels):
             if not (folder / name).is_file():
@@ -118,9 +121,9 @@ def crop_views(images: Path, labels: Path, image_px: int = IMAGE_PX) -> Views:
     return found
 
 
-def training_cases() -> Iterable[int]:
-    """List the cases of training subjects that networks were measured on."""
-    wanted = set(subjects("training"))
+def cases_of(part: Part) -> Iterable[int]:
+    """List the cases of a part's subjects that networks were measured on."""
+    wanted = set(subjects(part))
     return sorted({case for case, _ in measured_cases() if (case + 1) // 2 in wanted})
 
 

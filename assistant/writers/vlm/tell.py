@@ -45,13 +45,17 @@ NAME = "vlm"
 ANY_TOKEN = re.compile(r"<unused\d+>")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Request:
-    """A question, or None for a report; what was asked before; and the seed."""
+    """A question, or None for a report; what was asked before; and the seed.
+
+    ``pixels`` are shown in the place of pictures of the brief's scan: an evaluation's.
+    """
 
     question: str | None = None
     turns: tuple[Turn, ...] = ()
     seed: int = 0
+    pixels: Float32[np.ndarray, "picture h w"] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,7 +128,9 @@ def _read(
 def _ask(ready: Ready, brief: Brief, request: Request) -> _Asked:
     """Write the prompt, within the model's window, and the grammar of what it shows."""
     tokenizer, words = ready.model.tokenizer, brief.phrasebook
-    pixels = _pictures(brief, ready.model.image_px)
+    pixels = request.pixels
+    if pixels is None:
+        pixels = _pictures(brief, ready.model.image_px)
     task = Task(
         brief.ledger,
         words.language,
