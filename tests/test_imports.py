@@ -1,10 +1,14 @@
 """Importing costs little and changes nothing: no heavy package, no logging, no seed."""
 
+import importlib
 import json
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+
+from segment.models.unet.hiding import hidden
 
 HEAVY = "torch monai transformers gradio open_clip peft accelerate SimpleITK"
 AT_HELP = f"{HEAVY} numpy scipy nibabel pydicom nilearn skimage PIL".split()
@@ -77,3 +81,25 @@ def test_a_name_that_is_not_public_is_an_attribute_error():
 
     with pytest.raises(AttributeError, match="no attribute 'Radiologist'"):
         assistant.Radiologist  # noqa: B018
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """A package that nobody has imported yet."""
+    (tmp_path / "seldom_used.py").write_text("VALUE = 1\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    yield "seldom_used"
+    sys.modules.pop("seldom_used", None)
+
+
+def test_a_package_is_hidden_from_one_thread_and_found_by_the_others(package):
+    with hidden(package), ThreadPoolExecutor(1) as other:
+        with pytest.raises(ModuleNotFoundError, match="hidden"):
+            importlib.import_module(package)
+        assert other.submit(importlib.import_module, package).result().VALUE == 1
+
+
+def test_a_hidden_package_is_found_again_afterwards(package):
+    with hidden(package), pytest.raises(ModuleNotFoundError, match="hidden"):
+        importlib.import_module(package)
+    assert importlib.import_module(package).VALUE == 1

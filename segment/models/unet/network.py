@@ -1,13 +1,13 @@
 """The network: a residual 3-D U-Net, MONAI's. Knows nothing of scans, files or training."""
 
-import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import torch
 from jaxtyping import Float32
 from torch import Tensor, nn
+
+from segment.models.unet.hiding import hidden
 
 ALIASES = "skip_layers."  # DynUNet registers every module a second time under this prefix
 COUNTER = "num_batches_tracked"  # of a batch norm: says nothing of the network
@@ -60,7 +60,7 @@ def build_network(filters: Sequence[int], structures: int, norm: Norm = "mixed")
 
     Source: the residual encoder of nnU-Net (Isensee et al. 2024) as built by MONAI's DynUNet.
     """
-    with _hidden("transformers"):
+    with hidden("transformers"):
         from monai.networks.nets.dynunet import DynUNet
 
     levels = len(filters)
@@ -86,22 +86,6 @@ def _mix(network: nn.Module) -> None:
         for name, child in list(module.named_children()):
             if isinstance(child, nn.BatchNorm3d):
                 setattr(module, name, MixedNorm(child))
-
-
-@contextmanager
-def _hidden(package: str) -> Iterator[None]:
-    """Let a package that nobody imported yet look as if it were not installed.
-
-    MONAI imports all of transformers, for seconds, where it can; this network needs none of it.
-    """
-    if package in sys.modules:
-        yield
-        return
-    sys.modules[package] = None  # type: ignore[assignment]  # the import system's sign for "absent"
-    try:
-        yield
-    finally:
-        del sys.modules[package]
 
 
 def state_of(network: nn.Module) -> dict[str, Tensor]:
