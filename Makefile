@@ -64,5 +64,5 @@ $(VENV)/installed-app: pyproject.toml $(VENV)/installed
 	@touch $@
 
 $(VENV)/installed-dev: pyproject.toml $(VENV)/installed
-	$(PIP) install -e '.[dev,exports,vlm,app]'
+	$(PIP) install -e '.[dev,exports,vlm,app,batch]'
 	@touch $@

@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from assistant import batch as batch
     from assistant.answer import Answer
     from assistant.pipeline import Assistant
     from assistant.report import Report
@@ -27,6 +28,8 @@ _HOMES = {
 
 def __getattr__(name: str) -> object:
     """Import a public name from its module; raises AttributeError for any other."""
+    if name == "batch":  # a package of its own: batch.plan, batch.run
+        return import_module("assistant.batch")
     if name not in _HOMES:
         msg = f"module 'assistant' has no attribute {name!r}"
         raise AttributeError(msg)

@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-Section = Literal["technique", "comparison", "findings", "impression", "not_assessed", "answer"]
+Section = Literal[
+    "indication", "technique", "comparison", "findings", "impression", "not_assessed", "answer"
+]
 
 
 @dataclass(frozen=True)

@@ -227,6 +227,9 @@ def _applied(
 
 def _written(change: Edited, old: Passage, ledger: Ledger, words: Phrasebook) -> Passage:
     """Return a line in a person's words, marked as theirs, with what its numbers contradict."""
+    if old.line.origin == "quoted":
+        msg = "expected a sentence of the report, found a quotation of others; leave it as it is"
+        raise EditError(msg)
     text = one_line(change.text)
     if not text or len(text) > LONGEST_SENTENCE:
         msg = f"expected a sentence of at most {LONGEST_SENTENCE} characters, found {len(text)}"

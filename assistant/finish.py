@@ -79,8 +79,11 @@ def complete(
     brief: Brief,
     provenance: Mapping[str, Any],
     stated: tuple[str, ...] = (),
+    quoted: tuple[Line, ...] = (),
 ) -> Report:
     """Return the report of what was composed; every line in it is rendered and verified.
+
+    ``quoted`` are lines that others wrote: they join it here, after all writing is done.
 
     Added is what every report of the exam says, the technique's fixed sentences of the keys
     ``stated``, the faults that a reader found in the pictures, the stock sentence of each record
@@ -94,6 +97,7 @@ def complete(
     always = drain(compose(replay(fixed), brief))
     lines = [*composed.lines, *always.lines]
     lines += [_certain(statement, brief) for statement in _left_out(lines, brief)]
+    lines = [*quoted, *lines]
     ordered = sorted(dict.fromkeys(lines), key=lambda line: SECTIONS.index(line.section))
     problems = (*composed.problems, *always.problems)
     return Report(

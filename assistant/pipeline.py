@@ -18,6 +18,7 @@ from assistant.exams import Exam
 from assistant.finish import complete, compose
 from assistant.ledger import Ledger
 from assistant.loading import Loading
+from assistant.quotation import quotations
 from assistant.readers import Reader
 from assistant.report import Line, Report
 from assistant.score import Score
@@ -213,7 +214,7 @@ class Assistant:
             reader = self.reading.result()
             read = {"reader": reader.name, "reader_sha256": reader.weights_sha256}
             provenance = {**provenance, **read}
-        yield complete(composed, brief, provenance, stated)
+        yield complete(composed, brief, provenance, stated, quotations(study.referral))
 
     def _subjects(self, segmented: Segmented) -> Mapping[str, Segmentation]:
         """Name what was segmented, as the pictures of a writer are called."""

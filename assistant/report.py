@@ -12,6 +12,7 @@ from typing import Any, Literal
 import prompts
 from assistant.draft import Section
 from assistant.ledger import Ledger
+from assistant.referral import quotable
 from assistant.score import Score, percent
 from prompts import TERMS, Phrasebook
 from segment.measurement import (
@@ -25,13 +26,15 @@ from segment.measurement import (
 
 SCHEMA_VERSION = 1
 SECTIONS: tuple[Section, ...] = (
+    "indication",
     "technique",
     "comparison",
     "findings",
     "impression",
     "not_assessed",
 )
-Origin = Literal["measured", "read from the image", "not assessed", "edited by", "stated"]
+Origin = Literal["measured", "read from the image", "not assessed", "edited by", "stated", "quoted"]
+QUOTING: tuple[Section, ...] = ("indication", "comparison")
 MOST_DECIMALS: Mapping[str, int] = {"mL": 2, "%": 1}
 HIDDEN = ("Cc", "Cf", "Cs")  # control, formatting, halves of characters
 SYNTAX = re.compile(r"([\\`*<>\[\]&|])")
@@ -51,7 +54,10 @@ def holds_quantity(text: str) -> bool:
 
 @dataclass(frozen=True)
 class Line:
-    """One sentence, the records it rests on and where it comes from."""
+    """One sentence, the records it rests on and where it comes from.
+
+    A quotation is what others wrote: it rests on no record, so a number in it is none of ours.
+    """
 
     section: Section
     text: str
@@ -59,8 +65,18 @@ class Line:
     origin: Origin
 
     def __post_init__(self) -> None:
-        if not self.cites and holds_quantity(self.text):
+        if self.origin == "quoted":
+            self._check_quotation()
+        elif not self.cites and holds_quantity(self.text):
             msg = f"a line with a number cites the record it comes from; {self.text!r} cites none"
+            raise ValueError(msg)
+
+    def _check_quotation(self) -> None:
+        if self.cites or self.section not in QUOTING:
+            msg = f"a quotation stands in {' or '.join(QUOTING)} and cites no record"
+            raise ValueError(msg)
+        if not self.text or self.text != quotable(self.text):
+            msg = "a quotation is one line of visible characters in which no double mark ends it"
             raise ValueError(msg)
 
 
@@ -109,7 +125,7 @@ class Report:
         exam = words.exams.get(self.exam, _literal(self.exam))
         blocks.append("# " + marks["title"].format(exam=exam))
         for section in SECTIONS:
-            lines = [_cited(line) for line in self.lines if line.section == section]
+            lines = [_cited(line, words) for line in self.lines if line.section == section]
             if lines:
                 blocks += [f"## {words.headings[section]}", "\n".join(lines)]
         blocks += [f"## {words.headings['measurements']}", _table(self, words)]
@@ -300,10 +316,16 @@ def _literal(text: str) -> str:
     return SYNTAX.sub(r"\\\1", one_line(text))
 
 
-def _cited(line: Line) -> str:
+def said(line: Line, words: Phrasebook) -> str:
+    """Return what every file shows of a line: its text, marked where it is a quotation."""
+    text = one_line(line.text)
+    return words.marks["quoted"].format(text=text) if line.origin == "quoted" else text
+
+
+def _cited(line: Line, words: Phrasebook) -> str:
     """Write one line with its citations."""
     marks = "".join(f" [{cite}]" for cite in line.cites)
-    return f"- {_literal(line.text)}{marks}"
+    return f"- {_literal(said(line, words))}{marks}"
 
 
 def _table(report: Report, words: Phrasebook) -> str:

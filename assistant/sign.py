@@ -7,15 +7,15 @@ from datetime import datetime
 from assistant.report import Report, one_line, report_bytes
 from assistant.verify import verify_report
 
-LONGEST_NAME = 120  # characters
+LONGEST_NAME = 120  # characters, of a person or of an organisation
 
 
 class SignError(ValueError):
     """A report that may not be signed; the sentence says what to do first."""
 
 
-def sign(report: Report, who: str, at: str) -> Report:
-    """Return the report signed by ``who`` at an ISO 8601 time with its zone.
+def sign(report: Report, who: str, at: str, organisation: str = "") -> Report:
+    """Return the report signed by ``who``, for whom, at an ISO 8601 time with its zone.
 
     Raises SignError without a name, for a time without a zone, and for a report in which a line
     contradicts its record: override the record, so that everything follows, or change the line.
@@ -24,13 +24,18 @@ def sign(report: Report, who: str, at: str) -> Report:
     if not name or len(name) > LONGEST_NAME:
         msg = f"expected a name of at most {LONGEST_NAME} characters, found {len(name)}; enter one"
         raise SignError(msg)
+    place = one_line(organisation)
+    if len(place) > LONGEST_NAME:
+        msg = f"expected an organisation of at most {LONGEST_NAME} characters; shorten its name"
+        raise SignError(msg)
     if datetime.fromisoformat(at).tzinfo is None:
         msg = f"expected the time of signing with its zone, found {at!r}; add +00:00"
         raise SignError(msg)
     if found := problems(report):
         msg = f"expected a report that holds, found {found[0]}; change the line or its record"
         raise SignError(msg)
-    provenance = {**report.provenance, "signed_at": at}
+    signed_for = {"signed_for": place} if place else {}
+    provenance = {**report.provenance, "signed_at": at, **signed_for}
     return replace(report, status="signed", signed_by=name, provenance=provenance)
 
 

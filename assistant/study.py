@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from assistant.referral import Referral
 from segment.errors import Refusal, ScanError
 from segment.geometry import Geometry
 from segment.reading import (
@@ -54,13 +55,14 @@ class Study:
     """One scan to report on; ``name`` is the file's or folder's own name.
 
     ``identifiers`` stand apart so that they can be dropped. ``is_template`` says that this is an
-    average of heads and no person.
+    average of heads and no person. ``referral`` is what others wrote about it, to be quoted.
     """
 
     volume: Volume
     name: str
     identifiers: Identifiers | None = None
     is_template: bool = False
+    referral: Referral = field(default=Referral(), repr=False)
 
 
 def read_study(source: str | Path, *, series: str | None = None) -> Study:
@@ -136,6 +138,9 @@ def _find(files: Sequence[Path]) -> tuple[Series, ...]:
 
 
 def _read_dicom(found: Sequence[Series], name: str, choice: str | None) -> Study:
+    if not found:
+        msg = f"{name}: expected pictures among the files it lists, found none; give their folder"
+        raise ScanError(Refusal.EMPTY_FOLDER, msg)
     series = _choose(found, name, choice)
     asked = series.headers[0].asked
     known = {key: asked.get(tag, "") for key, tag in IDENTIFYING_TAGS.items()}

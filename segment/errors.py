@@ -29,6 +29,8 @@ class Refusal(StrEnum):
     TOO_COARSE = "too-coarse"
     WRONG_PICTURE = "wrong-picture"
     WRONG_GRID = "wrong-grid"
+    BURNT_IN = "burnt-in"
+    NOT_ANONYMOUS = "not-anonymous"
     BAD_OPTION = "bad-option"
     OUTPUT = "output"
 

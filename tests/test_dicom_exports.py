@@ -20,6 +20,7 @@ from assistant.exports.source import Source
 from assistant.finish import finish
 from assistant.override import Overridden, overridden
 from assistant.report import report_bytes
+from assistant.sign import SignError, sign
 from assistant.study import read_study
 from segment import models, organs
 from segment.errors import ScanError
@@ -312,6 +313,22 @@ def test_a_structured_report_is_final_once_somebody_signed(who, flags, tmp_path)
     names = [str(item.VerifyingObserverName) for item in sr.get("VerifyingObserverSequence", ())]
     assert found == flags
     assert names == (["Dr A B C D^"] if who else [])
+
+
+def test_a_structured_report_says_for_whom_and_when_it_was_signed(tmp_path):
+    when = "2022-05-06T07:08:09+02:00"
+    report, source = fitted(drafted(), series(tmp_path / "scan"), tmp_path / "segmentation.nii.gz")
+    signed = sign(report, "Dr A", when, "North\u202e Hospital")
+    (item,) = instance_of(
+        exports.load("dicom_sr", source)(signed, [], MADE)
+    ).VerifyingObserverSequence
+    assert item.VerifyingOrganization == "North Hospital"
+    assert item.VerificationDateTime == "20220506070809+0200"
+
+
+def test_an_organisation_of_too_many_characters_is_refused():
+    with pytest.raises(SignError, match="at most 120 characters"):
+        sign(drafted(), "Dr A", MADE, "x" * 121)
 
 
 @languages

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict
+from typing import get_args
 
 import pytest
 
@@ -11,9 +12,10 @@ from assistant.page import asking, drafting, evidence
 from assistant.page.desk import Desk, export_names
 from assistant.page.store import Store
 from assistant.pipeline import Assistant
-from assistant.report import report_from_json
+from assistant.report import Origin, report_from_json
 from assistant.settings import Settings
 from assistant.sign import SignError
+from prompts import page
 from tests.ledgers import plain_ledger, wide_ledger
 from tests.test_page_edit import manuscript, number_of
 
@@ -194,3 +196,9 @@ def test_an_edited_sentence_with_markup_is_shown_as_text():
 
 def test_the_trail_shows_a_name_with_markup_as_text():
     assert "<img" not in drafting.trail([("now", EVIL, "edited", EVIL)], "en")
+
+
+@languages
+def test_every_origin_of_a_line_has_its_words(language):
+    assert drafting.ORIGINS.keys() == set(get_args(Origin))
+    assert all(page.load(language)[key] for key in drafting.ORIGINS.values())

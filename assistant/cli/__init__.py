@@ -9,7 +9,9 @@ import sys
 from collections.abc import Callable, Sequence
 
 from assistant.cli.ask import add_ask
+from assistant.cli.batch import add_batch
 from assistant.cli.check import add_export, add_verify
+from assistant.cli.deidentify import add_deidentify
 from assistant.cli.draft import add_draft
 from assistant.cli.evaluate import add_evaluate
 from assistant.cli.learn import add_calibrate, add_train
@@ -27,7 +29,9 @@ from assistant.cli.terminal import (
 __all__ = ["DOES_NOT_HOLD", "NOTHING_MEASURED", "OK", "REFUSED", "main", "parser"]
 COMMANDS = (
     add_draft,
+    add_batch,
     add_segment,
+    add_deidentify,
     add_evaluate,
     add_train,
     add_calibrate,

@@ -11,6 +11,7 @@ from assistant.cli.terminal import DOES_NOT_HOLD, OK
 if TYPE_CHECKING:
     from assistant.cli.terminal import Commands
     from assistant.exports.source import Source
+    from segment.reading.pseudonym import Pseudonyms
 
 
 def add_verify(commands: "Commands") -> None:
@@ -39,6 +40,12 @@ def add_export(commands: "Commands") -> None:
     export.add_argument(
         "-o", "--output", type=Path, metavar="DIR", help="default: beside the report"
     )
+    export.add_argument(
+        "--deidentified", action="store_true", help="name no patient, not even in DICOM files"
+    )
+    export.add_argument(
+        "--key", type=Path, metavar="FILE", help="of voxcite deidentify, for de-identified DICOM"
+    )
     export.set_defaults(run=run_export)
 
 
@@ -59,6 +66,7 @@ def run_verify(chosen: argparse.Namespace) -> int:
 def run_export(chosen: argparse.Namespace) -> int:
     """Write a report that holds in each format asked for, all of them or none."""
     from assistant import exports
+    from assistant.deidentify import without_people
     from assistant.output import now, written_whole
     from assistant.report import report_from_json
     from assistant.verify import verify_report
@@ -72,6 +80,8 @@ def run_export(chosen: argparse.Namespace) -> int:
         print(f"{chosen.report.name}: {len(problems)} problems; not exported", file=sys.stderr)
         return DOES_NOT_HOLD
     report = report_from_json(table)
+    if chosen.deidentified:
+        report = without_people(report)
     created = table["created"] or now()
     folder = chosen.output or chosen.report.parent
     pictures = sorted(chosen.report.parent.glob("overlay_*.png"))
@@ -89,9 +99,29 @@ def source_of(chosen: argparse.Namespace) -> "Source | None":
     from assistant.exports.source import Source
     from assistant.output import LABELS
 
+    pseudonyms = _pseudonyms(chosen)
     if chosen.source is None:
         return None
-    return Source(chosen.source, chosen.report.parent / LABELS)
+    return Source(chosen.source, chosen.report.parent / LABELS, pseudonyms)
+
+
+def _pseudonyms(chosen: argparse.Namespace) -> "Pseudonyms | None":
+    """Return the identifiers of a key, which the DICOM files of nobody need."""
+    from assistant.deidentify import read_key
+    from segment.errors import Refusal, ScanError
+
+    if chosen.key is not None and not chosen.deidentified:
+        msg = "expected --deidentified with --key, found the key alone; give both or none"
+        raise ScanError(Refusal.BAD_OPTION, msg)
+    if not chosen.deidentified or chosen.source is None:
+        return None
+    if chosen.key is None:
+        msg = (
+            "expected the key of the de-identified series, found none; give --key FILE as to"
+            " voxcite deidentify"
+        )
+        raise ScanError(Refusal.BAD_OPTION, msg)
+    return read_key(chosen.key)
 
 
 def read_table(path: Path) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import argparse
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ from assistant.cli.terminal import (
 
 if TYPE_CHECKING:
     from assistant.cli.terminal import Commands
+    from assistant.referral import Referral
 
 
 def add_draft(commands: "Commands") -> None:
@@ -30,8 +32,19 @@ def add_draft(commands: "Commands") -> None:
     draft.add_argument("--language", default="en", help="en or zh")
     draft.add_argument("--series", help=SERIES_HELP)
     draft.add_argument("-o", "--output", type=Path, default=Path("drafts"), metavar="DIR")
+    draft.add_argument("--indication", default="", metavar="TEXT", help="quoted in the report")
+    draft.add_argument("--clinical-question", default="", metavar="TEXT", help="quoted as well")
+    draft.add_argument("--prior-report", type=Path, metavar="FILE", help="plain text, quoted too")
     add_writer(draft)
     draft.set_defaults(run=run_draft)
+
+
+def referral_of(chosen: argparse.Namespace) -> "Referral":
+    """Gather what others wrote about the study."""
+    from assistant.referral import Referral, read_prior_report
+
+    prior = "" if chosen.prior_report is None else read_prior_report(chosen.prior_report)
+    return Referral(chosen.indication, chosen.clinical_question, prior)
 
 
 def run_draft(chosen: argparse.Namespace) -> int:
@@ -41,13 +54,14 @@ def run_draft(chosen: argparse.Namespace) -> int:
     from assistant.report import Report
     from assistant.study import read_study
 
+    referral = referral_of(chosen)
     assistant = Assistant.from_settings(settings_of(chosen, chosen.exam, chosen.language))
     words = assistant.phrasebook.steps
     with ExitStack() as shown:
         folder = shown.enter_context(written_whole(chosen.output))
         prepare(assistant)
         bar = shown.enter_context(bar_of(len(STEPS) + 1, words["read"]))
-        study = read_study(chosen.study, series=chosen.series)
+        study = replace(read_study(chosen.study, series=chosen.series), referral=referral)
         segmented: Segmented | None = None
         report: Report | None = None
         for step in stepped(assistant.steps(study), bar, words):

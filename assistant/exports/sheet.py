@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 import prompts
-from assistant.report import SECTIONS, Report, one_line, provenance_rows, report_rows
+from assistant.report import SECTIONS, Report, one_line, provenance_rows, report_rows, said
 from prompts import Phrasebook
 from segment.errors import Refusal, ScanError
 
@@ -115,7 +115,7 @@ def _sections(report: Report, words: Phrasebook) -> "list[tuple[str, tuple[Sente
     found = []
     for section in SECTIONS:
         lines = [line for line in report.lines if line.section == section]
-        sentences = tuple(Sentence(one_line(line.text), line.cites) for line in lines)
+        sentences = tuple(Sentence(said(line, words), line.cites) for line in lines)
         if sentences:
             found.append((words.headings[section], sentences))
     return found

@@ -17,6 +17,7 @@ ORIGINS = {
     "not assessed": "origin.not_assessed",
     "edited by": "origin.edited",
     "stated": "origin.stated",
+    "quoted": "origin.quoted",
 }
 
 

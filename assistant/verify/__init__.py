@@ -31,8 +31,11 @@ def verify_line(
 ) -> tuple[str, ...]:
     """Say what in a line is not carried by the records it cites; empty when all of it is.
 
-    A line cites measurements or scores, never both: each is said in words of its own.
+    A line cites measurements or scores, never both: each is said in words of its own. A quotation
+    cites nothing and is not checked; nothing but quotations stands in the indication.
     """
+    if line.section == "indication" and line.origin != "quoted":
+        return ("stands in the indication and is no quotation",)
     read = [score for score in scores if score.id in line.cites]
     known = {*records, *(score.id for score in read)}
     if unknown := [cite for cite in line.cites if cite not in known]:
@@ -97,6 +100,8 @@ def _check_uncited(
             if token.kind in NUMERIC:
                 yield f"{token.text!r} is a number and the line cites no record"
         return
+    if line.origin == "quoted":
+        return  # Line itself holds it to its sections; what others wrote is not ours to check
     expected = "not assessed" if line.section == "not_assessed" else "stated"
     sections = ("answer.", "not_assessed.") if line.section == "answer" else (f"{line.section}.",)
     keys = {text: key for key, text in phrasebook.phrases.items() if key.startswith(sections)}

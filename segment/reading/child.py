@@ -33,9 +33,7 @@ def _answer(
     """Do the job for one item; what goes wrong becomes one word."""
     try:
         if isinstance(item, dict):
-            from segment.reading.decode import decode
-
-            return {}, decode(item, Path(request["scratch"]))
+            return _made(request, item)
         if request["job"] == "describe":
             return describe(Path(item), request["asked"]), b""
         return {"files": list_directory(Path(item))}, b""
@@ -45,6 +43,20 @@ def _answer(
         return {"problem": "costly"}, b""
     except Exception:  # of many types, RecursionError on nested sequences among them
         return {"problem": "damaged"}, b""
+
+
+def _made(request: dict[str, Any], item: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+    """Do a job whose answer is bytes."""
+    if request["job"] == "decode":
+        from segment.reading.decode import decode
+
+        return {}, decode(item, Path(request["scratch"]))
+    from segment.reading.deidentify import deidentify
+    from segment.reading.pseudonym import Pseudonyms
+
+    secret = bytes.fromhex(item["secret"])
+    is_clear, content = deidentify(Path(item["path"]), Pseudonyms(secret))
+    return {"is_clear": is_clear}, content
 
 
 def _take_standard_output() -> BinaryIO:

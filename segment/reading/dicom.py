@@ -65,8 +65,9 @@ def read_series(series: Series, *, name: str = "series") -> Volume:
     check_voxel_budget(geometry.shape, name)
     factor = suv_factor(headers, name) if headers[0].modality == "PT" else 1.0
     array = np.empty(geometry.shape, dtype=np.float32, order="F")
-    for k, picture in enumerate(_slices(layout)):
-        array[:, :, k] = picture.T if factor == 1.0 else picture.T * np.float32(factor)
+    with np.errstate(over="ignore", invalid="ignore"):  # answered by check_intensities
+        for k, picture in enumerate(_slices(layout)):
+            array[:, :, k] = picture.T if factor == 1.0 else picture.T * np.float32(factor)
     check_intensities(array, name)
     sequences = {guess_sequence(header) for header in headers}
     first = min((header.moment for header in headers if header.moment), default=None, key=str)

@@ -119,12 +119,13 @@ def _typed(content: bytes, header: Header, order: str) -> np.ndarray:
 def _real(stored: np.ndarray, header: Header) -> Float32[np.ndarray, "rows columns"]:
     """Rescale stored numbers: PS3.3 C.11.1.1.2; padding is C.7.5.1.1.2."""
     slope, intercept = header.number("RescaleSlope"), header.number("RescaleIntercept") or 0.0
-    if slope is None or slope == 1.0:
-        real = stored.astype(np.float32)
-        if intercept:
-            real += np.float32(intercept)
-    else:
-        real = (stored * float(slope) + intercept).astype(np.float32)
+    with np.errstate(over="ignore", invalid="ignore"):  # answered by check_intensities
+        if slope is None or slope == 1.0:
+            real = stored.astype(np.float32)
+            if intercept:
+                real += np.float32(intercept)
+        else:
+            real = (stored * float(slope) + intercept).astype(np.float32)
     padding = _padding(header)
     if padding is not None:
         real[(stored >= padding[0]) & (stored <= padding[1])] = nothing_of(header)

@@ -19,7 +19,7 @@ from segment.errors import Refusal, ScanError
 from segment.reading.source import file_bytes, file_name
 
 COMMAND = ("-m", "segment.reading.child")
-Job = Literal["describe", "directory", "decode"]
+Job = Literal["describe", "directory", "decode", "deidentify"]
 MEMORY_BYTES = 2**30
 LEAST_CPU_S = 8
 FILES_PER_CPU_S = 50
@@ -38,6 +38,15 @@ PROBLEMS = {
     "frames": (
         Refusal.UNREADABLE,
         "as many frames as the header promises, found another number; export the series again",
+    ),
+    "no-picture": (
+        Refusal.UNSUPPORTED_DICOM,
+        "a grey picture of MR, CT or PET, found an object that can hold the patient anywhere;"
+        " give the series of pictures alone",
+    ),
+    "burnt-in": (
+        Refusal.BURNT_IN,
+        "pixels without annotations, found a file that says some are burnt in; blank them first",
     ),
     "costly": (
         Refusal.TOO_COSTLY,

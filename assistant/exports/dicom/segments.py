@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 
 from assistant import exams
-from assistant.exports.dicom.series import SourceSeries, read_source_series
+from assistant.exports.dicom.series import SourceSeries, read_source_series, without_patient
 from assistant.exports.source import Source
 from assistant.report import Report
 from segment import organs
@@ -59,6 +59,8 @@ class Drawn:
         """Read them from the source; raises ScanError where it is not the report's."""
         organ = organs.load(exams.load(report.exam).organ)
         series = read_source_series(source.series, report.provenance.get("input_sha256"))
+        if source.pseudonyms is not None:
+            series = without_patient(series, source.pseudonyms)
         labels = read_labels(source.labels, series.geometry)
         return cls(organ, series, labels, find_segments(labels, organ, report))
 

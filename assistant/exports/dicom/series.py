@@ -6,7 +6,8 @@ Who the patient is passes through here and nowhere else; knows nothing of segmen
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pydicom.dataset import Dataset
@@ -15,8 +16,10 @@ from pydicom.valuerep import DSfloat
 from segment.errors import Refusal, ScanError
 from segment.geometry import Geometry
 from segment.reading import extracted, file_kind, file_name, find_series, list_files
+from segment.reading.deidentify import METHOD
 from segment.reading.dicom import series_sha256
 from segment.reading.header import Header
+from segment.reading.pseudonym import Pseudonyms
 from segment.reading.slices import Layout, order_slices
 from segment.reading.source import file_bytes
 
@@ -62,6 +65,21 @@ def read_source_series(path: Path, input_sha256: object) -> SourceSeries:
         f"{name}: expected the DICOM series of the report, found none of its hash; give its folder"
     )
     raise ScanError(Refusal.BAD_OPTION, msg)
+
+
+def without_patient(series: SourceSeries, pseudonyms: Pseudonyms) -> SourceSeries:
+    """Refer to the series as `voxcite deidentify` writes it with the same key."""
+    slices = tuple(deepcopy(one) for one in series.slices)
+    for one in slices:
+        for tag in ("SeriesInstanceUID", *REFERENCES):
+            setattr(one, tag, pseudonyms.uid(str(one[tag].value)))
+    known = {
+        "PatientID": pseudonyms.patient(series.patient_and_study.get("PatientID", "")),
+        "StudyInstanceUID": pseudonyms.uid(series.patient_and_study["StudyInstanceUID"]),
+        "PatientIdentityRemoved": "YES",
+        "DeidentificationMethod": METHOD,
+    }
+    return replace(series, slices=slices, patient_and_study=known)
 
 
 @contextmanager

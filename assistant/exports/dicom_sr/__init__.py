@@ -29,6 +29,7 @@ from assistant.exports.dicom.instance import (
     described,
     finished,
     quietly,
+    stated,
     version,
 )
 from assistant.exports.dicom.segments import Drawn
@@ -111,13 +112,14 @@ def _instance(
         is_final=is_signed,
         is_verified=is_signed,
         verifying_observer_name=person(report.signed_by or UNKNOWN),
-        verifying_organization=UNKNOWN,
+        verifying_organization=stated(report, "signed_for"),
         coding_schemes=SCHEMES,
         specific_character_set=UTF_8,
     )
     withhold_numbers(instance)
     for item in instance.get("VerifyingObserverSequence", ()):
-        item.VerificationDateTime = moment(created).strftime("%Y%m%d%H%M%S%z")
+        signed = moment(str(report.provenance.get("signed_at") or created))
+        item.VerificationDateTime = signed.strftime("%Y%m%d%H%M%S%z")
     return instance
 
 

@@ -17,12 +17,13 @@ from pydicom.sr.codedict import codes
 
 from assistant.exports.dicom.codes import own
 from assistant.exports.sheet import Sheet
-from assistant.report import SECTIONS, Report, one_line
+from assistant.report import SECTIONS, Report, said
 
 CONTAINS = RelationshipTypeValues.CONTAINS
 COMMENT = CodedConcept.from_code(codes.DCM.Comment)
 # PS3.16 CID 7001 and 7002: a heading and what stands under it.
 HEADINGS = {
+    "indication": (codes.DCM.IndicationsForProcedure, codes.DCM.Comment),
     "technique": (codes.DCM.CurrentProcedureDescriptions, codes.DCM.ProcedureDescription),
     "comparison": (codes.DCM.PreviousFindings, codes.DCM.PreviousFinding),
     "findings": (codes.DCM.Findings, codes.DCM.Finding),
@@ -37,7 +38,7 @@ def narrative(report: Report, shown: Sheet) -> Iterator[ContentItem]:
     for section in SECTIONS:
         lines = [line for line in report.lines if line.section == section]
         marks = ["".join(f" [{cite}]" for cite in line.cites) for line in lines]
-        texts = [one_line(line.text) + mark for line, mark in zip(lines, marks, strict=True)]
+        texts = [said(line, shown.words) + mark for line, mark in zip(lines, marks, strict=True)]
         if texts:
             yield _container(*_names(section), texts)
     colon = shown.words.marks["colon"]

@@ -1,0 +1,79 @@
+"""A batch from its plan to its manifest. Knows nothing of how a study is drafted."""
+
+import os
+from collections.abc import Generator, Iterator
+from contextlib import closing
+from pathlib import Path
+
+from assistant.batch import parquet
+from assistant.batch.identity import identity_of
+from assistant.batch.item import Plan
+from assistant.batch.manifest import write_manifest
+from assistant.batch.outcome import Outcome
+from assistant.batch.place import Place, opened, told
+from assistant.batch.pool import cores, drafted
+from assistant.batch.summary import write_summary
+from assistant.batch.work import Duty, Halted, Recipe
+from assistant.pipeline import Assistant
+from segment.errors import Refusal, ScanError
+
+MEMORY_A_WORKER_BYTES = 3 * 2**30  # so that many cores do not fill a small memory
+
+
+def run(
+    planned: Plan,
+    output: Path,
+    *,
+    workers: int | None = None,
+    resume: bool = False,
+    as_parquet: bool | None = None,
+    recipe: Recipe = Assistant.from_settings,
+) -> Generator[Outcome, None, None]:
+    """Draft every study of a plan into ``output``, yielding each as it is over and on the disk.
+
+    With ``resume`` the studies that an earlier run finished are left out. ``recipe`` builds the
+    assistant in each of the ``workers`` processes: a function of a module, since it is sent there.
+    ``as_parquet`` writes manifest.parquet; None means where pyarrow is installed.
+
+    Raises ScanError where the folder cannot be used or its disk is full, and ValueError where the
+    writer's model cannot be had; what was finished is kept, and ``resume`` goes on from there.
+    Raises ChildProcessError where no worker can be started.
+    """
+    if as_parquet:
+        parquet.check_installed()
+    if workers is not None and workers < 0:
+        msg = f"workers: expected a number of processes, found {workers}; 1 or more"
+        raise ScanError(Refusal.BAD_OPTION, msg)
+    with opened(output, identity_of(planned), resume=resume) as place:
+        waiting = [item for item in planned.items if item.id not in place.done]
+        if waiting:
+            for _ in recipe(planned.settings).preparing():
+                pass  # once, before every worker would do it
+        duty = Duty(recipe, planned.settings, place.parts.resolve())
+        with closing(drafted(waiting, duty, workers=usual(workers))) as results:
+            for result in results:
+                if isinstance(result, Halted):
+                    raise result.error
+                place.keep(result.outcome, result.part)
+                yield result.outcome
+        _conclude(place, planned, as_parquet)
+
+
+def usual(workers: int | None) -> int:
+    """Return how many processes to use: one a core, as far as there is memory."""
+    if workers is not None:
+        return workers
+    memory_bytes = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return max(1, min(cores(), memory_bytes // MEMORY_A_WORKER_BYTES))
+
+
+def _conclude(place: Place, planned: Plan, as_parquet: bool | None) -> None:
+    """Write what is read of a run when it is over."""
+    ids = [item.id for item in planned.items]
+
+    def outcomes() -> Iterator[Outcome]:
+        return place.outcomes(ids)
+
+    with told(place.folder):
+        write_manifest(place.folder, outcomes, as_parquet=as_parquet)
+        write_summary(place.folder / "summary.html", outcomes(), planned)

@@ -1,0 +1,116 @@
+"""The command ``voxcite batch``: shows progress, prints the counts. Decides nothing."""
+
+import argparse
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from assistant.cli.terminal import (
+    NOTHING_MEASURED,
+    OK,
+    add_crop,
+    add_writer,
+    bar_of,
+    prepare,
+    settings_of,
+    side_of,
+)
+
+if TYPE_CHECKING:
+    from assistant.batch import Outcome, Plan
+    from assistant.cli.terminal import Commands
+
+INPUT_HELP = "folder of scans, BIDS dataset, DICOM of many patients, or a manifest (CSV, Parquet)"
+BAR = "{desc} |{bar}| {n_fmt} of {total_fmt}{postfix}, {remaining} left"
+S_PER_HOUR = 3600.0
+
+
+def add_batch(commands: "Commands") -> None:
+    """Describe the command."""
+    batch = commands.add_parser("batch", help="draft the reports of many studies")
+    batch.add_argument("input", type=Path, metavar="INPUT", help=INPUT_HELP)
+    batch.add_argument("output", type=Path, metavar="OUTPUT", help="an empty folder, or a new one")
+    batch.add_argument("--exam", default="hippocampus")
+    batch.add_argument("--language", default="en", help="en or zh")
+    batch.add_argument(
+        "--workers", type=int, metavar="N", help="processes; default: one a core; 0: this one"
+    )
+    batch.add_argument("--resume", action="store_true", help="go on with the run in OUTPUT")
+    batch.add_argument("--dry-run", action="store_true", help="list what would be done, and end")
+    batch.add_argument(
+        "--parquet",
+        action="store_true",
+        default=None,
+        help="insist on manifest.parquet; it is written anyway where pyarrow is installed",
+    )
+    add_crop(batch)
+    add_writer(batch)
+    batch.set_defaults(run=run_batch)
+
+
+def run_batch(chosen: argparse.Namespace) -> int:
+    """Plan a batch, and list it or run it."""
+    from assistant.batch import plan
+
+    settings = settings_of(chosen, chosen.exam, chosen.language)
+    planned = plan(chosen.input, settings, side=side_of(chosen))
+    if chosen.dry_run:
+        _list(planned, chosen.output)
+        return OK
+    return _run(planned, chosen)
+
+
+def _run(planned: "Plan", chosen: argparse.Namespace) -> int:
+    """Run a batch behind a bar and print how its studies ended."""
+    from assistant.batch import outcomes, run
+    from assistant.pipeline import Assistant
+
+    prepare(Assistant.from_settings(planned.settings))
+    began = sum(1 for _ in outcomes(chosen.output)) if chosen.resume else 0
+    results = run(
+        planned,
+        chosen.output,
+        workers=chosen.workers,
+        resume=chosen.resume,
+        as_parquet=chosen.parquet,
+    )
+    with closing(results):
+        for _ in _shown(results, len(planned.items), began):
+            pass
+    statuses = Counter(outcome.status for outcome in outcomes(chosen.output))
+    told = ", ".join(f"{count} {status}" for status, count in sorted(statuses.items()))
+    print(f"{told}; see summary.html and manifest.csv")
+    return OK if statuses["drafted"] else NOTHING_MEASURED
+
+
+def _shown(results: "Iterator[Outcome]", total: int, began: int) -> "Iterator[Outcome]":
+    """Pass outcomes on; the bar counts them, with studies an hour and the time left."""
+    with bar_of(total, "Studies") as bar:
+        bar.bar_format = BAR
+        bar.initial = bar.n = began
+        since = time.monotonic()
+        for done, outcome in enumerate(results, start=1):
+            hourly = done / max(time.monotonic() - since, 1e-9) * S_PER_HOUR
+            bar.set_postfix_str(f"{hourly:.0f} an hour", refresh=False)
+            bar.update()
+            yield outcome
+
+
+def _list(planned: "Plan", output: Path) -> None:
+    """Print what would be done, what is missing and what is set aside."""
+    from assistant.batch import outcomes
+
+    done = {outcome.id for outcome in outcomes(output)}
+    for item in planned.items:
+        files = "" if len(item.paths) == 1 else f", {len(item.paths)} files"
+        state = "done" if item.id in done else "to do"
+        print(f"{item.id}: {state}, {item.exam}, {item.language}{files}")
+    for absent in planned.absent:
+        print(f"missing: {absent}")
+    for what, count in sorted(planned.aside.items()):
+        print(f"set aside: {count} {what}")
+    left = sum(item.id not in done for item in planned.items)
+    print(f"{len(planned.items)} studies, {left} to do; nothing was written")

@@ -1,0 +1,118 @@
+"""Studies a second in a batch and one by one, and what the batch itself costs a study.
+
+    python -m tests.benchmarks.batch [--data DIR] [--crops 200] [--toys 1000] [--workers N]
+
+The crops are measured by the shipped networks and written by the template. One by one is the inner
+call of `voxcite draft`, with its files, in this process and with all cores; the batch's time is
+counted from its first outcome, since starting workers is paid once, and that is printed as well.
+The toys are studies that take some milliseconds: what they take in the batch beyond the same calls
+in a loop is its own.
+"""
+
+import argparse
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from assistant import Settings, batch, read_study
+from assistant.batch.pool import cores
+from assistant.batch.work import Recipe
+from assistant.output import now, write_draft, written_whole
+from assistant.pipeline import Assistant
+from tests.batches import written
+from tests.phantoms import head
+from tests.shared_data import shared_data
+from tests.test_batch_kill import nowhere
+
+
+def links(scans: list[Path], count: int, folder: Path) -> None:
+    """Give a folder so many studies, the same scans again where there are fewer."""
+    folder.mkdir()
+    for number in range(count):
+        (folder / f"s{number:05}.nii.gz").symlink_to(scans[number % len(scans)].resolve())
+
+
+def one_by_one(folder: Path, output: Path, recipe: Recipe, side: str | None) -> float:
+    """Draft studies in a loop as single drafts are; return seconds, the first study apart."""
+    assistant = recipe(Settings(reader="none"))
+    paths = sorted(folder.iterdir())
+    for number, path in enumerate(paths):
+        if number == 1:
+            began = time.perf_counter()
+        study = read_study(path)
+        if side is None:
+            _, _, segmented, *_, report = assistant.steps(study)
+        else:
+            segmented = assistant.crop(study, side)
+            *_, report = assistant.report(study, segmented)
+        with written_whole(output / path.name) as whole:
+            write_draft(whole, study, segmented, report, now())
+    return time.perf_counter() - began
+
+
+def batched(
+    folder: Path, output: Path, recipe: Recipe, side: str | None, workers: int
+) -> tuple[float, float]:
+    """Draft the same studies as a batch; return seconds after the first outcome and before it."""
+    began = time.perf_counter()
+    moments = list(_moments(folder, output, recipe, side, workers))
+    return moments[-1] - moments[0], moments[0] - began
+
+
+def _moments(
+    folder: Path, output: Path, recipe: Recipe, side: str | None, workers: int
+) -> Iterator[float]:
+    planned = batch.plan(folder, Settings(reader="none"), side=side)
+    for _ in batch.run(planned, output, workers=workers, recipe=recipe):
+        yield time.perf_counter()
+    yield time.perf_counter()  # manifest and summary are written
+
+
+def print_row(name: str, count: int, alone_s: float, batch_s: float, start_s: float) -> None:
+    """Print both rates and their ratio; of each the first study is left out."""
+    alone, together = (count - 1) / alone_s, (count - 1) / batch_s
+    rates = f"{alone:.2f} | {together:.2f} | {together / alone:.2f}"
+    print(f"| {name} | {count} | {rates} | {start_s:.1f} |", flush=True)
+
+
+def print_overhead(count: int, scratch: Path) -> None:
+    """Print what a study costs in a batch of one worker beyond the same calls in a loop."""
+    volume = head((6.0, 6.0, 6.0), field_mm=110).volume
+    scan = written(scratch / "toy.nii.gz", volume.array, volume.geometry.affine)
+    links([scan], count, scratch / "toys")
+    batch_s, start_s = batched(scratch / "toys", scratch / "toys_batch", nowhere, None, 1)
+    alone_s = one_by_one(scratch / "toys", scratch / "toys_alone", nowhere, None)
+    print_row("toys, one worker", count, alone_s, batch_s, start_s)
+    own_ms = 1000 * (batch_s - alone_s) / (count - 1)
+    print(f"\nthe batch itself, start-up apart: {own_ms:.1f} ms a study over {count} studies")
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, help="default: VOXCITE_DATA or ../shared/data")
+    parser.add_argument("--crops", type=int, default=200)
+    parser.add_argument("--toys", type=int, default=1000)
+    parser.add_argument("--workers", type=int, default=cores())
+    asked = parser.parse_args()
+    if asked.data is not None:
+        os.environ["VOXCITE_DATA"] = str(asked.data)
+    scans = sorted(shared_data("hippocampus", "images").glob("*.nii.gz"))
+    print(f"{cores()} cores, {asked.workers} workers\n")
+    print("| studies | n | one by one, 1/s | batch, 1/s | ratio | start-up, s |")
+    print("|---|---|---|---|---|---|")
+    with tempfile.TemporaryDirectory() as folder:
+        scratch = Path(folder)
+        links(scans, asked.crops, scratch / "crops")
+        alone_s = one_by_one(scratch / "crops", scratch / "alone", Assistant.from_settings, "left")
+        batch_s, start_s = batched(
+            scratch / "crops", scratch / "batch", Assistant.from_settings, "left", asked.workers
+        )
+        print_row("hippocampus crops", asked.crops, alone_s, batch_s, start_s)
+        print_overhead(asked.toys, scratch)
+
+
+if __name__ == "__main__":
+    main()

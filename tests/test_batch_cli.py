@@ -1,0 +1,117 @@
+"""The command ``voxcite batch``: what it prints, its exit codes, its one sentence."""
+
+import pytest
+
+from assistant.cli import NOTHING_MEASURED, OK, REFUSED, main
+from assistant.cli.batch import BAR
+from tests.batches import crop
+from tests.phantoms import ThresholdSegmenter, calibrated
+from tests.test_batch_plan import table
+
+SIDE = ("--crop", "--side", "left")
+
+
+@pytest.fixture(autouse=True)
+def without_weights(monkeypatch):
+    """Put a segmenter of phantoms and its calibration in the place of the shipped one."""
+    monkeypatch.setattr("segment.models.load", lambda name: ThresholdSegmenter())
+    monkeypatch.setattr("segment.models.calibrated", lambda name: calibrated())
+
+
+@pytest.fixture
+def scans(tmp_path):
+    folder = tmp_path / "Quetzal" / "night"
+    crop(folder / "a.nii.gz", radius_mm=9.0)
+    (folder / "b.nii.gz").write_bytes(b"no scan")
+    return folder
+
+
+def run(*arguments):
+    return main(["batch", *map(str, arguments)])
+
+
+def one_sentence(capsys):
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.count("\n") == 1
+    assert said.err.startswith("voxcite: ")
+    assert "Quetzal" not in said.err
+    return said.err
+
+
+def test_a_batch_prints_how_its_studies_ended(scans, tmp_path, capsys):
+    assert run(scans, tmp_path / "out", "--workers", 0, *SIDE) == OK
+    assert capsys.readouterr().out == "1 drafted, 1 failed; see summary.html and manifest.csv\n"
+    assert {path.name for path in (tmp_path / "out").iterdir()} >= {
+        "log.txt",
+        "manifest.csv",
+        "studies",
+        "summary.html",
+    }
+
+
+def test_a_batch_in_which_nothing_was_measured_says_so_by_its_code(scans, tmp_path, capsys):
+    (scans / "a.nii.gz").unlink()
+    assert run(scans, tmp_path / "out", "--workers", 0, *SIDE) == NOTHING_MEASURED
+    assert capsys.readouterr().out.startswith("1 failed; ")
+
+
+def test_a_dry_run_lists_what_would_be_done_and_what_is_missing(scans, tmp_path, capsys):
+    listed = table(scans / "n.csv", [("x", "a.nii.gz"), ("y", "gone.nii.gz")])
+    assert run(listed, tmp_path / "out", "--dry-run") == OK
+    assert capsys.readouterr().out.splitlines() == [
+        "x: to do, hippocampus, en",
+        "y: to do, hippocampus, en",
+        "missing: y: its file is gone",
+        "2 studies, 2 to do; nothing was written",
+    ]
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_dry_run_of_a_begun_run_tells_what_is_done(scans, tmp_path, capsys):
+    run(scans, tmp_path / "out", "--workers", 0, *SIDE)
+    capsys.readouterr()
+    run(scans, tmp_path / "out", "--dry-run", *SIDE)
+    assert "a: done" in capsys.readouterr().out
+
+
+def test_a_run_that_is_over_is_resumed_without_doing_anything(scans, tmp_path, capsys):
+    run(scans, tmp_path / "out", "--workers", 0, *SIDE)
+    report = tmp_path / "out" / "studies" / "a" / "report.json"
+    before = report.stat()
+    capsys.readouterr()
+    assert run(scans, tmp_path / "out", "--workers", 0, "--resume", *SIDE) == OK
+    assert report.stat() == before
+    assert capsys.readouterr().out.startswith("1 drafted, 1 failed")
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--crop"], "--crop and --side belong together"),
+        (["--exam", "spleen"], "unknown exam 'spleen'"),
+        (["--language", "xx"], "unknown language 'xx'"),
+        (["--writer", "quill"], "unknown writer 'quill'"),
+        (["--workers", "-1", *SIDE], "workers: expected a number"),
+    ],
+)
+def test_a_wrong_option_is_refused_in_one_sentence(scans, tmp_path, capsys, options, told):
+    assert run(scans, tmp_path / "out", *options) == REFUSED
+    assert told in one_sentence(capsys)
+
+
+def test_an_output_with_other_files_is_refused_in_one_sentence(scans, tmp_path, capsys):
+    (tmp_path / "Quetzal" / "out").mkdir()
+    (tmp_path / "Quetzal" / "out" / "thesis.doc").write_text("x")
+    assert run(scans, tmp_path / "Quetzal" / "out", "--workers", 0, *SIDE) == REFUSED
+    assert "out: expected an empty folder" in one_sentence(capsys)
+
+
+def test_the_bar_tells_the_count_the_rate_and_the_time_left():
+    from tqdm import tqdm
+
+    said = tqdm.format_meter(
+        n=30, total=120, elapsed=60, bar_format=BAR, postfix="1800 an hour", prefix="Studies"
+    )
+    assert said.startswith("Studies")
+    assert said.endswith("| 30 of 120, 1800 an hour, 03:00 left")
