@@ -75,6 +75,19 @@ def test_a_turned_head_is_found_where_it_was_turned_to():
 
 
 @pytest.mark.slow
+def test_the_same_head_is_found_at_the_same_bits():
+    head = template()
+    tilt = np.eye(4)
+    tilt[:3, :3] = Rotation.from_euler("xyz", (8, -5, 12), degrees=True).as_matrix()
+    grid = Geometry((95, 110, 90), tilt @ head.geometry.affine @ np.diag([2.0, 2.0, 2.0, 1.0]))
+    noise = np.random.default_rng(0).normal(0, 0.05, grid.shape).astype(np.float32)
+    read = sample(head, grid)[0]
+    tilted = Volume(read + noise * read.std(), Geometry(grid.shape, head.geometry.affine), "tilted")
+    found = [register(tilted).template_to_scan.tobytes() for _ in range(3)]
+    assert len(set(found)) == 1
+
+
+@pytest.mark.slow
 def test_a_head_flipped_by_a_lying_header_is_withheld():
     head = template()
     flipped = Volume(np.ascontiguousarray(head.array[:, :, ::-1]), head.geometry, "flipped")
