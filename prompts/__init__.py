@@ -96,13 +96,18 @@ def languages() -> tuple[str, ...]:
 @cache
 def load(language: str) -> Phrasebook:
     """Read one language; raises ValueError for an unknown one, and unknown or missing tables."""
-    if language not in languages():
-        msg = f"unknown language {language!r}; there are {', '.join(languages())}"
-        raise ValueError(msg)
-    text = files(__package__).joinpath(language, "phrases.toml").read_text(encoding="utf-8")
-    table = tomllib.loads(text)
+    table = read_table(language, "phrases.toml")
     known = {field.name for field in fields(Phrasebook)} - {"language"}
     if unknown := sorted(table.keys() ^ known):
         msg = f"language {language}: the tables {unknown} of phrases.toml are missing or unknown"
         raise ValueError(msg)
     return Phrasebook(language=language, **table)
+
+
+def read_table(language: str, name: str) -> dict[str, Any]:
+    """Read one file of a language; raises ValueError for an unknown language."""
+    if language not in languages():
+        msg = f"unknown language {language!r}; there are {', '.join(languages())}"
+        raise ValueError(msg)
+    text = files(__package__).joinpath(language, name).read_text(encoding="utf-8")
+    return tomllib.loads(text)

@@ -30,17 +30,12 @@ class Identity:
         changed = [n for n in names if self.settings.get(n) != other.settings.get(n)]
         if changed:
             return f"a run with another {' and '.join(changed)}"
-        new, gone = (len(a.keys() - b.keys()) for a, b in _both_ways(other.studies, self.studies))
+        new = len(other.studies.keys() - self.studies.keys())
+        gone = len(self.studies.keys() - other.studies.keys())
         moved = [key for key, digest in self.studies.items() if other.studies.get(key) != digest]
         if not (new or moved):
             return None
         return f"a run of other studies ({new} new, {gone} gone, {len(moved) - gone} changed)"
-
-
-def _both_ways(
-    one: Mapping[str, str], other: Mapping[str, str]
-) -> tuple[tuple[Mapping[str, str], Mapping[str, str]], ...]:
-    return (one, other), (other, one)
 
 
 def identity_of(plan: Plan) -> Identity:

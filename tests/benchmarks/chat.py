@@ -16,7 +16,6 @@ from functools import cache
 from itertools import count
 
 import numpy as np
-from scipy.stats import binomtest
 
 import prompts
 from assistant import Assistant, Settings
@@ -30,6 +29,7 @@ from assistant.writers.vlm.author import exam, whole
 from assistant.writers.vlm.data import UNANSWERABLE, Pair, held_out_pairs
 from segment.measurement import Measurement
 from tests.benchmarks.plain_numbers import foreign, numbers, unbound
+from tests.benchmarks.shares import share
 
 UNANSWERABLE_SHARE = 0.3
 TOLD_IN_NUMBERS = ("volume", "sure")  # topics whose answer holds a number if the record does
@@ -151,14 +151,6 @@ def row(name: str, found: Sequence[Checked]) -> str:
     """Write how many of some questions were answered rightly."""
     right = sum(not checked.wrong for checked in found)
     return f"| {name} | {len(found)} | {right} | {share(right, len(found))} |"
-
-
-def share(right: int, n: int) -> str:
-    """Write a share with its exact 95 % interval."""
-    if n == 0:
-        return "–"
-    interval = binomtest(right, n).proportion_ci(0.95, method="exact")
-    return f"{right / n:.1%} ({interval.low:.1%} to {interval.high:.1%})"
 
 
 def _print_table(found: Sequence[Checked]) -> None:

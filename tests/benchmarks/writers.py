@@ -18,7 +18,6 @@ from statistics import median
 from time import perf_counter
 
 import numpy as np
-from scipy.stats import binomtest
 
 import prompts
 from assistant.draft import Draft, Statement
@@ -40,6 +39,7 @@ from assistant.writers.vlm.tell import Request, tell
 from segment.measurement import Measurement
 from tests.benchmarks.plain_numbers import foreign, unbound
 from tests.benchmarks.plain_words import contradictions
+from tests.benchmarks.shares import share
 
 KNOWN = 4000  # training pairs, of which the nearest report is taken
 BLOCK = 100  # pairs drawn at once
@@ -219,14 +219,6 @@ def row(name: str, results: Sequence[Result]) -> str:
     seconds = median(r.seconds for r in results)
     cells = (name, statements, told, replaced, wrong, left, numbers, wordings, f"{seconds:.2f}")
     return f"| {' | '.join(map(str, cells))} |"
-
-
-def share(part: int, n: int) -> str:
-    """Write a share with its exact 95 % interval."""
-    if n == 0:
-        return "–"
-    interval = binomtest(part, n).proportion_ci(0.95, method="exact")
-    return f"{part / n:.1%} ({interval.low:.1%} to {interval.high:.1%})"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

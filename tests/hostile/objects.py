@@ -56,20 +56,19 @@ def length(folder, tag, form, count, offset):
 
 def deep(folder, levels):
     """Sequences in sequences, as many as a file of some megabytes holds."""
-    path = slice_file(folder)
-    content = path.read_bytes()
-    opening = struct.pack("<HH2sHI", 0x0040, 0x0275, b"SQ", 0, 0xFFFFFFFF)
-    item = struct.pack("<HHI", 0xFFFE, 0xE000, 0xFFFFFFFF)
-    at = content.index(struct.pack("<HH", *PIXELS))
-    path.write_bytes(content[:at] + (opening + item) * levels + content[at:])
-    return path
+    return _nested(slice_file(folder), (0x0040, 0x0275), levels)
 
 
 def in_sequence(folder, levels):
     """The same inside a sequence that is read."""
     path = slice_file(folder, SOPClassUID="1.2.840.10008.5.1.4.1.1.4.1", NumberOfFrames=1)
+    return _nested(path, (0x5200, 0x9229), levels)
+
+
+def _nested(path, tag, levels):
+    """Open sequences in sequences before the pixels, and close none."""
     content = path.read_bytes()
-    opening = struct.pack("<HH2sHI", 0x5200, 0x9229, b"SQ", 0, 0xFFFFFFFF)
+    opening = struct.pack("<HH2sHI", *tag, b"SQ", 0, 0xFFFFFFFF)
     item = struct.pack("<HHI", 0xFFFE, 0xE000, 0xFFFFFFFF)
     at = content.index(struct.pack("<HH", *PIXELS))
     path.write_bytes(content[:at] + (opening + item) * levels + content[at:])
