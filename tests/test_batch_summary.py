@@ -144,3 +144,15 @@ def test_what_is_absent_and_set_aside_is_told(tmp_path, language):
     own = words_of.load(language)
     assert f"<h2>{own['absent']}</h2>\n<ul><li>sub-09</li></ul>" in text
     assert "<li>CT series: 3</li>" in text
+
+
+def test_numbers_on_the_axis_of_a_histogram_do_not_cover_each_other():
+    drawn = histogram([2.6, 3.9], (2.57, 3.96), lambda v: f"{v:g}", "x")
+    assert re.findall(r">([\d.]+)</text>", drawn) == ["2.57", "3.96"]
+
+
+def test_values_that_are_all_the_same_make_one_narrow_bar():
+    drawn = histogram([3.1, 3.1], (2.57, 3.96), lambda v: f"{v:g}", "x")
+    widths = re.findall(r'class="bar" x="[\d.]+" y="[\d.]+" width="([\d.]+)"', drawn)
+    assert len(widths) == 1
+    assert float(widths[0]) < 20

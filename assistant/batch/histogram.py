@@ -9,6 +9,7 @@ from jaxtyping import Float64
 
 WIDTH, HEIGHT, MARGIN, FOOT = 640, 150, 10, 22  # of the drawing, in its own units
 MOST_BINS = 40
+MARK = 40  # what a number on the axis needs, in the drawing's units
 Label = Callable[[float], str]
 
 
@@ -20,7 +21,7 @@ def histogram(
     The number of bins follows Freedman and Diaconis (1981), up to 40.
     """
     seen = np.asarray(values, dtype=np.float64)
-    counts, edges = np.histogram(seen, bins=_bins(seen))
+    counts, edges = np.histogram(seen, bins=_bins(seen), range=_range(seen, band))
     low, high = _field(edges, band)
 
     def across(value: float) -> float:
@@ -37,8 +38,11 @@ def histogram(
             f"<title>{int(count)}</title></rect>"
         )
     parts += [_mark(across(low), label(low), "start"), _mark(across(high), label(high), "end")]
-    if band:
-        parts += [_mark(across(bound), label(bound), "middle") for bound in band]
+    taken = [low, high]
+    for bound in band or ():
+        if all(abs(across(bound) - across(other)) >= MARK for other in taken):
+            parts.append(_mark(across(bound), label(bound), "middle"))
+            taken.append(bound)
     return (
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(name)}">'
         f"{''.join(parts)}</svg>"
@@ -50,6 +54,17 @@ def _bins(values: Float64[np.ndarray, " value"]) -> int:
     width = 2 * (three_quarters - quarter) / len(values) ** (1 / 3)
     span = float(values.max() - values.min())
     return 1 if width <= 0 else max(1, min(MOST_BINS, math.ceil(span / width)))
+
+
+def _range(
+    values: Float64[np.ndarray, " value"], band: tuple[float, float] | None
+) -> tuple[float, float]:
+    """Return the range of the values; where all are the same, a narrow one around them."""
+    low, high = float(values.min()), float(values.max())
+    if low < high:
+        return low, high
+    around = (band[1] - band[0] if band else abs(low) or 1.0) / MOST_BINS / 2
+    return low - around, high + around
 
 
 def _field(
