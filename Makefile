@@ -7,6 +7,9 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check
 STUDY  ?= sample
 OUTPUT ?= drafts/mni152
 
+# Compiled once, and not again in each of the many processes that the tests start.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help app draft test test-slow check train clean
 
 help:

@@ -65,7 +65,11 @@ def count(labels, record):
 
 def fitted(report, scan, path):
     """Fit a report to a series: its hash, and labels with the voxels that its records count."""
-    study = read_study(scan)
+    return fitted_to(read_study(scan), report, scan, path)
+
+
+def fitted_to(study, report, scan, path):
+    """Fit a report to a series that was read already."""
     assessed = {r.side for r in report.measurements if r.value is not None}
     labels = labels_of(study.volume.geometry.shape, assessed)
     written(labels, study.volume.geometry, path)
@@ -84,6 +88,14 @@ def folder():
     return tempfile.TemporaryDirectory(prefix="voxcite-tests-")
 
 
+@cache
+def kept_study():
+    """Write a series into that folder and read it once."""
+    scan = Path(folder().name) / "scan"
+    series(scan)
+    return scan, read_study(scan)
+
+
 @dataclass(frozen=True)
 class Fitted:
     """An export of a report to whose hash and counts a series and labels are made to fit."""
@@ -92,9 +104,6 @@ class Fitted:
     suffix: str
 
     def __call__(self, report, pictures, created):
-        place = Path(folder().name)
-        scan = place / "scan"
-        if not scan.exists():
-            series(scan)
-        changed, source = fitted(report, scan, place / "segmentation.nii.gz")
+        scan, study = kept_study()
+        changed, source = fitted_to(study, report, scan, scan.parent / "segmentation.nii.gz")
         return exports.load(self.name, source)(changed, pictures, created)

@@ -142,6 +142,7 @@ def test_a_fault_of_the_program_is_a_row_that_quotes_no_scan(scans, tmp_path):
     assert "Quetzal" not in outcome.sentence
 
 
+@pytest.mark.slow
 def test_a_dicom_folder_called_after_a_patient_leaves_no_trace_of_the_name(tmp_path):
     dicom_slices(tmp_path / "in" / "DOE_JANE", PatientName="DOE^JANE")
     deflated(tmp_path).rename(tmp_path / "in" / "DOE_JANE" / "DOE_0.dcm")
@@ -296,6 +297,7 @@ def test_without_pyarrow_the_manifest_is_csv(scans, tmp_path, monkeypatch):
     assert not (tmp_path / "out" / "manifest.parquet").exists()
 
 
+@pytest.mark.slow
 def test_the_package_gives_the_batch_without_loading_it():
     code = "import sys, assistant; assert 'assistant.batch' not in sys.modules; assistant.batch.run"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

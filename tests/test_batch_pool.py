@@ -40,6 +40,7 @@ def run(tmp_path_factory):
     return Run(folder / "out", found)
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_is_a_row_and_the_run_goes_on(run):
     codes = {name: outcome.code for name, outcome in run.by_id().items()}
     assert codes.pop("deadly") == "worker-died"
@@ -47,6 +48,7 @@ def test_a_worker_that_dies_is_a_row_and_the_run_goes_on(run):
     assert codes == dict.fromkeys(["s0001", "s0002", "s0003", "s0004"])
 
 
+@pytest.mark.slow
 def test_a_dead_worker_is_told_with_its_signal(run):
     assert "ended by signal 9" in run.by_id()["deadly"].sentence
 

@@ -141,6 +141,7 @@ def test_none_of_ten_thousand_bounds_the_share_as_the_exact_interval_does():
     assert Tally(drafts=10_000).upper == pytest.approx(1 - 0.025 ** (1 / 10_000))
 
 
+@pytest.mark.slow
 def test_a_table_of_all_drafts_is_printed(capsys):
     adversarial.main(["--drafts", "1", "--line-tokens", "2"])
     printed = capsys.readouterr().out
@@ -274,6 +275,7 @@ def test_the_template_says_all_of_itself_and_contradicts_nothing():
     assert sum(r.replaced + r.contradictions + r.wrong_numbers + r.left_over for r in results) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("write", [writers.always_the_same, writers.nearest])
 def test_borrowed_reports_contradict_as_written_and_not_in_the_end(write, monkeypatch):
     monkeypatch.setattr(writers, "KNOWN", 60)

@@ -124,6 +124,7 @@ def test_a_bad_input_to_draft_is_refused_in_one_line_and_leaves_nothing(
     assert not output.parent.exists()
 
 
+@pytest.mark.slow
 @every_bad_input
 def test_a_bad_crop_is_refused_in_one_line_and_leaves_nothing(
     kind, tmp_path, capsys, without_weights

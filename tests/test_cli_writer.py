@@ -100,6 +100,7 @@ def refused(capsys, *arguments):
     return said.err
 
 
+@pytest.mark.slow
 def test_a_whole_model_drafts_a_report_that_holds(folder, head_file, tmp_path, capsys):
     out = tmp_path / "out"
     assert run("draft", head_file, "-o", out, *VLM, "--model", folder, "--seed", "7") == OK
@@ -111,12 +112,14 @@ def test_a_whole_model_drafts_a_report_that_holds(folder, head_file, tmp_path, c
     assert run("verify", out / "report.json") == OK
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("option", ["--model", "--adapter"])
 def test_what_training_wrote_answers(option, embedded, report_file, capsys):
     assert run("ask", report_file, QUESTION, *VLM, option, embedded) == OK
     assert capsys.readouterr().out.startswith("- ")
 
 
+@pytest.mark.slow
 def test_an_adapter_goes_onto_a_whole_model(folder, report_file, tmp_path, capsys):
     model = load_checkpoint(folder, EXACT)
     save_adapter(add_adapter(model.network, Rank(r=4)), tmp_path / "mine", model.base)
@@ -210,6 +213,7 @@ sys.exit(main({arguments!r}))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments",
     [["train", "writer"], ["train", "reader"], ["ask", "{}", "Why?", "--writer", "vlm"]],

@@ -230,6 +230,7 @@ def test_a_deidentified_report_states_no_date():
     assert "2024" not in report_bytes(anonymous).decode()
 
 
+@pytest.mark.slow
 def test_deidentified_dicom_refers_to_the_series_of_the_same_key(tmp_path):
     exporter("dicom_sr")
     scan, key = series(tmp_path / "scan"), tmp_path / "key.json"

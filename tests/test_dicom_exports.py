@@ -220,6 +220,7 @@ def round_trip(seeds, language, folder):
         yield from dcmqi_mismatches(instance, report, folder)
 
 
+@pytest.mark.slow
 @languages
 def test_what_a_structured_report_says_is_what_the_report_says(language, tmp_path):
     assert list(round_trip(range(3), language, tmp_path)) == []
@@ -231,6 +232,7 @@ def test_what_a_hundred_structured_reports_say_is_what_the_reports_say(language,
     assert list(round_trip(range(100), language, tmp_path)) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [
@@ -339,6 +341,7 @@ def test_the_sentences_of_the_report_stand_in_the_structured_report(language, tm
     assert report.disclaimer() in texts
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "orientation", [AXIAL, SAGITTAL, CORONAL, FLIPPED, OBLIQUE], ids=lambda o: str(o)
 )
@@ -418,6 +421,7 @@ def test_the_labels_are_numbered_as_the_segmenter_numbers_its_structures():
     assert set(numbers.values()) == set(LABELS.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["dicom_sr", "dicom_seg"])
 @languages
 def test_a_validator_finds_no_error(name, language, tmp_path):

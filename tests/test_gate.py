@@ -117,6 +117,7 @@ def test_an_mr_by_its_tag_may_hold_any_value():
     check_head(scan((160, 200, 180), modality="MR", lowest=-1000.0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", HEADS)
 def test_every_real_head_passes(name):
     check_head(read_study(shared_data(*name.split("/"))).volume)

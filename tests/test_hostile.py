@@ -24,6 +24,7 @@ def test_there_are_many_inputs_and_no_two_are_called_alike():
     assert Counter((case.kind, case.name) for case in CASES).most_common(1)[0][1] == 1
 
 
+@pytest.mark.slow
 def test_an_input_of_each_kind_is_refused_or_read():
     done = given("--each", "1")
     assert done.returncode == 0, done.stdout

@@ -33,6 +33,7 @@ def test_the_page_listens_on_this_machine_alone():
     assert app.parser().parse_args([]).host == "127.0.0.1"
 
 
+@pytest.mark.slow
 def test_serving_others_without_a_login_is_refused(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("GRADIO_ANALYTICS_ENABLED", "False")  # put back after the test
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")

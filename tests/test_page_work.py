@@ -83,6 +83,7 @@ def test_a_refused_scan_says_its_reason_code(store, tmp_path):
     assert store.events(kept.id)[-1].detail.startswith("unreadable: scan.nii: expected")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", BAD_INPUTS)
 def test_every_hostile_file_is_refused_with_its_code(store, tmp_path, kind):
     folder = tmp_path / "hostile"

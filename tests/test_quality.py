@@ -345,6 +345,7 @@ def test_the_table_holds_the_scores_that_a_line_cites_and_no_other():
 EXPORTS = ["markdown", "json", "pdf", "docx", "fhir", "dicom_sr"]
 
 
+@pytest.mark.slow
 @languages
 @pytest.mark.parametrize("name", EXPORTS)
 def test_a_file_shows_the_sentence_its_mark_and_its_score(name, language):

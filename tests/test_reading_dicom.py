@@ -147,6 +147,7 @@ def test_other_objects_and_localisers_make_series_of_their_own(tmp_path):
     assert [series.is_scan for series in find_series(list_files(folder))].count(True) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("folder", READABLE)
 def test_real_series_agree_with_simpleitk_in_voxels_and_places(folder):
     path = shared_data("dicom", *folder.split("/"))

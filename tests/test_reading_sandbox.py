@@ -28,6 +28,7 @@ def run_instead(monkeypatch, code):
     monkeypatch.setattr(sandbox, "COMMAND", ("-c", code))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("code", "refusal"),
     [

@@ -20,6 +20,7 @@ def read(folder):
     return read_dicom_series(list_files(folder))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("distances_mm", [EVEN, TWO_DISTANCES, JITTERED])
 @pytest.mark.parametrize("tilt_degrees", [0, 18.5, -30])
 def test_a_ball_keeps_its_volume_within_one_percent(tilt_degrees, distances_mm, tmp_path):

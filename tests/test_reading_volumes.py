@@ -62,6 +62,7 @@ def test_one_volume_is_chosen_by_series_and_number():
     assert read_study(folder, series="5.2").volume.geometry.shape == (86, 86, 63)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("choice", ["5.0", "5.6", "5.x", "6.1", "5.-1"])
 def test_a_volume_that_is_not_there_is_a_bad_option(choice):
     with pytest.raises(ScanError, match="asked for") as refusal:

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import FrozenInstanceError, replace
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,7 @@ languages = pytest.mark.parametrize("language", prompts.languages())
 kinds = pytest.mark.parametrize("kind", LEDGERS)
 
 
+@cache
 def drafted(kind="plain", language="en"):
     words, ledger = prompts.load(language), LEDGERS[kind]()
     draft = template_draft(ledger, EXAM, words)

@@ -378,6 +378,7 @@ def test_a_box_is_segmented_alike_alone_and_beside_another(packed):
     assert np.allclose(alone, together, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_building_a_network_does_not_import_transformers():
     code = (
         "import sys; from segment.models.unet.network import build_network as b; b([4, 8, 8], 3);"

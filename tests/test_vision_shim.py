@@ -3,12 +3,15 @@
 import subprocess
 import sys
 
+import pytest
+
 
 def run(code):
     command = [sys.executable, "-W", "ignore", "-c", code]
     return subprocess.run(command, capture_output=True, text=True)
 
 
+@pytest.mark.slow
 def test_the_classes_that_need_torchvision_can_be_imported_after_the_shim():
     code = (
         "from assistant.vision_shim import ensure_torchvision; ensure_torchvision();"
@@ -18,6 +21,7 @@ def test_the_classes_that_need_torchvision_can_be_imported_after_the_shim():
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_a_second_call_does_nothing():
     code = (
         "from assistant.vision_shim import ensure_torchvision as e; e(); e();"

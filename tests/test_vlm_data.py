@@ -83,6 +83,7 @@ def test_no_target_and_no_prompt_holds_a_number(part):
         assert not any(unicodedata.category(c).startswith("N") for c in prompt)
 
 
+@pytest.mark.slow
 @parts
 def test_every_topic_language_and_state_occurs(part):
     found = pairs(part, 600)

@@ -201,6 +201,7 @@ def ending(asked, bounds):
     raise AssertionError("no text of the toy's has an end")
 
 
+@pytest.mark.slow
 def test_a_text_is_the_one_that_transformers_would_choose():
     sampling, whole = ending(prompt(pictures=1), Bounds(tokens=800, line_tokens=800))
     assert whole.text == reference_text(prompt(pictures=1), sampling)

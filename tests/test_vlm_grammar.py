@@ -17,7 +17,7 @@ SLOTS = tuple(f"<unused{n}>" for n in range(1000, 1064))
 SECTION, STOP = "<unused2000>", "<end_of_turn>"
 SLOT = re.compile(r"<unused\d+>")
 SHORT = Bounds(tokens=600, line_tokens=4)
-DRAFTS_EACH = 250  # of four adversaries in two languages: 2,000
+DRAFTS_EACH = 100  # of four adversaries in two languages: 800
 NUMBER_WORDS = [
     word for name in prompts.languages() for word in prompts.load(name).lexicon["number_words"]
 ]

@@ -294,6 +294,7 @@ def test_a_saved_adapter_names_no_folder(folder, adapter):
     assert json.loads(text)["base_model_name_or_path"] == folder.name
 
 
+@pytest.mark.slow
 def test_a_saved_adapter_gives_the_same_in_a_fresh_process_and_in_plain_peft(folder, adapter):
     model = load_checkpoint(folder, EXACT, adapter=adapter)
     ids = torch.tensor([[2, 110, 400, 401]])

@@ -212,6 +212,7 @@ def test_a_folder_in_which_nothing_is_bound_is_refused_with_an_example(tmp_path)
         read_own(mine, EXAM, judge, nobody)
 
 
+@pytest.mark.slow
 def test_the_same_training_runs_on_such_a_folder(own_folder, tmp_path):
     from assistant.writers.vlm.train import Material, train
     from tests.toy_training import toy_base, toy_plan

@@ -80,7 +80,9 @@ def report_of(composed, about):
 
 
 @languages
-@kinds
+@pytest.mark.parametrize(
+    "kind", ["plain", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("wide", "refused"))]
+)
 def test_what_a_tuned_model_writes_stands_as_it_is(kind, language):
     about = brief(kind, language)
     composed = written(towards(wanted(kind, language)), about)
@@ -120,6 +122,7 @@ def test_a_draft_says_with_what_it_was_written_and_how_long_that_took():
     assert "tokens_per_s" not in report_bytes(report_of(composed, brief())).decode()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lines", [0, 1, 4])
 def test_logits_that_are_no_numbers_leave_a_whole_report_of_stock_sentences(lines):
     about = brief("wide")

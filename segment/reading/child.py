@@ -11,6 +11,9 @@ import sys
 from pathlib import Path
 from typing import Any, BinaryIO
 
+if __name__ == "__main__":
+    sys.modules["requests"] = None  # type: ignore[assignment]  # pydicom would load it; no network here
+
 from segment.reading.parse import UnreadableError, describe, list_directory
 
 

@@ -68,6 +68,7 @@ def test_a_signed_report_is_no_draft_and_names_who_signed(name, language):
     assert "Dr A" in pages[0]
 
 
+@pytest.mark.slow
 @every_export
 @every_language
 def test_equal_reports_give_equal_bytes(name, language, tmp_path):
