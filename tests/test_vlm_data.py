@@ -51,7 +51,7 @@ def problems(pair, statement):
 @counts
 @parts
 def test_every_statement_of_a_target_renders_and_is_verified(part, count):
-    found = [(s.text, problems(p, s)) for p in pairs(part, count) for s in parsed(p)]
+    found = [(s.text, problems(p, s)) for p in pairs(part, count) for s in p.statements]
     assert len(found) > 2 * count
     assert [(text, why) for text, why in found if why] == []
 
@@ -59,7 +59,8 @@ def test_every_statement_of_a_target_renders_and_is_verified(part, count):
 @counts
 @parts
 def test_a_target_is_parsed_back_to_the_statements_it_was_made_of(part, count):
-    assert all(parsed(pair) == pair.statements for pair in pairs(part, count))
+    for pair in (pair for pair in pairs(part, count) if pair.target):
+        assert parsed(pair) == tuple(said for said in pair.statements if said.cites)
 
 
 @parts

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from assistant.cli.terminal import OK, bar_of
+from assistant.cli.terminal import OK, bar_of, shown
 
 if TYPE_CHECKING:
     from assistant.cli.terminal import Commands
@@ -38,6 +38,14 @@ def add_train(commands: "Commands") -> None:
     writer.add_argument("--resume", action="store_true", help="go on with the run in --runs")
     _add_folders(writer)
     writer.set_defaults(run=run_train_writer, runs=Path("runs/writer"))
+    questions = parts.add_parser("questions", help="what tells topics of questions apart")
+    questions.add_argument(
+        "-o", "--output", type=Path, default=Path("runs/questions"), metavar="DIR"
+    )
+    questions.add_argument(
+        "--writer", choices=("template", "vlm"), default="template", help="fit beside its model"
+    )
+    questions.set_defaults(run=run_train_questions)
 
 
 def add_calibrate(commands: "Commands") -> None:
@@ -100,6 +108,31 @@ def run_train_writer(chosen: argparse.Namespace) -> int:
     return OK
 
 
+def run_train_questions(chosen: argparse.Namespace) -> int:
+    """Fit what tells topics apart: of letters and words, or of a language model's features."""
+    import numpy as np
+
+    import prompts
+    from assistant.writers.questions.fit import examples, fit_features, fit_ngrams
+    from assistant.writers.questions.ngrams import WEIGHTS
+
+    chosen.output.mkdir(parents=True, exist_ok=True)
+    known = examples(prompts.languages())
+    if chosen.writer == "template":
+        written = fit_ngrams(known, chosen.output / WEIGHTS)
+    else:
+        from assistant.writers.vlm.listener import WEIGHTS as OF_MODEL
+        from assistant.writers.vlm.listener import features, network_of
+        from assistant.writers.vlm.ready import read
+
+        model = read().model
+        heard = shown(iter(known), len(known), "listening to questions")
+        found = np.stack([features(model, example.text) for example in heard])
+        written = fit_features(known, found, chosen.output / OF_MODEL, network_of(model))
+    print(f"wrote {written.name}: {len(known)} questions")
+    return OK
+
+
 def _why_not(statement: "Statement", ledger: "Ledger", words: "Phrasebook") -> tuple[str, ...]:
     """Say why a sentence of a reference report may not stand in a report."""
     from assistant.render import SlotError, render
@@ -143,12 +176,12 @@ def run_calibrate(chosen: argparse.Namespace) -> int:
     plan = TrainingPlan.read(chosen.config or _shipped_plan())
     steps = crossfit(plan, organs.load("hippocampus"), chosen.data, chosen.runs, chosen.output)
     with ExitStack() as bars:
-        shown = ""
+        shown_step = ""
         for step in steps:
-            if step.step != shown:
+            if step.step != shown_step:
                 bars.close()
                 bar = bars.enter_context(bar_of(step.of, step.step))
-                shown = step.step
+                shown_step = step.step
             bar.update()
     print(f"wrote {chosen.output}")
     return OK

@@ -1,11 +1,11 @@
-"""How often a question in held-out words is answered rightly, and an unanswerable one declined.
+"""How often a question in others' words is answered rightly, and an unanswerable one declined.
 
     python -m tests.benchmarks.chat [--questions 300] [--writer template|vlm]
 
 Right is exact: the records cited are those of the expected answer, fixed sentences are of the
 expected kind, and every number is one of a cited record, by a lexer that shares no code with the
-verifier. How well a sentence is worded is not judged. The template knows every wording of a
-question, those held out from training too: its figures say nothing of words it never saw.
+verifier. How well a sentence is worded is not judged. The questions are those of
+``tests/benchmarks/questions``, whose author had seen none of ours; the ledgers are held out.
 """
 
 import argparse
@@ -23,13 +23,15 @@ from assistant.answer import Answer
 from assistant.draft import Statement
 from assistant.finish import complete, compose, drain
 from assistant.report import Line, Report
-from assistant.writers import Brief
+from assistant.writers import Brief, phrasings
+from assistant.writers.phrasings import Phrasings
 from assistant.writers.template import Template
 from assistant.writers.vlm.author import exam, whole
 from assistant.writers.vlm.data import UNANSWERABLE, Pair, held_out_pairs
 from segment.measurement import Measurement
 from tests.benchmarks.plain_numbers import foreign, numbers, unbound
 from tests.benchmarks.shares import share
+from tests.benchmarks.topics import table_of
 
 UNANSWERABLE_SHARE = 0.3
 TOLD_IN_NUMBERS = ("volume", "sure")  # topics whose answer holds a number if the record does
@@ -52,7 +54,7 @@ class Checked:
 
 
 def questions(n: int, seed: int) -> tuple[Pair, ...]:
-    """Draw dialogues in held-out words, three in ten about what the study cannot answer."""
+    """Draw dialogues in others' words, three in ten about what the study cannot answer."""
     wanted = {True: round(n * UNANSWERABLE_SHARE)}
     wanted[False] = n - wanted[True]
     found: dict[bool, list[Pair]] = {True: [], False: []}
@@ -67,8 +69,20 @@ def questions(n: int, seed: int) -> tuple[Pair, ...]:
 
 def _dialogues(seed: int) -> Iterator[Pair]:
     for block in count():
-        pairs = held_out_pairs(np.random.default_rng((seed, block)), BLOCK)
+        pairs = held_out_pairs(np.random.default_rng((seed, block)), BLOCK, told=of_others)
         yield from (pair for pair in pairs if pair.task.question is not None)
+
+
+@cache
+def of_others(language: str) -> Phrasings:
+    """Put the questions of the benchmark in the place of ours."""
+    tables = table_of(language)
+    return replace(
+        phrasings.load(language),
+        are_parted=False,
+        questions=tables["questions"],
+        follow_ups=tables["follow_ups"],
+    )
 
 
 def report_of(pair: Pair) -> Report:

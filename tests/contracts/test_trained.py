@@ -9,6 +9,8 @@ import pytest
 
 READER = Path(str(files("assistant.readers.siglip")))
 WRITER = Path(str(files("assistant.writers.vlm")))
+QUESTIONS = Path(str(files("assistant.writers.questions")))
+TOPICS = (QUESTIONS / "weights.safetensors", WRITER / "weights" / "topics.safetensors")
 MOST_BYTES = 40e6
 
 
@@ -29,11 +31,20 @@ def test_the_writers_card_names_the_hash_of_its_manifest():
     assert sha256(manifest) in (WRITER / "CARD.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("path", TOPICS, ids=lambda path: path.name)
+def test_the_card_of_topics_names_the_hash_of_each_model(path):
+    assert sha256(path) in (QUESTIONS / "CARD.md").read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize("name", sorted(parts()))
 def test_the_manifest_names_the_hash_of_each_part(name):
     assert sha256(WRITER / "weights" / name) == parts()[name]
 
 
 def test_tower_projector_and_adapter_are_small_enough_for_the_repository():
-    shipped = [READER / "weights.safetensors", *(WRITER / "weights" / name for name in parts())]
+    shipped = [
+        *TOPICS,
+        READER / "weights.safetensors",
+        *(WRITER / "weights" / name for name in parts()),
+    ]
     assert sum(path.stat().st_size for path in shipped) < MOST_BYTES

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cache
 from importlib.resources import files
-from typing import Literal
+from typing import Any, Literal
 
 Part = Literal["training", "held out"]
 EVERY = 4  # of the wordings, and of their pairs, one is held out
@@ -16,7 +16,11 @@ EVERY = 4  # of the wordings, and of their pairs, one is held out
 
 @dataclass(frozen=True, eq=False)
 class Phrasings:
-    """The tables of one language; an opening and a closing make a wording."""
+    """The tables of one language; an opening and a closing make a wording.
+
+    Questions that training never sees whichever they are belong to every part: they are not
+    ``are_parted``.
+    """
 
     language: str
     words: Mapping[str, str]
@@ -26,6 +30,11 @@ class Phrasings:
     sentences: Mapping[str, tuple[str, ...]]
     questions: Mapping[str, tuple[str, ...]]
     follow_ups: Mapping[str, tuple[str, ...]]
+    are_parted: bool = True
+
+    def asked(self, wordings: tuple[str, ...], part: Part) -> tuple[str, ...]:
+        """Return the questions of a list that belong to a part."""
+        return of_part(wordings, part) if self.are_parted else wordings
 
     def without_norm(self, closing: str) -> str:
         """Cut the reference range out of a closing."""
@@ -40,12 +49,14 @@ def load(language: str) -> Phrasings:
         msg = f"there are no wordings to train on for the language {language!r}; add its file"
         raise ValueError(msg)
     table = tomllib.loads(path.read_text(encoding="utf-8"))
-    known = {field.name for field in fields(Phrasings)} - {"language"}
+    known = {field.name for field in fields(Phrasings)} - {"language", "are_parted"}
     if unknown := sorted(table.keys() ^ known):
         msg = f"wordings of {language}: the tables {unknown} are missing or unknown"
         raise ValueError(msg)
     lists = ("openings", "closings", "sentences", "questions", "follow_ups")
-    frozen = {name: {key: tuple(v) for key, v in table[name].items()} for name in lists}
+    frozen: dict[str, Any] = {
+        name: {key: tuple(v) for key, v in table[name].items()} for name in lists
+    }
     return Phrasings(language, table["words"], table["short"], **frozen)
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from assistant.draft import Draft, Statement
 from assistant.writers import Brief, Turn, assess
+from assistant.writers.questions import understand
 from assistant.writers.template.answers import respond
 from assistant.writers.template.stock import (
     ASYMMETRY,
@@ -16,7 +17,6 @@ from assistant.writers.template.stock import (
     whole_statements,
     withheld_statement,
 )
-from assistant.writers.template.topics import understand
 
 __all__ = [
     "ASYMMETRY",
@@ -24,6 +24,7 @@ __all__ = [
     "Template",
     "fixed_statements",
     "phrase_statement",
+    "respond",
     "stock_statement",
     "together",
 ]

@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterator, Mapping
 
 from assistant.draft import Statement
 from assistant.writers import Brief, assess
+from assistant.writers.questions import Asked
+from assistant.writers.questions.topics import UNKNOWN
 from assistant.writers.template.stock import (
     ASYMMETRY,
     phrase_statement,
@@ -12,7 +14,6 @@ from assistant.writers.template.stock import (
     whole_statements,
     withheld_statement,
 )
-from assistant.writers.template.topics import UNKNOWN, Asked
 from segment.measurement import Measurement
 
 FIRST = "a"  # of the wordings that a fixed answer has

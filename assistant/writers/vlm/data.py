@@ -6,13 +6,14 @@ every fifth subject (``ledgers``) and every fourth wording and question (``phras
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 
 import prompts
 from assistant.draft import Statement
 from assistant.writers import Turn
-from assistant.writers.phrasings import Part, load, of_part
+from assistant.writers.phrasings import Part, Phrasings, load
 from assistant.writers.template import ASYMMETRY
 from assistant.writers.vlm.author import Author, Detail, exam, fill, whole
 from assistant.writers.vlm.ledgers import Made, make_ledger
@@ -44,8 +45,9 @@ DETAILS: tuple[Detail, ...] = ("range", "words", "none")
 
 @dataclass(frozen=True)
 class Pair:
-    """A task and what is to be written: with text slots and as the model writes it.
+    """A task and what is to be said: with text slots, and the part of it that the model writes.
 
+    The target is empty where all that is said is fixed.
     ``topic`` is ``report`` or what the last question is about; ``cases`` are the training cases
     behind the left and the right side, None where they were invented.
     """
@@ -70,23 +72,37 @@ class Exchange:
 def training_pairs(
     rng: np.random.Generator, n: int, spoken: Sequence[str] = ("en", "zh")
 ) -> Iterator[Pair]:
-    """Make pairs of training subjects, training wordings and invented ledgers."""
-    return _pairs(rng, n, "training", spoken)
+    """Make pairs of training subjects, training wordings and invented ledgers.
+
+    Those of which the model writes nothing are left out.
+    """
+    return islice((pair for pair in _pairs(rng, "training", spoken) if pair.target), n)
 
 
 def held_out_pairs(
-    rng: np.random.Generator, n: int, spoken: Sequence[str] = ("en", "zh")
+    rng: np.random.Generator,
+    n: int,
+    spoken: Sequence[str] = ("en", "zh"),
+    told: Callable[[str], Phrasings] = load,
 ) -> Iterator[Pair]:
-    """Make pairs of subjects and wordings, of questions too, that training never shows."""
-    return _pairs(rng, n, "held out", spoken)
+    """Make pairs of subjects and wordings that training never shows.
+
+    ``told`` may give a language questions of somebody else.
+    """
+    return islice(_pairs(rng, "held out", spoken, told), n)
 
 
-def _pairs(rng: np.random.Generator, n: int, part: Part, spoken: Sequence[str]) -> Iterator[Pair]:
-    """Make pairs, one language and ledger each."""
-    for _ in range(n):
+def _pairs(
+    rng: np.random.Generator,
+    part: Part,
+    spoken: Sequence[str],
+    told: Callable[[str], Phrasings] = load,
+) -> Iterator[Pair]:
+    """Make pairs without end, one language and ledger each."""
+    while True:
         language = spoken[int(rng.integers(len(spoken)))]
         made = make_ledger(rng, part)
-        author = Author(rng, part, prompts.load(language), load(language), made.ledger)
+        author = Author(rng, part, prompts.load(language), told(language), made.ledger)
         yield _report(author, made) if author.chance(REPORTS) else _dialogue(author, made)
 
 
@@ -108,7 +124,7 @@ def _dialogue(author: Author, made: Made) -> Pair:
         turns = (Turn(exchange.question, exchange.answer),)
         exchange = _follow_up(author, exchange)
     table = SlotTable.of(made.ledger)
-    target = "\n".join(map(table.encode, exchange.answer))
+    target = "\n".join(table.encode(said) for said in exchange.answer if said.cites)
     task = Task(
         made.ledger,
         author.words.language,
@@ -135,7 +151,7 @@ def _exchange(author: Author) -> Exchange:
     question = _asked(author, author.phrasings.questions[topic], record)
     answer = _answer(author, topic, record)
     if any(statement.cites for statement in answer) and author.chance(WITH_INSTRUCTION):
-        around = author.one_of(of_part(author.phrasings.questions["with_instruction"], author.part))
+        around = author.one_of(_of_part(author, author.phrasings.questions["with_instruction"]))
         question = around.replace("{question}", question)
     return Exchange(topic, question, answer, record)
 
@@ -159,10 +175,14 @@ def _follow_up(author: Author, first: Exchange) -> Exchange:
 
 def _asked(author: Author, wordings: tuple[str, ...], record: Measurement | None) -> str:
     """Choose the wording of a question and put the record's name into it."""
-    wording = author.one_of(of_part(wordings, author.part))
+    wording = author.one_of(_of_part(author, wordings))
     if record is None:
         return wording
     return fill(wording, (record,), author.words, author.phrasings)
+
+
+def _of_part(author: Author, wordings: tuple[str, ...]) -> tuple[str, ...]:
+    return author.phrasings.asked(wordings, author.part)
 
 
 def _subject(author: Author, topic: str) -> Measurement | None:

@@ -1,0 +1,11 @@
+"""The topics that a question may have. Knows nothing of wordings."""
+
+UNKNOWN = "not_measured"
+INSTRUCTIONS, WITH_INSTRUCTION = "instructions", "with_instruction"
+OF_RECORDS = ("volume", "size", "sure", "reliable")
+ANSWERED = (*OF_RECORDS, "sides", "prior", "not_assessed", "asymmetry", "interval", "summary")
+TOPICS = (
+    *ANSWERED,
+    *("greeting", "off_topic", INSTRUCTIONS, "other_structures", "signal", "diagnosis"),
+    *("treatment", "age", "head_size", "identity", UNKNOWN),
+)
