@@ -16,6 +16,7 @@ from tests.adversaries import ADVERSARIES, draft
 SLOTS = tuple(f"<unused{n}>" for n in range(1000, 1064))
 SECTION, STOP = "<unused2000>", "<end_of_turn>"
 SLOT = re.compile(r"<unused\d+>")
+ONE_LINE = (Group(SLOTS[:1]),)
 SHORT = Bounds(tokens=600, line_tokens=4)
 DRAFTS_EACH = 100  # of four adversaries in two languages: 800
 NUMBER_WORDS = [
@@ -137,11 +138,13 @@ def test_after_the_section_token_something_is_said(language, adversary):
 
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_every_sentence_of_the_phrasebook_can_be_written(language):
-    grammar = answer_grammar((Group(SLOTS[:1]),), prose(language))
+    grammar = answer_grammar((Group(SLOTS[:1], SLOTS[:1]),), prose(language))
     start = guide(language).start(grammar)
     texts = [text for key, text in prompts.load(language).phrases.items() if "technique" not in key]
     for text in texts:
         slotted = re.sub(r"\{[^}]*\}", SLOTS[0], text)
+        if SLOTS[0] not in slotted:
+            slotted = f"{slotted[:-1]}{SLOTS[0]}{slotted[-1]}"
         assert (
             len(SLOT.findall(slotted)) > 3
             or spell(start.copy(), guide(language).vocabulary, slotted + STOP).is_ended
@@ -151,22 +154,24 @@ def test_every_sentence_of_the_phrasebook_can_be_written(language):
 @pytest.mark.parametrize("word", ["two", "Two", "hundred", "tenfold", "II", "IX"])
 def test_a_number_word_cannot_be_spelled_from_letters(word):
     vocabulary = guide("en").vocabulary
-    start = guide("en").start(answer_grammar((), prose("en")))
+    start = guide("en").start(answer_grammar(ONE_LINE, prose("en")))
     with pytest.raises((GrammarError, KeyError)):
-        spell(start.copy(), vocabulary, f"It is {word} .")
+        spell(start.copy(), vocabulary, f"It {SLOTS[0]} is {word} .")
 
 
 def test_a_word_may_hold_the_letters_of_a_number_word():
-    start = guide("en").start(answer_grammar((), prose("en")))
-    assert spell(start, guide("en").vocabulary, f"The networks weigh often.{STOP}").is_ended
+    start = guide("en").start(answer_grammar(ONE_LINE, prose("en")))
+    assert spell(
+        start, guide("en").vocabulary, f"The networks weigh {SLOTS[0]} often.{STOP}"
+    ).is_ended
 
 
 def test_a_han_numeral_stands_only_where_the_phrases_have_it():
     vocabulary = guide("zh").vocabulary
-    start = guide("zh").start(answer_grammar((), prose("zh")))
-    assert spell(start.copy(), vocabulary, f"左侧零值。{STOP}").is_ended
+    start = guide("zh").start(answer_grammar(ONE_LINE, prose("zh")))
+    assert spell(start.copy(), vocabulary, f"左侧{SLOTS[0]}零值。{STOP}").is_ended
     with pytest.raises(GrammarError):
-        spell(start.copy(), vocabulary, "左侧零海")
+        spell(start.copy(), vocabulary, f"左侧{SLOTS[0]}零海")
 
 
 def test_a_text_cannot_end_before_its_required_slots():
@@ -191,16 +196,19 @@ def test_reasons_that_are_withheld_together_stand_together():
         spell(report("en").copy(), guide("en").vocabulary, spelled + WITHHELD[1])
 
 
-@pytest.mark.parametrize("line", [" The volume", "The volume. \nThe volume", "The volume.\n\n"])
+@pytest.mark.parametrize(
+    "line",
+    [" The volume", f"The volume{SLOTS[0]}. \n", f"The volume{SLOTS[0]}.\n\n", "The volume.\n"],
+)
 def test_a_line_has_no_space_around_it_and_is_not_blank(line):
-    start = guide("en").start(answer_grammar((), prose("en")))
+    start = guide("en").start(answer_grammar(ONE_LINE, prose("en")))
     with pytest.raises(GrammarError):
         spell(start, guide("en").vocabulary, line)
 
 
 def test_nothing_is_added_after_the_end():
-    matcher = guide("en").start(answer_grammar((), prose("en")))
-    spell(matcher, guide("en").vocabulary, f"The volume.{STOP}")
+    matcher = guide("en").start(answer_grammar(ONE_LINE, prose("en")))
+    spell(matcher, guide("en").vocabulary, f"The volume {SLOTS[0]}.{STOP}")
     with pytest.raises(GrammarError, match="may not stand here"):
         matcher.consume(0)
 

@@ -166,7 +166,7 @@ def _writing(
     failures: list[str] = []
     choose = partial(_choose, change, torch.zeros(len(vocabulary.pieces)))
     try:
-        grammar = grammar_of(table, brief.phrasebook.language, is_report=True)
+        grammar = grammar_of(table, brief.phrasebook.language)
         for line in write_lines(choose, guide.start(grammar), vocabulary, bounds, []):
             if line == SECTION_TOKEN:
                 section = "impression"

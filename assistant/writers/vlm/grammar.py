@@ -19,7 +19,6 @@ MOST_WORDS = 40  # between two slots
 MOST_MARKS = 4  # between two words
 MOST_MENTIONS = 2  # of optional slots beside one required one
 MOST_EXTRA_LINES = 2  # of one group in the findings
-MOST_ANSWER_LINES = 8
 NEWLINE_RULE = r'"\n"'
 LATIN = re.compile(r"[A-Za-z]+")
 UNITS = frozenset("%％‰°$€£¥")
@@ -113,15 +112,21 @@ def report_grammar(groups: Sequence[Group], section: str, prose: Prose) -> Gramm
     return _grammar(rules, slots | {section})
 
 
-def answer_grammar(groups: Sequence[Group], prose: Prose) -> Grammar:
-    """Demand one to eight lines, each with slots of one group or with none."""
+def answer_grammar(lines: Sequence[Group], prose: Prose) -> Grammar:
+    """Demand these lines in order, each with the required slots of its group.
+
+    Of a group that requires none a line holds at least one of the optional. Raises ValueError where
+    no line is asked for.
+    """
+    if not lines:
+        msg = "expected at least one line to be written, found none"
+        raise ValueError(msg)
     rules = [
-        f"start: said ({NEWLINE_RULE} said){{0,{MOST_ANSWER_LINES - 1}}}",
-        " | ".join(["said: free", *(f"said{n}" for n in range(len(groups)))]),
-        *(_said_rule(n, group) for n, group in enumerate(groups)),
+        f"start: {f' {NEWLINE_RULE} '.join(f'line{n}' for n in range(len(lines)))}",
+        *(rule for n, group in enumerate(lines) for rule in _line_rules(n, group)),
         *_prose_rules(prose),
     ]
-    return _grammar(rules, {slot for group in groups for slot in group.slots})
+    return _grammar(rules, {slot for group in lines for slot in group.slots})
 
 
 def _grammar(rules: Sequence[str], slots: set[str]) -> Grammar:
@@ -132,15 +137,24 @@ def _grammar(rules: Sequence[str], slots: set[str]) -> Grammar:
 
 def _finding_rules(n: int, group: Group) -> Iterator[str]:
     """Write the lines of one group: that of its required slots, then some of optional ones."""
-    run = " ".join(group.required)
     if not group.optional:
-        yield f"g{n}: head {run} tail {NEWLINE_RULE}"
+        yield f"g{n}: line{n} {NEWLINE_RULE}"
+    else:
+        yield f"g{n}: line{n} {NEWLINE_RULE} more{n}{{0,{MOST_EXTRA_LINES}}}"
+        yield f"more{n}: head any{n} (mid any{n}){{0,{MOST_MENTIONS}}} tail {NEWLINE_RULE}"
+    yield from _line_rules(n, group)
+
+
+def _line_rules(n: int, group: Group) -> Iterator[str]:
+    """Write a line with the required slots of a group, and its optional ones around them."""
+    run = " ".join(group.required) or f"any{n}"
+    if not group.optional:
+        yield f"line{n}: head {run} tail"
         return
     yield (
-        f"g{n}: head (any{n} mid){{0,{MOST_MENTIONS}}} {run} (mid any{n}){{0,{MOST_MENTIONS}}} "
-        f"tail {NEWLINE_RULE} more{n}{{0,{MOST_EXTRA_LINES}}}"
+        f"line{n}: head (any{n} mid){{0,{MOST_MENTIONS}}} {run} (mid any{n}){{0,{MOST_MENTIONS}}}"
+        " tail"
     )
-    yield f"more{n}: head any{n} (mid any{n}){{0,{MOST_MENTIONS}}} tail {NEWLINE_RULE}"
     yield f"any{n}: {' | '.join(group.optional)}"
 
 
@@ -157,14 +171,13 @@ def _said_rule(n: int, group: Group) -> str:
 
 
 def _prose_rules(prose: Prose) -> Iterator[str]:
-    """Write what stands before, between and after slots, and in a line without any.
+    """Write what stands before, between and after slots.
 
     A line neither begins nor ends with a space.
     """
     yield f"head: (WORD MARK){{0,{MOST_WORDS}}} WORD?"
     yield f"mid: MARK? (WORD MARK){{0,{MOST_WORDS}}} WORD?"
     yield f"tail: WORD? (MARK WORD){{0,{MOST_WORDS}}} CLOSE?"
-    yield f"free: WORD (MARK WORD){{0,{MOST_WORDS}}} CLOSE?"
     yield f"WORD: {_word(prose)}"
     yield f"MARK: /{_one_of(prose.marks)}{{1,{MOST_MARKS}}}/"
     yield f"CLOSE: /{_one_of(prose.marks.replace(' ', ''))}{{1,{MOST_MARKS}}}/"

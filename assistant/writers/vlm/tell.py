@@ -1,4 +1,4 @@
-"""Asks the model for a report or an answer, and reads what it writes line by line.
+"""Asks the model for a report or the lines of an answer, and reads what it writes line by line.
 
 Knows nothing of how a model is loaded and nothing of what becomes of a statement.
 """
@@ -40,6 +40,7 @@ from assistant.writers.vlm.slots import (
     worded,
 )
 from assistant.writers.vlm.vision import normalised
+from segment.measurement import Measurement
 
 NAME = "vlm"
 ANY_TOKEN = re.compile(r"<unused\d+>")
@@ -49,13 +50,26 @@ ANY_TOKEN = re.compile(r"<unused\d+>")
 class Request:
     """A question, or None for a report; what was asked before; and the seed.
 
-    ``pixels`` are shown in the place of pictures of the brief's scan: an evaluation's.
+    ``pixels`` are shown in the place of pictures of the brief's scan: an evaluation's. ``lines``
+    say of each line of an answer which fields of which records it must hold.
     """
 
     question: str | None = None
     turns: tuple[Turn, ...] = ()
     seed: int = 0
     pixels: Float32[np.ndarray, "picture h w"] | None = None
+    lines: tuple["Wanted", ...] = ()
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Records that a line is about, withheld together or one alone, and the field it must hold.
+
+    Without a field any of the record's will do.
+    """
+
+    records: tuple[Measurement, ...]
+    field: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,7 +166,11 @@ def _ask(ready: Ready, brief: Brief, request: Request) -> _Asked:
     table = SlotTable(shown, text.left_out)
     tokens = torch.tensor(tokenizer.encode(text.text).ids)
     prompt = Prompt(tokens, normalised(pixels) if len(pixels) else None)
-    grammar = grammar_of(table, words.language, is_report=request.question is None)
+    if request.question is None:
+        grammar = grammar_of(table, words.language)
+    else:
+        lines = [group_of(wanted, table) for wanted in request.lines]
+        grammar = answer_grammar(lines, prose(words.language))
     return _Asked(text, table, grammar, prompt)
 
 
@@ -169,12 +187,24 @@ def _pictures(brief: Brief, image_px: int) -> Float32[np.ndarray, "picture h w"]
     return pick(brief.shown.volume, brief.shown.subjects, "crop", image_px=image_px).pixels
 
 
-def grammar_of(table: SlotTable, language: str, *, is_report: bool) -> Grammar:
-    """Write the grammar of a study's report, or of an answer about it."""
-    groups = tuple(_groups(table))
-    if is_report:
-        return report_grammar(groups, SECTION_TOKEN, prose(language))
-    return answer_grammar(groups, prose(language))
+def grammar_of(table: SlotTable, language: str) -> Grammar:
+    """Write the grammar of a study's report."""
+    return report_grammar(tuple(_groups(table)), SECTION_TOKEN, prose(language))
+
+
+def group_of(wanted: Wanted, table: SlotTable) -> Group:
+    """Say which slots a line of an answer must hold and which it may hold as well.
+
+    Raises SlotTokenError for a record that the prompt had no room for.
+    """
+    first, field = wanted.records[0], wanted.field
+    if field is None:
+        return Group((), tuple(table.token(first.id, other) for other in fields_of(first)))
+    required = tuple(table.token(record.id, field) for record in wanted.records)
+    others = () if len(required) > 1 else fields_of(first)
+    return Group(
+        required, tuple(table.token(first.id, other) for other in others if other != field)
+    )
 
 
 @cache

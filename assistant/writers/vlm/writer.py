@@ -70,9 +70,10 @@ class VisionLanguage:
     ) -> Generator[Statement, None, Draft]:
         """Answer a question, line by line."""
         ready = self.loading.start().result()
-        from assistant.writers.vlm.tell import Request, tell
+        from assistant.writers.vlm.reply import reply
+        from assistant.writers.vlm.tell import Request
 
-        return (yield from tell(ready, brief, Request(question, turns, self.seed)))
+        return (yield from reply(ready, brief, Request(question, turns, self.seed)))
 
     def _read(self) -> "Ready":
         try:
