@@ -10,7 +10,7 @@ OUTPUT ?= drafts/mni152
 # Compiled once, and not again in each of the many processes that the tests start.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help app draft test test-slow check train clean
+.PHONY: help app draft test test-slow check train figures clean
 
 help:
 	@echo "make draft      install, and draft the report of STUDY ($(STUDY)) into OUTPUT ($(OUTPUT))"
@@ -19,6 +19,7 @@ help:
 	@echo "make test-slow  run the slow tests"
 	@echo "make check      lint, types and import contracts"
 	@echo "make train      train the segmenter anew from VOXCITE_DATA; takes hours without a GPU"
+	@echo "make figures    print every figure of the segmenter's card, from VOXCITE_DATA; takes long"
 	@echo "make clean      remove everything that these commands made"
 
 draft: $(VENV)/installed
@@ -41,6 +42,11 @@ check: $(VENV)/installed-dev
 
 train: $(VENV)/installed
 	$(BIN)/voxcite train segmenter
+
+FIGURES := accuracy coverage heads repeatability speed
+
+figures: $(VENV)/installed-dev
+	set -e; for part in $(FIGURES); do echo "# $$part"; $(BIN)/python -m tests.benchmarks.$$part; done
 
 clean:
 	rm -rf $(VENV) build dist drafts *.egg-info .import_linter_cache
