@@ -24,6 +24,10 @@ from segment.measurement import Measurement
 MARKUP = re.compile(r"<[^<>\s]{0,40}>|[<>{}\[\]|`]")
 SENTENCE = re.compile(r"(?<=[.!?。！？])\s*|(?<=[:：])\s*")
 NAMED = {"en": "hippocampus", "zh": "海马"}  # what every named structure is read as
+OTHER_SIDE = re.compile(
+    r"\b(?:the )?(?:other|opposite|contralateral) (?:side|one|hippocampus)\b"
+    r"|(?:对|另一|另外一)(?:侧|边)(?:海马)?"
+)
 LEAST_LIKELY = 0.18  # letters without a meaning get less; nobody can tell what they ask
 LEAST_SURE = 0.5  # above it a sentence is taken for what was asked, whatever stands beside it
 
@@ -57,15 +61,17 @@ def understand(
     is of the topic ``not_measured``.
     """
     asked = simplified(question)
-    found = named(asked, words)
+    before = _cited(turns, ledger)
+    across = _across(before) if OTHER_SIDE.search(asked) else ()
+    found = across or named(asked, words)
+    if across:
+        asked = OTHER_SIDE.sub(name_of(words), asked)
     topic = likeliest_topic(plain(asked, words), listener)
     if topic not in (*OF_RECORDS, UNKNOWN):
         return Asked(topic)
+    records = before
     if found:
         records = _records(found, ledger, wants_index=_mentions_index(asked, words))
-        return Asked(topic if records else UNKNOWN, records)
-    cited = [cite for said in turns[-1].answer for cite in said.cites] if turns else []
-    records = tuple(record for record in ledger.records if record.id in cited)
     return Asked(topic if records else UNKNOWN, records)
 
 
@@ -83,7 +89,27 @@ def simplified(text: str) -> str:
 def plain(asked: str, words: Phrasebook) -> str:
     """Read every name of a structure as the same one: which it is says nothing of the topic."""
     pattern, _ = _names(words)
-    return pattern.sub(NAMED.get(words.language, NAMED["en"]), asked)
+    return pattern.sub(name_of(words), asked)
+
+
+def name_of(words: Phrasebook) -> str:
+    """Return the name that every structure is read as."""
+    return NAMED.get(words.language, NAMED["en"])
+
+
+def _cited(turns: Sequence[Turn], ledger: Ledger) -> tuple[Measurement, ...]:
+    """List the records that the last answer was about."""
+    cited = [cite for said in turns[-1].answer for cite in said.cites] if turns else []
+    return tuple(record for record in ledger.records if record.id in cited)
+
+
+def _across(records: Iterable[Measurement]) -> tuple[tuple[str, str], ...]:
+    """Name the structures on the other side of records; none where they are of both."""
+    other = {"left": "right", "right": "left"}
+    sides = {record.side for record in records}
+    if len(sides) != 1 or not sides <= other.keys():
+        return ()
+    return tuple(dict.fromkeys((r.structure, other[r.side]) for r in records))
 
 
 def likeliest_topic(asked: str, listener: Listener | None = None) -> str:
