@@ -114,12 +114,18 @@ def test_an_answer_is_about_what_is_named(question, records):
 
 @pytest.mark.parametrize(
     "question",
-    ["What is the volume of the pancreas?", "xyzzy", "?", "", "Is the left kidney small?"],
+    ["What is the volume of the pancreas?", "Is the left kidney small?"],
 )
 def test_what_was_not_measured_is_said_not_to_be(question):
     answer = ask(question)
     assert cites(answer) == []
     assert "not measured in this study" in answer.lines[0].text
+
+
+@pytest.mark.parametrize("question", ["xyzzy", "?", "", "How large is it?", "How sure is that?"])
+def test_a_question_that_names_nothing_measured_is_asked_back(question):
+    said = prompts.load("en").phrases["answer.unclear.a"]
+    assert [line.text for line in ask(question).lines] == [said]
 
 
 def test_a_follow_up_is_about_what_was_answered_before():
@@ -249,9 +255,14 @@ def test_a_question_is_answered_with_citations(report_file, capsys):
     assert printed.endswith("[m1]\n")
 
 
-def test_an_answer_comes_in_the_language_that_is_asked_for(report_file, capsys):
-    assert run("ask", report_file, "哪一侧更大？", "--language", "zh") == OK
+def test_an_answer_comes_in_the_language_of_the_question(report_file, capsys):
+    assert run("ask", report_file, "哪一侧更大？") == OK
     assert "不对称指数" in capsys.readouterr().out
+
+
+def test_an_answer_comes_in_the_language_that_is_asked_for(report_file, capsys):
+    assert run("ask", report_file, "哪一侧更大？", "--language", "en") == OK
+    assert "不对称指数" not in capsys.readouterr().out
 
 
 def test_a_report_that_does_not_hold_is_not_asked(report_file, capsys):

@@ -15,6 +15,7 @@ from assistant.pipeline import Assistant
 from assistant.report import Origin, report_from_json
 from assistant.settings import Settings
 from assistant.sign import SignError
+from assistant.writers.questions import language_of
 from prompts import page
 from tests.ledgers import plain_ledger, wide_ledger
 from tests.test_page_edit import manuscript, number_of
@@ -111,7 +112,7 @@ def test_files_that_need_a_series_are_offered_only_where_there_is_one():
     [("How large?", "en"), ("有多大？", "zh"), ("T1 海马?", "zh"), ("", "en")],
 )
 def test_the_language_of_a_question_is_that_of_its_letters(question, language):
-    assert asking.language_of(question) == language
+    assert language_of(question) == language
 
 
 def assistant_of(exam, language):

@@ -247,15 +247,27 @@ def test_a_line_that_the_model_does_not_come_to_is_told_in_its_stock_sentence():
 @pytest.mark.parametrize(
     ("question", "written"),
     [
-        ("How sure are you about the left hippocampus?", "The reference range is <unused1002>."),
+        (
+            "How sure are you about the left hippocampus?",
+            "The volume of the left hippocampus is within <unused1002>.",
+        ),
         ("Is the left hippocampus small?", "The volume of the left hippocampus is <unused1000>."),
     ],
 )
 def test_a_line_that_is_true_and_no_answer_gives_way_to_one(question, written):
     composed, _ = answered(towards(written), question)
     assert [line.cites for line in composed.lines] == [("m1",)]
-    assert composed.problems[0].why[0].startswith("no answer to the question")
+    assert "no answer to the question" in composed.problems[0].why[0]
     assert composed.lines[0].text != written
+
+
+def test_a_false_line_gives_way_to_the_sentence_that_was_to_stand_there():
+    name = "posterior part of the left hippocampus"
+    text = f"The volume of the {name} is <unused1008>, above <unused1010>."
+    composed, _ = answered(towards(text), "Is the posterior part of the left hippocampus small?")
+    assert len(composed.problems) == 1
+    assert [line.cites for line in composed.lines] == [("m3",)]
+    assert "within the reference range" in composed.lines[0].text
 
 
 @pytest.mark.parametrize("written", ["below the reference range", "within <unused1002>"])

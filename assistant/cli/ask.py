@@ -17,7 +17,7 @@ def add_ask(commands: "Commands") -> None:
     ask = commands.add_parser("ask", help="answer a question about a report, citing its records")
     ask.add_argument("report", type=Path, help="a report.json")
     ask.add_argument("question")
-    ask.add_argument("--language", help="of the answer, en or zh; default: that of the report")
+    ask.add_argument("--language", help="of the answer, en or zh; default: that of the question")
     add_writer(ask)
     ask.set_defaults(run=run_ask)
 
@@ -27,6 +27,7 @@ def run_ask(chosen: argparse.Namespace) -> int:
     from assistant.pipeline import Assistant
     from assistant.report import report_from_json
     from assistant.verify import verify_report
+    from assistant.writers.questions import language_of
 
     table = read_table(chosen.report)
     if problems := verify_report(table):
@@ -35,7 +36,7 @@ def run_ask(chosen: argparse.Namespace) -> int:
         print(f"{chosen.report.name}: {len(problems)} problems; not asked", file=sys.stderr)
         return DOES_NOT_HOLD
     report = report_from_json(table)
-    language = chosen.language or report.language
+    language = chosen.language or language_of(chosen.question)
     assistant = Assistant.from_settings(settings_of(chosen, report.exam, language))
     prepare(assistant)
     with bar_of(1, assistant.phrasebook.steps["answer"]) as bar:

@@ -3,7 +3,6 @@
 Knows nothing of how the page shows an answer.
 """
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 
@@ -14,17 +13,12 @@ from assistant.page.markup import markdown
 from assistant.pipeline import Assistant
 from assistant.report import Line
 from assistant.writers import Turn
+from assistant.writers.questions import language_of
 from prompts import Phrasebook, page
 from segment.measurement import Measurement
 
-HAN = re.compile(r"[\u3400-\u9fff]")
 LONGEST_QUESTION = 1000  # characters
 MOST_TURNS = 6
-
-
-def language_of(question: str) -> str:
-    """Tell which language a question is asked in: Chinese where it holds a Chinese character."""
-    return "zh" if HAN.search(question) else "en"
 
 
 def answering(

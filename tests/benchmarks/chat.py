@@ -25,6 +25,7 @@ from assistant.finish import complete, compose, drain
 from assistant.report import Line, Report
 from assistant.writers import Brief, phrasings
 from assistant.writers.phrasings import Phrasings
+from assistant.writers.questions.topics import UNCLEAR
 from assistant.writers.template import Template
 from assistant.writers.vlm.author import exam, whole
 from assistant.writers.vlm.data import UNANSWERABLE, Pair, held_out_pairs
@@ -102,7 +103,7 @@ def ask(assistant: Assistant, pair: Pair) -> Checked:
 def check(pair: Pair, answer: Answer) -> Checked:
     """Compare an answer with the expected one."""
     records = {record.id: record for record in pair.task.ledger.records}
-    declining = {f"answer.{topic}" for topic in UNANSWERABLE}
+    declining = {f"answer.{topic}" for topic in (*UNANSWERABLE, UNCLEAR)}
     kinds = kinds_of(answer.lines, pair.task.language)
     is_declined = bool(kinds) and kinds <= declining and not any(a.cites for a in answer.lines)
     wrong = tuple(_wrong(pair, answer, records))

@@ -20,6 +20,7 @@ from typing import NamedTuple
 import prompts
 from assistant.writers import phrasings
 from assistant.writers.questions import Listener, likeliest_topic, plain, simplified
+from assistant.writers.questions.topics import UNCLEAR
 from assistant.writers.vlm.data import UNANSWERABLE
 from tests.benchmarks.shares import share
 
@@ -27,6 +28,7 @@ QUESTIONS = Path(__file__).parent / "questions"
 AROUND = 6  # questions that each wording of an instruction is put around
 ANSWERABLE = ("volume", "size", "sides", "sure", "reliable", "not_assessed", "summary")
 SHOWN = 40
+DECLINED = {*UNANSWERABLE, UNCLEAR}
 
 
 class Question(NamedTuple):
@@ -112,7 +114,7 @@ def print_table(asked: Sequence[Question], found: Sequence[str]) -> None:
 def _declined(pairs: Sequence[tuple[Question, str]], *, unanswerable: bool) -> tuple[int, int]:
     """Count what is taken for unanswerable among what is so, or among the rest."""
     of_kind = [topic for one, topic in pairs if (one.topic in UNANSWERABLE) == unanswerable]
-    return sum(topic in UNANSWERABLE for topic in of_kind), len(of_kind)
+    return sum(topic in DECLINED for topic in of_kind), len(of_kind)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -125,6 +127,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         from assistant.writers.vlm.ready import read
 
         listener = read().listener
+        assert listener is not None, "the shipped listener does not fit the shipped network"
     asked = [question for language in prompts.languages() for question in questions(language)]
     print_table(asked, [heard(question, listener) for question in asked])
 

@@ -1,6 +1,7 @@
 """The topics that a question may have. Knows nothing of wordings."""
 
 UNKNOWN = "not_measured"
+UNCLEAR = "unclear"  # nothing measured is named, or nobody can tell what was asked
 INSTRUCTIONS, WITH_INSTRUCTION = "instructions", "with_instruction"
 OF_RECORDS = ("volume", "size", "sure", "reliable")
 ANSWERED = (*OF_RECORDS, "sides", "prior", "not_assessed", "asymmetry", "interval", "summary")

@@ -44,7 +44,7 @@ def _place(record: Measurement, brief: Brief) -> Iterator[Statement]:
     placed = assess(record)
     if placed is None:
         yield from _state(record, brief)
-        if all(other.reference is None for other in brief.ledger.records):
+        if record.reason is None and record.reference is None:
             yield fixed("no_reference", brief)
         return
     kind = "reference" if record.quantity == ASYMMETRY else "volume"

@@ -31,7 +31,9 @@ class ModelListener:
     bias: Float32[np.ndarray, " topic"]
 
     def __call__(self, plain: str) -> Float32[np.ndarray, " topic"]:
-        """Return the log-probability of each topic for a plain question."""
+        """Return the log-probability of each topic for a plain question, by its first tokens."""
+        if not plain.strip():
+            return np.full(len(TOPICS), -np.log(len(TOPICS)), dtype=np.float32)
         scores = features(self.model, plain) @ self.weights + self.bias
         found: Float32[np.ndarray, " topic"] = scores - np.logaddexp.reduce(scores)
         return found
@@ -42,7 +44,9 @@ def features(model: Model, plain: str) -> Float32[np.ndarray, " feature"]:
     network = model.network
     ids = torch.tensor([model.tokenizer.encode(plain).ids[:LONGEST]], device=network.device)
     with torch.inference_mode():
-        found = network.model.language_model(input_ids=ids, output_hidden_states=True)
+        found = network.model.language_model(
+            input_ids=ids, output_hidden_states=True, use_cache=False
+        )
     states = found.hidden_states
     last = len(states) - 1
     read = [states[last * n // SHARES][0, 1:].float().mean(0) for n in range(2, SHARES + 1)]

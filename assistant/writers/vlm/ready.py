@@ -25,6 +25,8 @@ from transformers import Gemma3ForConditionalGeneration  # noqa: E402
 
 import prompts  # noqa: E402
 
+FITTED_IN: Precision = "bfloat16"  # the listener's features
+
 
 @dataclass(frozen=True, eq=False)
 class Ready:
@@ -60,7 +62,7 @@ def read(
     source.check()
     loaded = _load(source, Placement(device, precision))
     ready = make_ready(loaded, _vocabulary(source, loaded), precision)
-    if source.parts is None:
+    if source.parts is None or precision != FITTED_IN:
         return ready
     return replace(ready, listener=read_listener(source.parts / WEIGHTS, ready.model))
 

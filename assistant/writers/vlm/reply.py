@@ -17,6 +17,7 @@ from assistant.writers.vlm.tell import NAME, Request, Wanted, tell
 from prompts import Phrasebook
 
 FREE = ("size", "sure", "reliable")  # topics whose lines may hold any field of their record
+NO_ANSWER = "a line of the language model was no answer to the question"
 COMPARED = ("comparators", "sizes")  # of the lexicon: what places a value
 
 
@@ -30,10 +31,11 @@ def reply(ready: Ready, brief: Brief, request: Request) -> Generator[Statement, 
         request.question, brief.ledger, brief.phrasebook, request.turns, ready.listener
     )
     planned = tuple(respond(asked, brief))
+    heard = {"heard_by": "n-grams" if ready.listener is None else "n-grams, hidden states"}
     lines = tuple(wanted for said in planned if (wanted := wanted_of(said, asked, brief)))
     if not lines:
         yield from planned
-        return Draft(planned, NAME, request.seed, dict(ready.facts))
+        return Draft(planned, NAME, request.seed, {**ready.facts, **heard})
     writing = tell(ready, brief, replace(request, lines=lines))
     missed: tuple[str, ...] = ()
     kept: list[Statement] = []
@@ -42,15 +44,20 @@ def reply(ready: Ready, brief: Brief, request: Request) -> Generator[Statement, 
         statement = said
         if draft is None and wanted_of(said, asked, brief) is not None:
             try:
-                statement = next(writing)
+                statement = replace(next(writing), stock=said.stock)
             except StopIteration as end:
                 draft = end.value
         if statement is not said and not _answers(statement, said, asked, brief.phrasebook):
-            statement, missed = said, (*missed, f"no answer to the question: {statement.text}")
+            statement, missed = said, (*missed, NO_ANSWER)
         kept.append(statement)
         yield statement
     draft = draft or _end_of(writing)
-    return replace(draft, statements=tuple(kept), failures=(*draft.failures, *missed))
+    return replace(
+        draft,
+        statements=tuple(kept),
+        facts={**draft.facts, **heard},
+        failures=(*draft.failures, *missed),
+    )
 
 
 def wanted_of(said: Statement, asked: Asked, brief: Brief) -> Wanted | None:
