@@ -12,5 +12,5 @@ def what_to_install(error: ModuleNotFoundError) -> str:
     package = (error.name or "").partition(".")[0]
     if not package or package in OURS:
         raise error
-    wanted = "'voxcite[vlm]'" if package in OF_VLM else package
+    wanted = "voxcite" if package in OF_VLM else package
     return f"expected the package {package}, found it not installed; pip install {wanted}"

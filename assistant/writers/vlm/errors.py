@@ -5,7 +5,7 @@ The sentences never hold a path above a file's name.
 
 from enum import StrEnum
 
-INSTALL = "pip install 'voxcite[vlm]'"
+INSTALL = "pip install voxcite"
 SMALLER = "the embedded model or the template writer needs less"
 
 
