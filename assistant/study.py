@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from assistant.dicomweb import fetched, is_address
 from assistant.referral import Referral
 from segment.errors import Refusal, ScanError
 from segment.geometry import Geometry
@@ -29,6 +30,7 @@ from segment.volume import Volume
 
 SAMPLE = "sample"
 SAMPLE_NAME = "MNI152 template"
+FETCHED_NAME = "study"  # what a server names it may hold a patient's name
 MOST_SERIES_LISTED = 20
 
 
@@ -68,11 +70,16 @@ class Study:
 def read_study(source: str | Path, *, series: str | None = None) -> Study:
     """Read a NIfTI file, a DICOM file, folder or DICOMDIR, a zip of one, or the word ``sample``.
 
+    A text that begins with http:// or https:// is the address of a study or series on a DICOMweb
+    server, as in ``https://SERVER/dicom-web/studies/UID``.
     ``series`` chooses one DICOM series by the number that the refusal of several lists, and one
     volume of a series of several as ``5.2``: the second volume of series 5.
     """
     if source == SAMPLE:
         return read_sample()
+    if is_address(source):
+        with fetched(str(source)) as folder:
+            return _read_folder(folder, FETCHED_NAME, series)
     if not str(source):
         raise ScanError(Refusal.MISSING, "expected a scan, found no name; give a file or folder")
     path = Path(source)

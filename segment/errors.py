@@ -33,6 +33,7 @@ class Refusal(StrEnum):
     NOT_ANONYMOUS = "not-anonymous"
     BAD_OPTION = "bad-option"
     OUTPUT = "output"
+    SERVER = "server"
 
 
 class ScanError(ValueError):

@@ -12,6 +12,7 @@ from assistant.cli.ask import add_ask
 from assistant.cli.batch import add_batch
 from assistant.cli.check import add_export, add_verify
 from assistant.cli.deidentify import add_deidentify
+from assistant.cli.dicomweb import add_dicomweb
 from assistant.cli.draft import add_draft
 from assistant.cli.evaluate import add_evaluate
 from assistant.cli.learn import add_calibrate, add_train
@@ -32,6 +33,7 @@ COMMANDS = (
     add_batch,
     add_segment,
     add_deidentify,
+    add_dicomweb,
     add_evaluate,
     add_train,
     add_calibrate,

@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
 OK, DOES_NOT_HOLD, REFUSED, NOTHING_MEASURED = 0, 1, 2, 3
 DISCLAIMER = "Research software for drafting reports; not a medical device."
-STUDY_HELP = "NIfTI file, DICOM folder or DICOMDIR, zip of one, or the word sample"
+STUDY_HELP = (
+    "NIfTI file, DICOM folder or DICOMDIR, zip of one, address of a study on a DICOMweb server, or"
+    " the word sample"
+)
 SERIES_HELP = (
     "number of the DICOM series where there are several; N.V is the V-th volume of series N"
 )

@@ -20,7 +20,7 @@ from segment.reading.parse import UnreadableError, describe, list_directory
 def main() -> None:
     """Answer the one request that stands on standard input."""
     request = json.loads(sys.stdin.buffer.readline())
-    out = _take_standard_output()
+    out = take_standard_output()
     if request["job"] == "decode":
         import segment.reading.decode  # noqa: F401  its memory and time count before the limits
     _limit(**request["limits"])
@@ -62,7 +62,7 @@ def _made(request: dict[str, Any], item: dict[str, Any]) -> tuple[dict[str, Any]
     return {"is_clear": is_clear}, content
 
 
-def _take_standard_output() -> BinaryIO:
+def take_standard_output() -> BinaryIO:
     """Keep standard output for answers: decoders write warnings there, which quote the file."""
     out = os.fdopen(os.dup(1), "wb")
     nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -84,9 +84,18 @@ def _limit(memory_bytes: int, cpu_s: int, wall_s: int) -> None:
     seconds = int(used.ru_utime + used.ru_stime) + 1 + cpu_s
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a dump would hold the patient's pixels
+    limit_memory(memory_bytes)
+
+
+def limit_memory(more_bytes: int) -> None:
+    """Limit the memory of this process to what it has now and some bytes more."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limits
+        return
     with contextlib.suppress(OSError):  # where there is no /proc the memory stays unlimited
         pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
-        most = pages * resource.getpagesize() + memory_bytes
+        most = pages * resource.getpagesize() + more_bytes
         resource.setrlimit(resource.RLIMIT_AS, (most, most))
 
 

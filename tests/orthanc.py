@@ -1,0 +1,60 @@
+"""A real Orthanc with its DICOMweb plugin, on loopback, with a store of its own."""
+
+import json
+import shutil
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from contextlib import contextmanager
+from pathlib import Path
+
+PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
+NAME, PASSWORD = "ada", "a-password"
+STARTS_WITHIN_S = 60
+IS_THERE = shutil.which("Orthanc") is not None and PLUGIN.is_file()
+
+
+@contextmanager
+def orthanc(folder):
+    """Serve an empty store until the block ends; yields the root of its DICOMweb."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    settings = {
+        "HttpPort": port,
+        "RemoteAccessAllowed": False,
+        "AuthenticationEnabled": True,
+        "RegisteredUsers": {NAME: PASSWORD},
+        "DicomServerEnabled": False,
+        "StorageDirectory": str(folder / "store"),
+        "IndexDirectory": str(folder / "store"),
+        "Plugins": [str(PLUGIN)],
+        "DicomWeb": {"Enable": True, "Root": "/dicom-web/"},
+    }
+    path = folder / "orthanc.json"
+    path.write_text(json.dumps(settings), encoding="utf-8")
+    with (folder / "orthanc.log").open("wb") as log:
+        process = subprocess.Popen(["Orthanc", str(path)], stdout=log, stderr=log)
+        try:
+            wait_for(f"http://127.0.0.1:{port}/system", process)
+            yield f"http://127.0.0.1:{port}/dicom-web"
+        finally:
+            process.terminate()
+            process.wait(timeout=60)
+
+
+def wait_for(address, process):
+    """Wait until the server answers, if only that it wants a password."""
+    until = time.monotonic() + STARTS_WITHIN_S
+    while time.monotonic() < until and process.poll() is None:
+        try:
+            urllib.request.urlopen(address, timeout=5).close()
+        except urllib.error.HTTPError:
+            return
+        except OSError:
+            time.sleep(0.1)
+        else:
+            return
+    raise AssertionError("Orthanc did not start")
