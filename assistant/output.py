@@ -14,6 +14,8 @@ import nibabel
 import numpy as np
 
 from assistant import views
+from assistant.entropy import write_entropy
+from assistant.folder import ENTROPY, LABELS
 from assistant.ledger import Ledger
 from assistant.pipeline import Segmented
 from assistant.report import Report, measurements_json, report_bytes
@@ -21,8 +23,6 @@ from assistant.study import Study
 from segment.errors import Refusal, ScanError
 from segment.infer import Found, paint
 from segment.volume import Volume
-
-LABELS = "segmentation.nii.gz"
 
 
 @contextmanager
@@ -62,11 +62,13 @@ def now() -> str:
 def write_draft(
     folder: Path, study: Study, segmented: Segmented, report: Report, created: str
 ) -> None:
-    """Write report.md, report.json, segmentation.nii.gz and one overlay a side."""
+    """Write report.md, report.json, segmentation.nii.gz, entropy.nii.gz, one overlay a side."""
     (folder / "report.json").write_bytes(report_bytes(report, created))
     (folder / "report.md").write_text(report.markdown(), encoding="utf-8")
     write_labels(folder / LABELS, study.volume, segmented)
-    found = [side.segmentation for side in segmented.sides if isinstance(side, Found)]
+    sides = [side for side in segmented.sides if isinstance(side, Found)]
+    write_entropy(folder / ENTROPY, study.volume.geometry, sides)
+    found = [side.segmentation for side in sides]
     note = "MNI152 template: an average of 152 heads, no person" if study.is_template else ""
     for view in views.overlays(study.volume, found, labels={"note": note}):
         views.write_png(view, folder)

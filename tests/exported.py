@@ -122,6 +122,7 @@ def items_of(item):
 
 
 PAGES = {
+    "dicom_pm": seg_pages,
     "dicom_seg": seg_pages,
     "dicom_sr": sr_pages,
     "pdf": pdf_pages,

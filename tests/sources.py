@@ -9,7 +9,9 @@ import nibabel
 import numpy as np
 
 from assistant import exports
+from assistant.entropy import STEPS
 from assistant.exports.source import Source
+from assistant.folder import ENTROPY
 from assistant.study import read_study
 from tests.hostile.make import dicom_slices
 
@@ -44,9 +46,15 @@ def labels_of(shape, sides=("left", "right")):
     return labels
 
 
-def written(labels, geometry, path):
-    """Write labels as a draft does."""
+def disagreement(labels):
+    """Let networks disagree about some voxels that have a label, each a little differently."""
+    return np.where(labels > 0, 100 + 20 * labels, 0).astype(np.uint8)
+
+
+def written(labels, geometry, path, slope=1.0):
+    """Write labels or another map as a draft does."""
     image = nibabel.Nifti1Image(labels, np.asarray(geometry.affine))
+    image.header.set_slope_inter(slope, 0)
     image.header.set_xyzt_units("mm")
     image.to_filename(path)
     return path
@@ -73,6 +81,7 @@ def fitted_to(study, report, scan, path):
     assessed = {r.side for r in report.measurements if r.value is not None}
     labels = labels_of(study.volume.geometry.shape, assessed)
     written(labels, study.volume.geometry, path)
+    written(disagreement(labels), study.volume.geometry, path.with_name(ENTROPY), 1 / STEPS)
     records = [
         replace(r, voxels=count(labels, r)) if r.value is not None and r.side != "none" else r
         for r in report.measurements

@@ -23,12 +23,13 @@ from tests.phantoms import ThresholdSegmenter, calibrated, head, registered
 from tests.small_disk import on_a_small_disk
 from tests.test_batch_plan import PYARROW, table
 
-FILES = {"report.json", "report.md", "segmentation.nii.gz", "overlay_hippocampus_left.png"}
+MAPS = {"segmentation.nii.gz", "entropy.nii.gz"}
+FILES = {"report.json", "report.md", "overlay_hippocampus_left.png"} | MAPS
 
 
 def run(source, output, *, settings=None, side="left", recipe=toy, **options):
     """Run a batch in this process and return its outcomes by id."""
-    planned = batch.plan(source, settings, side=side)
+    planned = batch.plan(source, settings or Settings(writer="template"), side=side)
     found = list(batch.run(planned, output, workers=0, recipe=recipe, **options))
     return {outcome.id: outcome for outcome in found}
 
@@ -72,12 +73,12 @@ def test_each_study_has_the_files_of_a_single_draft(night):
 
 
 def test_a_study_is_drafted_as_it_is_alone(scans, night, tmp_path):
-    assistant, study = toy(Settings()), read_study(scans / "a.nii.gz")
+    assistant, study = toy(Settings(writer="template")), read_study(scans / "a.nii.gz")
     segmented = assistant.crop(study, "left")
     *_, alone = assistant.report(study, segmented)
     write_draft(tmp_path, study, segmented, alone, now())
     assert report(night / "studies" / "a") == report(tmp_path)
-    for name in FILES - {"report.json", "segmentation.nii.gz"}:
+    for name in FILES - {"report.json"} - MAPS:
         assert (night / "studies" / "a" / name).read_bytes() == (tmp_path / name).read_bytes()
 
 
@@ -87,8 +88,10 @@ def test_a_head_gets_the_report_that_voxcite_draft_writes(tmp_path, monkeypatch,
     monkeypatch.setattr("assistant.pipeline.register", lambda volume: registered())
     volume = head(field_mm=110).volume
     scan = written(tmp_path / "in" / "head.nii.gz", volume.array, volume.geometry.affine)
-    main(["draft", str(scan), "-o", str(tmp_path / "alone")])
-    main(["batch", str(scan.parent), str(tmp_path / "out"), "--workers", "0"])
+    main(["draft", str(scan), "-o", str(tmp_path / "alone"), "--writer", "template"])
+    main(
+        ["batch", str(scan.parent), str(tmp_path / "out"), "--workers", "0", "--writer", "template"]
+    )
     whole = tmp_path / "out" / "studies" / "head"
     assert report(whole) == report(tmp_path / "alone")
     assert {p.name for p in whole.iterdir()} == {p.name for p in (tmp_path / "alone").iterdir()}

@@ -65,8 +65,9 @@ def half_written(output):
 
 def is_whole(folder, digest):
     names = sorted(path.name for path in folder.iterdir())
-    expected = ["overlay_hippocampus_left.png", "report.json", "report.md", "segmentation.nii.gz"]
-    return names == expected and digest == sha256(folder / "report.json")
+    maps = ["entropy.nii.gz", "segmentation.nii.gz"]
+    expected = ["overlay_hippocampus_left.png", "report.json", "report.md", *maps]
+    return names == sorted(expected) and digest == sha256(folder / "report.json")
 
 
 def sha256(path):

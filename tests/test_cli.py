@@ -66,6 +66,9 @@ def written(volume, path):
     return path
 
 
+TEMPLATE = ("--writer", "template")
+
+
 def run(*arguments):
     return main([str(argument) for argument in arguments])
 
@@ -117,7 +120,7 @@ def test_a_bad_input_to_draft_is_refused_in_one_line_and_leaves_nothing(
     above, output = tmp_path / "Quetzal_Rare", tmp_path / "Oriole" / "out"
     above.mkdir()
     path, code = make(kind, above)
-    assert run("draft", path, "-o", output) == REFUSED
+    assert run("draft", path, *TEMPLATE, "-o", output) == REFUSED
     sentence = one_sentence(capsys)
     assert sentence.endswith(f"[{code}]\n")
     assert not re.search("Quetzal|Oriole|Traceback", sentence)
@@ -141,7 +144,7 @@ def test_a_bad_crop_is_refused_in_one_line_and_leaves_nothing(
 
 
 def test_a_crop_given_as_a_head_is_told_of_the_option(crop_file, tmp_path, capsys, without_weights):
-    assert run("draft", crop_file, "-o", tmp_path / "out") == REFUSED
+    assert run("draft", crop_file, *TEMPLATE, "-o", tmp_path / "out") == REFUSED
     assert "--crop" in one_sentence(capsys)
 
 
@@ -184,7 +187,7 @@ def test_an_output_that_cannot_be_written_is_refused_before_any_work(
     ],
 )
 def test_an_unknown_choice_lists_what_there_is(options, message, head_file, tmp_path, capsys):
-    assert run("draft", head_file, "-o", tmp_path / "out", *options) == REFUSED
+    assert run("draft", head_file, *TEMPLATE, "-o", tmp_path / "out", *options) == REFUSED
     assert message in one_sentence(capsys)
     assert not (tmp_path / "out").exists()
 
@@ -211,8 +214,9 @@ def test_a_file_that_is_missing_is_named_without_its_folder(
 def test_a_draft_writes_report_labels_and_pictures_and_prints_the_report(
     head_file, tmp_path, capsys, in_place
 ):
-    assert run("draft", head_file, "-o", tmp_path) == OK
+    assert run("draft", head_file, *TEMPLATE, "-o", tmp_path) == OK
     assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "entropy.nii.gz",
         "overlay_hippocampus_left.png",
         "overlay_hippocampus_right.png",
         "report.json",
@@ -227,7 +231,7 @@ def test_a_draft_writes_report_labels_and_pictures_and_prints_the_report(
 def test_a_drafted_report_keeps_its_schema_and_verifies(
     language, head_file, tmp_path, capsys, in_place
 ):
-    assert run("draft", head_file, "-o", tmp_path, "--language", language) == OK
+    assert run("draft", head_file, *TEMPLATE, "-o", tmp_path, "--language", language) == OK
     assert violations("report", tmp_path / "report.json") == []
     assert run("verify", tmp_path / "report.json") == OK
     assert "0 problems" in capsys.readouterr().out
@@ -238,7 +242,7 @@ def test_two_drafts_differ_in_their_time_alone(head_file, tmp_path, monkeypatch,
     monkeypatch.setattr("assistant.output.now", lambda: next(times))
     tables = []
     for name in ("one", "two"):
-        run("draft", head_file, "-o", tmp_path / name)
+        run("draft", head_file, *TEMPLATE, "-o", tmp_path / name)
         tables.append(json.loads((tmp_path / name / "report.json").read_text(encoding="utf-8")))
     one, two = tables
     assert one.pop("created") < two.pop("created")
@@ -251,7 +255,7 @@ def test_two_drafts_differ_in_their_time_alone(head_file, tmp_path, monkeypatch,
     ids=["value", "side", "unit"],
 )
 def test_a_tampered_report_does_not_hold(old, new, head_file, tmp_path, capsys, in_place):
-    run("draft", head_file, "-o", tmp_path)
+    run("draft", head_file, *TEMPLATE, "-o", tmp_path)
     path = tmp_path / "report.json"
     table = json.loads(path.read_text(encoding="utf-8"))
     number = next(
@@ -267,8 +271,9 @@ def test_a_tampered_report_does_not_hold(old, new, head_file, tmp_path, capsys, 
 def test_a_draft_in_which_nothing_was_measured_says_so_by_its_code(
     head_file, tmp_path, capsys, nowhere
 ):
-    assert run("draft", head_file, "-o", tmp_path) == NOTHING_MEASURED
+    assert run("draft", head_file, *TEMPLATE, "-o", tmp_path) == NOTHING_MEASURED
     assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "entropy.nii.gz",
         "report.json",
         "report.md",
         "segmentation.nii.gz",
@@ -395,7 +400,7 @@ def test_the_shipped_plan_is_where_the_command_looks_for_it():
 
 @pytest.mark.slow
 def test_the_sample_is_drafted_as_a_template(tmp_path, capsys):
-    code = run("draft", "sample", "-o", tmp_path)
+    code = run("draft", "sample", *TEMPLATE, "-o", tmp_path)
     text = (tmp_path / "report.md").read_text(encoding="utf-8")
     assert code in (OK, NOTHING_MEASURED)
     assert "template" in text

@@ -104,7 +104,7 @@ def test_a_report_with_a_contradiction_is_not_exported(desk):
 
 def test_files_that_need_a_series_are_offered_only_where_there_is_one():
     without, with_one = set(export_names(has_dicom=False)), set(export_names(has_dicom=True))
-    assert with_one - without == {"dicom_sr", "dicom_seg"}
+    assert with_one - without == {"dicom_sr", "dicom_seg", "dicom_pm"}
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_the_language_of_a_question_is_that_of_its_letters(question, language):
 
 
 def assistant_of(exam, language):
-    return Assistant.from_settings(Settings(exam=exam, language=language))
+    return Assistant.from_settings(Settings(writer="template", exam=exam, language=language))
 
 
 @pytest.mark.parametrize(

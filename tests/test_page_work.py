@@ -7,6 +7,8 @@ import nibabel
 import numpy as np
 import pytest
 
+from assistant.entropy import entropy
+from assistant.folder import ENTROPY, LABELS
 from assistant.ledger import Ledger
 from assistant.loading import Loading
 from assistant.page import scene
@@ -24,7 +26,7 @@ HEAD = head(field_mm=110)
 
 def phantom_assistant(exam, language):
     """An assistant whose segmenter needs no weights."""
-    made = Assistant.from_settings(Settings(exam=exam, language=language))
+    made = Assistant.from_settings(Settings(writer="template", exam=exam, language=language))
     network = Loading.of(ThresholdSegmenter())
     return replace(made, loading=network, calibrated=calibrated())
 
@@ -69,7 +71,7 @@ def test_a_draft_and_its_scene_are_kept_whether_anybody_looks_or_not(store, scan
     assert kinds.index(Ledger) < kinds.index(Line) < kinds.index(Report)
     assert store.get("ada", kept.id).report["exam"] == "hippocampus"
     names = {path.name for path in store.files(kept.id).iterdir()}
-    assert {scene.SCAN, scene.LABELS, scene.ENTROPY, scene.PLACES, "left.mz3"} <= names
+    assert {scene.SCAN, LABELS, ENTROPY, scene.PLACES, "left.mz3"} <= names
 
 
 def test_a_refused_scan_says_its_reason_code(store, tmp_path):
@@ -168,8 +170,8 @@ def test_the_surface_lies_where_the_structure_does():
 def test_there_is_no_disagreement_where_the_networks_are_certain():
     segmentation = segmentation_of(HEAD, "left")
     certain = segmentation.mean.max(axis=0) > 0.999
-    assert scene.entropy(segmentation)[certain].max(initial=0) < 0.01
-    assert scene.entropy(segmentation).max() <= 1
+    assert entropy(segmentation)[certain].max(initial=0) < 0.01
+    assert entropy(segmentation).max() <= 1
 
 
 def test_slices_for_a_browser_without_webgl_follow_the_scan(tmp_path):
@@ -187,5 +189,5 @@ def test_slices_show_labels_that_came_after_the_scan(tmp_path):
     middle = HEAD.geometry.shape[2] // 2
     before = scene.slice_png(scene.read_stack(tmp_path), "axial", middle)
     labels = np.ones(HEAD.geometry.shape, np.uint8)
-    nibabel.Nifti1Image(labels, HEAD.geometry.affine).to_filename(tmp_path / scene.LABELS)
+    nibabel.Nifti1Image(labels, HEAD.geometry.affine).to_filename(tmp_path / LABELS)
     assert scene.slice_png(scene.read_stack(tmp_path), "axial", middle) != before

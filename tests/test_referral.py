@@ -10,14 +10,14 @@ from assistant import exams, exports
 from assistant.cli import DOES_NOT_HOLD, OK, REFUSED, main
 from assistant.draft import Statement
 from assistant.edit import Edited, EditError, Manuscript
-from assistant.finish import complete, compose, drain
+from assistant.finish import complete, compose
 from assistant.pipeline import Segmented
 from assistant.quotation import quotations
 from assistant.referral import LONGEST_INDICATION, Referral, quotable, read_prior_report
 from assistant.report import Line, report_bytes, report_from_json
 from assistant.study import Study
 from assistant.verify import verify_report
-from assistant.writers import Brief
+from assistant.writers import Brief, drain
 from assistant.writers.template import Template
 from segment.errors import Refusal, ScanError
 from segment.infer import Missing
@@ -40,7 +40,8 @@ TEXTS = {
 }
 every_text = pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
 every_language = pytest.mark.parametrize("language", prompts.languages())
-every_export = pytest.mark.parametrize("name", sorted({*exports.available()} - {"dicom_seg"}))
+OF_PIXELS = {"dicom_seg", "dicom_pm"}  # they hold no sentence
+every_export = pytest.mark.parametrize("name", sorted({*exports.available()} - OF_PIXELS))
 
 
 def quoting(referral, language="en"):

@@ -97,7 +97,7 @@ def run_export(chosen: argparse.Namespace) -> int:
 def source_of(chosen: argparse.Namespace) -> "Source | None":
     """Say where the scan of a report lies, if that was given."""
     from assistant.exports.source import Source
-    from assistant.output import LABELS
+    from assistant.folder import LABELS
 
     pseudonyms = _pseudonyms(chosen)
     if chosen.source is None:

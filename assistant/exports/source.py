@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from assistant.folder import ENTROPY
 from segment.reading.pseudonym import Pseudonyms
 
 
@@ -18,3 +19,8 @@ class Source:
     series: Path = field(repr=False)
     labels: Path = field(repr=False)
     pseudonyms: Pseudonyms | None = None
+
+    @property
+    def entropy(self) -> Path:
+        """Where the disagreement of the networks lies: beside the labels."""
+        return self.labels.with_name(ENTROPY)

@@ -21,7 +21,7 @@ from assistant.edit import (
     change_record,
 )
 from assistant.exports.source import Source
-from assistant.page import scene
+from assistant.folder import LABELS
 from assistant.page.store import Kept, Store, now
 from assistant.report import Report, report_from_json
 from assistant.sign import SignError, problems, sign
@@ -107,7 +107,7 @@ class Desk:
         folder, kept = self.folder, self.kept
         sources = sorted((folder / SOURCE).iterdir()) if (folder / SOURCE).is_dir() else []
         place = sources[0] if len(sources) == 1 else folder / SOURCE
-        export = exports.load(name, Source(place, folder / scene.LABELS) if sources else None)
+        export = exports.load(name, Source(place, folder / LABELS) if sources else None)
         data = export(report, sorted(folder.glob("overlay_*.png")), kept.created)
         self.store.record(self.study, self.owner, "exported", name)
         return f"report{export.suffix}", data

@@ -15,22 +15,23 @@ from typing import Any, Literal
 
 import nibabel
 import numpy as np
-from jaxtyping import Float32, Int16, UInt8
+from jaxtyping import Float32, Int16
 from PIL import Image
 from skimage.measure import marching_cubes
 
+from assistant.entropy import write_entropy
+from assistant.folder import ENTROPY, LABELS
 from assistant.views import COLOURS, centre_of
 from segment.geometry import Geometry
 from segment.infer import Found, Side, paint
 from segment.segmentation import Segmentation
 from segment.volume import Volume
 
-SCAN, LABELS, ENTROPY = "scan.nii.gz", "segmentation.nii.gz", "entropy.nii.gz"
+SCAN = "scan.nii.gz"
 PLACES = "places.json"
 LARGEST = 30_000  # of the integers that the scan is shown with
 Plane = Literal["sagittal", "coronal", "axial"]
 PLANES: tuple[Plane, ...] = ("sagittal", "coronal", "axial")
-FIGURES_OF_ENTROPY = 250.0  # steps from no disagreement to the most there can be
 
 
 def write_scan(folder: Path, volume: Volume, name: str = SCAN) -> None:
@@ -43,7 +44,7 @@ def write_found(folder: Path, volume: Volume, sides: Sequence[Side]) -> None:
     """Write labels, entropy, a surface a side and where each structure lies."""
     found = [side for side in sides if isinstance(side, Found)]
     _write(folder / LABELS, paint(volume.geometry, sides).astype(np.uint8), volume.geometry)
-    _write(folder / ENTROPY, _entropy(volume.geometry, found), volume.geometry)
+    write_entropy(folder / ENTROPY, volume.geometry, found)
     places: dict[str, list[float]] = {}
     for side in found:
         segmentation = side.segmentation
@@ -59,16 +60,6 @@ def read_places(folder: Path) -> dict[str, list[float]]:
         return {}
     places: dict[str, list[float]] = json.loads(path.read_text(encoding="utf-8"))
     return places
-
-
-def entropy(segmentation: Segmentation) -> Float32[np.ndarray, "i j k"]:
-    """Return the members' disagreement at each voxel, from 0 to 1.
-
-    Shannon's entropy of the mean probability, as a share of the most that the structures allow.
-    """
-    mean = segmentation.mean.astype(np.float64)
-    terms = np.where(mean > 0, mean * np.log(np.maximum(mean, 1e-12)), 0.0)
-    return np.asarray(-terms.sum(axis=0) / np.log(len(mean)), dtype=np.float32)
 
 
 def surface(segmentation: Segmentation) -> bytes:
@@ -103,19 +94,6 @@ def _places(segmentation: Segmentation) -> dict[str, list[float]]:
             point = segmentation.geometry.to_world(middle[None])[0]
             places[f"{side}|{name}"] = [float(value) for value in point]
     return places
-
-
-def _entropy(geometry: Geometry, found: Sequence[Found]) -> UInt8[np.ndarray, "i j k"]:
-    """Lay the disagreement of each side onto the grid of the scan."""
-    whole = np.zeros(geometry.shape, dtype=np.uint8)
-    for side in found:
-        values = np.round(entropy(side.segmentation) * FIGURES_OF_ENTROPY).astype(np.uint8)
-        block = tuple(
-            slice(start, start + length)
-            for start, length in zip(side.start, values.shape, strict=True)
-        )
-        whole[block] = np.maximum(whole[block], values)
-    return whole
 
 
 def _integers(

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import prompts
+from assistant.folder import ENTROPY, LABELS
 from assistant.page import scene
 from assistant.page.desk import Desk
 from assistant.page.guard import LOCAL, OWNER, Guard, cookie_of
@@ -33,7 +34,7 @@ from segment.errors import ScanError
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-FILES = (scene.SCAN, scene.LABELS, scene.ENTROPY, "left.mz3", "right.mz3", "none.mz3")
+FILES = (scene.SCAN, LABELS, ENTROPY, "left.mz3", "right.mz3", "none.mz3")
 STATIC = ("niivue.umd.js", "page.js", "page.css")
 CHUNK = 2**20
 STYLE = "body{font-family:sans-serif;max-width:24rem;margin:3rem auto}label,input{display:block}"

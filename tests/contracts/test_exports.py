@@ -19,8 +19,10 @@ from tests.test_report import drafted
 HOSTILE = '<img src=x onerror="alert()"> & <b>[link](file:///etc/passwd)'
 EXTRAS = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))
 every_export = pytest.mark.parametrize("name", exports.available())
-# A segmentation holds masks and none of the report's sentences.
-every_text = pytest.mark.parametrize("name", sorted({*exports.available()} - {"dicom_seg"}))
+# Segmentation and parametric map hold pixels and none of the report's sentences.
+every_text = pytest.mark.parametrize(
+    "name", sorted({*exports.available()} - {"dicom_seg", "dicom_pm"})
+)
 every_language = pytest.mark.parametrize("language", prompts.languages())
 
 
@@ -102,7 +104,7 @@ def test_an_export_opens_no_connection(name, monkeypatch, tmp_path):
 
 def test_an_unknown_export_is_refused_by_name():
     with pytest.raises(
-        ValueError, match="unknown export 'fax'; there are dicom_seg, dicom_sr, docx"
+        ValueError, match="unknown export 'fax'; there are dicom_pm, dicom_seg, dicom_sr, docx"
     ):
         exports.load("fax")
 

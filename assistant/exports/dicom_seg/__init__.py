@@ -1,7 +1,4 @@
-"""The labels of a draft as a DICOM Segmentation, on the slices that they were drawn in: highdicom.
-
-A parametric map of the entropy is not written: a draft keeps labels and no probabilities.
-"""
+"""The labels of a draft as a DICOM Segmentation, on the slices they were drawn in: highdicom."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -66,7 +66,7 @@
       if (token !== page.token) return;
       if (feed.stage === "found") {
         nv.volumes[1].setColormapLabel(COLOURS);
-        nv.volumes[2].cal_min = 20; nv.volumes[2].cal_max = 250;
+        nv.volumes[2].cal_min = 0.08; nv.volumes[2].cal_max = 1;
         nv.updateGLVolume();
         await nv.loadMeshes((feed.surfaces || []).map((name, number) => ({
           url: url(`${name}.mz3`), rgba255: number ? [0, 180, 255, 255] : [255, 140, 0, 255],

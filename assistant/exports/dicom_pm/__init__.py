@@ -1,0 +1,133 @@
+"""The disagreement of a draft's networks as a DICOM Parametric Map, on its series: highdicom."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from highdicom.pm import ParametricMap, RealWorldValueMapping
+from jaxtyping import Float32
+from pydicom.dataset import Dataset
+from pydicom.sr.codedict import codes
+
+from assistant.exports.dicom.codes import own, snomed
+from assistant.exports.dicom.instance import (
+    MAKER,
+    UTF_8,
+    Uids,
+    described,
+    finished,
+    quietly,
+    stated,
+    version,
+)
+from assistant.exports.dicom.segments import Drawn
+from assistant.exports.sheet import Sheet, sheet
+from assistant.exports.source import Source
+from assistant.report import Report
+from segment.errors import Refusal, ScanError
+from segment.geometry import Geometry
+from segment.organs import Organ
+from segment.reading import file_name, read_nifti
+
+SERIES_NUMBER = 9003
+QUANTITY = own("segmentation-entropy", "Entropy of segmentation probability")
+
+
+@dataclass(frozen=True)
+class DicomPm:
+    """Writes the entropy as it is, from 0 to 1, in 32-bit floats: dcmqi reads no other."""
+
+    source: Source
+    suffix: str = ".pm.dcm"
+
+    def __call__(self, report: Report, pictures: Sequence[Path], created: str) -> bytes:
+        """Write the instance; raises ScanError where the source is not the report's."""
+        del pictures
+        drawn = Drawn.of(report, self.source)
+        values = read_entropy(self.source.entropy, drawn.series.geometry)
+        with quietly():
+            instance = _instance(drawn, values, report, sheet(report, [], created), created)
+            return finished(instance, drawn.series, created)
+
+
+def read_entropy(path: Path, geometry: Geometry) -> Float32[np.ndarray, "i j k"]:
+    """Read the entropy of a draft, which lies on the scan's own grid: 0 to 1."""
+    name = file_name(path)
+    if not path.is_file():
+        msg = f"{name}: expected it beside the segmentation, found none; draft again"
+        raise ScanError(Refusal.MISSING, msg)
+    volume = read_nifti(path)
+    if not volume.geometry.matches(geometry):
+        msg = f"{name}: expected entropy on the grid of the series, found another; draft again"
+        raise ScanError(Refusal.WRONG_GRID, msg)
+    return volume.array
+
+
+def _instance(
+    drawn: Drawn, values: Float32[np.ndarray, "i j k"], report: Report, shown: Sheet, created: str
+) -> Dataset:
+    """Build the instance, without a patient, from the slices with any disagreement."""
+    uids = Uids.of(report, created, drawn.series)
+    (places,) = np.nonzero(values.any(axis=(0, 1)))
+    held = slice(int(places[0]), int(places[-1]) + 1)
+    meaning = RealWorldValueMapping(
+        lut_label="entropy",
+        lut_explanation="Share of the greatest entropy",
+        unit=codes.UCUM.NoUnits,
+        value_range=(0.0, 1.0),
+        slope=1,
+        intercept=0,
+        quantity_definition=QUANTITY,
+    )
+    instance = ParametricMap(
+        source_images=drawn.series.slices[held],
+        pixel_array=np.ascontiguousarray(values[:, :, held].transpose(2, 1, 0)),
+        series_instance_uid=uids.uid("pm series"),
+        series_number=SERIES_NUMBER,
+        sop_instance_uid=uids.uid("pm"),
+        instance_number=1,
+        manufacturer=MAKER,
+        manufacturer_model_name=MAKER,
+        software_versions=version(report),
+        device_serial_number=stated(report, "model_sha256"),
+        contains_recognizable_visual_features=False,
+        real_world_value_mappings=[meaning],
+        window_center=0.5,
+        window_width=1.0,
+        content_label="DRAFT" if shown.is_draft else "SIGNED",
+        content_description=described(shown),
+        series_description=described(shown),
+        specific_character_set=UTF_8,
+    )
+    instance.ImageComments = f"{shown.mark}\n{shown.disclaimer}"
+    (shared,) = instance.SharedFunctionalGroupsSequence
+    shared.FrameAnatomySequence = [_anatomy(drawn.organ)]
+    for item in (*instance.DimensionOrganizationSequence, *instance.DimensionIndexSequence):
+        item.DimensionOrganizationUID = uids.uid("pm dimensions")
+    _put_in_order(instance)
+    return instance
+
+
+def _put_in_order(instance: Dataset) -> None:
+    """Store the frames along the normal of the slices: dcmqi takes them for ordered so."""
+    frames = list(instance.PerFrameFunctionalGroupsSequence)
+    shape = (len(frames), instance.Rows, instance.Columns)
+    pixels = np.frombuffer(instance.FloatPixelData, "<f4").reshape(shape)
+    (shared,) = instance.SharedFunctionalGroupsSequence
+    across, down = np.reshape(shared.PlaneOrientationSequence[0].ImageOrientationPatient, (2, 3))
+    normal = np.cross(across.astype(float), down.astype(float))
+    positions = [f.PlanePositionSequence[0].ImagePositionPatient for f in frames]
+    order = np.argsort(np.array(positions, dtype=float) @ normal)
+    instance.PerFrameFunctionalGroupsSequence = [frames[place] for place in order]
+    instance.FloatPixelData = pixels[order].tobytes()
+    for number, frame in enumerate(instance.PerFrameFunctionalGroupsSequence, start=1):
+        frame.FrameContentSequence[0].DimensionIndexValues = number
+
+
+def _anatomy(organ: Organ) -> Dataset:
+    """Say what the frames show, which dcmqi does not read them without."""
+    anatomy = Dataset()
+    anatomy.FrameLaterality = "B"
+    anatomy.AnatomicRegionSequence = [snomed(organ.code, organ.name.capitalize())]
+    return anatomy

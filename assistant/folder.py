@@ -1,0 +1,4 @@
+"""What the files of a draft's folder are called. Knows nothing of what is in them."""
+
+LABELS = "segmentation.nii.gz"
+ENTROPY = "entropy.nii.gz"
