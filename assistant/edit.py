@@ -11,14 +11,13 @@ from typing import Any
 import prompts
 from assistant import exams
 from assistant.draft import Statement
-from assistant.finish import drain
 from assistant.ledger import Ledger
 from assistant.override import EditError, Overridden, overridden
 from assistant.quality import quality_statements
 from assistant.render import FIELDS, SLOT, SlotError, render
 from assistant.report import Line, Origin, Problem, Report, decimals, one_line
 from assistant.verify import verify_line
-from assistant.writers import Brief
+from assistant.writers import Brief, drain
 from assistant.writers.template import Template, phrase_statement, stock_statement
 from prompts import Phrasebook
 from segment.measurement import Measurement, Reliability

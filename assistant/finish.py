@@ -5,7 +5,7 @@ The report, its steps and an answer all come through here. Knows nothing of mode
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from assistant.draft import Draft, Section, Statement
 from assistant.exams import Exam
@@ -14,7 +14,7 @@ from assistant.quality import quality_statements
 from assistant.render import SlotError, render
 from assistant.report import SECTIONS, Line, Origin, Problem, Report
 from assistant.verify import verify_line
-from assistant.writers import Brief
+from assistant.writers import Brief, drain
 from assistant.writers.template import (
     Template,
     fixed_statements,
@@ -25,7 +25,6 @@ from prompts import Phrasebook
 from segment.measurement import Reliability
 
 OWN_STOCK: tuple[Section, ...] = ("impression", "answer")  # where stock sentences also stand
-T = TypeVar("T")
 
 
 class StockError(RuntimeError):
@@ -139,16 +138,6 @@ def replay(draft: Draft) -> Generator[Statement, None, Draft]:
     """Yield the statements of a draft as its writer did."""
     yield from draft.statements
     return draft
-
-
-def drain(steps: Generator[object, None, T]) -> T:
-    """Run a generator to its end and return what it returns."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            value: T = end.value
-            return value
 
 
 def _attempt(statement: Statement, brief: Brief) -> tuple[Line | None, tuple[str, ...]]:

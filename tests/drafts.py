@@ -1,8 +1,7 @@
 """What the template writes about a ledger, whole."""
 
 from assistant import writers
-from assistant.finish import drain
-from assistant.writers import Brief
+from assistant.writers import Brief, drain
 
 
 def template_draft(ledger, exam, words):

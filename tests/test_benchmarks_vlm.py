@@ -10,9 +10,9 @@ import pytest
 import prompts
 from assistant.answer import Answer
 from assistant.draft import Draft
-from assistant.finish import compose, drain, finish, replay
+from assistant.finish import compose, finish, replay
 from assistant.render import render
-from assistant.writers import Brief
+from assistant.writers import Brief, drain
 from assistant.writers.vlm.author import exam
 from assistant.writers.vlm.data import UNANSWERABLE, held_out_pairs
 from assistant.writers.vlm.generate import Bounds

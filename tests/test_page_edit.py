@@ -17,12 +17,12 @@ from assistant.edit import (
     change_from_record,
     change_record,
 )
-from assistant.finish import drain, finish
+from assistant.finish import finish
 from assistant.report import report_bytes, report_from_json
 from assistant.score import Score
 from assistant.sign import SignError, problems, sign
 from assistant.verify import verify_report
-from assistant.writers import Brief
+from assistant.writers import Brief, drain
 from assistant.writers.template import Template
 from tests.ledgers import plain_ledger, refused_ledger, wide_ledger
 

@@ -9,11 +9,11 @@ import torch
 
 import prompts
 from assistant import exams
-from assistant.finish import complete, compose, drain
+from assistant.finish import complete, compose
 from assistant.loading import Loading
 from assistant.report import Line, report_bytes
 from assistant.verify import verify_report
-from assistant.writers import Brief, Shown, Turn, phrasings
+from assistant.writers import Brief, Shown, Turn, drain, phrasings
 from assistant.writers.vlm import parts, sources
 from assistant.writers.vlm.author import Author
 from assistant.writers.vlm.batches import Tokens

@@ -5,7 +5,7 @@ from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.resources import files
-from typing import Any, Literal, Protocol, cast, runtime_checkable
+from typing import Any, Literal, Protocol, TypeVar, cast, runtime_checkable
 
 from assistant.draft import Draft, Statement
 from assistant.exams import Exam
@@ -18,6 +18,7 @@ from segment.volume import Volume
 Assessment = Literal["below", "within", "above", "overlaps"]
 Difference = Literal["left_larger", "right_larger", "no_difference_shown"]
 KEYS = {"factory", "options"}
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,6 +83,16 @@ class Loads(Protocol):
 
     def check(self) -> None:
         """Raise now what has gone wrong with reading so far."""
+
+
+def drain(steps: Generator[object, None, T]) -> T:
+    """Run a generator to its end and return what it returns."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            value: T = end.value
+            return value
 
 
 def available() -> tuple[str, ...]:

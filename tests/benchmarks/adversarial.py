@@ -24,12 +24,12 @@ from scipy.stats import binomtest
 
 import prompts
 from assistant.draft import Draft, Section, Statement
-from assistant.finish import Composed, complete, compose, drain
+from assistant.finish import Composed, complete, compose
 from assistant.ledger import Ledger
 from assistant.render import SlotError, render
 from assistant.report import Line, Report
 from assistant.verify import verify_report
-from assistant.writers import Brief, difference
+from assistant.writers import Brief, difference, drain
 from assistant.writers.vlm.author import exam
 from assistant.writers.vlm.base import cached_base
 from assistant.writers.vlm.generate import Bounds, DecodingError, write_lines

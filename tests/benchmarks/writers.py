@@ -21,10 +21,10 @@ import numpy as np
 
 import prompts
 from assistant.draft import Draft, Statement
-from assistant.finish import complete, compose, drain, replay
+from assistant.finish import complete, compose, replay
 from assistant.ledger import Ledger
 from assistant.render import SlotError, render
-from assistant.writers import Brief, vlm
+from assistant.writers import Brief, drain, vlm
 from assistant.writers.template import Template
 from assistant.writers.vlm.author import exam
 from assistant.writers.vlm.base import cached_base
