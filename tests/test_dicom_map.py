@@ -85,3 +85,14 @@ def test_a_map_on_another_grid_is_refused(tmp_path):
     with pytest.raises(ScanError, match="grid of the series") as refused:
         exports.load("dicom_pm", source)(report, [], MADE)
     assert refused.value.code is Refusal.WRONG_GRID
+
+
+def test_numbers_that_are_no_shares_are_refused(tmp_path):
+    exporter("dicom_pm")
+    report, source = fitted(drafted(), series(tmp_path / "scan"), tmp_path / "segmentation.nii.gz")
+    image = nibabel.load(source.entropy)
+    for wrong, said in ((1000.0, "from 0 to 1"), (0.0, "found none; nothing to write")):
+        values = np.asarray(image.dataobj, dtype=np.float32) * wrong
+        nibabel.Nifti1Image(values, image.affine).to_filename(source.entropy)
+        with pytest.raises(ScanError, match=said):
+            exports.load("dicom_pm", source)(report, [], MADE)

@@ -1,7 +1,11 @@
 """Studies come from a real DICOMweb server, reports go back; neither is changed on the way."""
 
+import json
 import socket
+from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from pydicom import dcmread
@@ -9,7 +13,8 @@ from pydicom.uid import generate_uid
 
 from assistant import exports
 from assistant.cli import OK, REFUSED, main
-from assistant.dicomweb import Address, fetched, find, store
+from assistant.dicomweb import Address, fetch, fetched, find, is_address, store
+from assistant.dicomweb.parts import write_parts
 from assistant.study import read_study
 from segment.errors import Refusal, ScanError
 from tests.exported import MADE, exporter
@@ -41,7 +46,8 @@ def test_an_address_names_a_server_a_study_or_a_series(text, expected):
         *("ftp://a.example/dicom-web", "https://a.example/dicom-web/studies/", "https://"),
         f"https://a.example/dicom-web/studies/{STUDY}/../../instances",
         f"https://a.example/dicom-web/studies/{STUDY}?x=1",
-        "https://ada:a-password@a.example/dicom-web",
+        *("https://ada:a-password@a.example/dicom-web", "http://a.example:99999/dicom-web"),
+        "http://[::1/dicom-web",
     ],
 )
 def test_any_other_address_is_refused_and_not_quoted(text):
@@ -70,6 +76,162 @@ def test_a_server_alone_is_no_study():
         read_study("http://127.0.0.1:1/dicom-web")
 
 
+# beside servers that are none
+
+
+class Strange(BaseHTTPRequestHandler):
+    """Answers every request with what the server was given."""
+
+    def do_GET(self):
+        status, headers, body = self.server.answer
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+        with suppress(OSError):
+            for piece in [body] if isinstance(body, bytes) else body():
+                self.wfile.write(piece)
+
+    def log_message(self, *_):
+        """Say nothing."""
+
+
+@contextmanager
+def answering(status=200, body=b"", **headers):
+    """Serve one answer to everything on loopback; yields the root."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Strange)
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    server.answer = (status, named, body)
+    thread = Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/dicom-web"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def json_of(*studies):
+    return json.dumps(studies).encode()
+
+
+def study_json(**values):
+    tags = {"uid": "0020000D", "date": "00080020", "kinds": "00080061", "text": "00081030"}
+    return {tags[name]: {"vr": "LO", "Value": [value]} for name, value in values.items()}
+
+
+def in_parts(*parts, end=b"--\r\n"):
+    """Put parts together as a multipart answer does."""
+    head = b"--x\r\nContent-Type: application/dicom\r\n\r\n"
+    return b"\r\n".join([head + part for part in parts] + [b"--x"]) + end
+
+
+def picture(size=3000):
+    """Return bytes that look like a DICOM file, with the delimiter's beginning among them."""
+    return bytes(128) + b"DICM" + b"\r\n--\r\n" * (size // 6)
+
+
+PARTS = {"Content_Type": "multipart/related; type=application/dicom; boundary=x"}
+JSON = {"Content_Type": "application/dicom+json"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ({"body": b"<html>log in</html>"}, "found another one; check the address"),
+        ({"body": b"[" * 200000, **JSON}, "found another one"),
+        ({"body": b"[1, 2]", **JSON}, "found another one"),
+        ({"status": 302, "Location": "http://127.0.0.1:1/"}, "sends elsewhere"),
+        ({"status": 500, "body": b"Quetzal"}, r"it failed \(500\)"),
+        ({"body": json_of(*(study_json(uid=f"1.{n}") for n in range(201))), **JSON}, "at most 200"),
+    ],
+    ids=["a page", "too deep", "no studies", "elsewhere", "a fault", "too many"],
+)
+def test_an_answer_that_is_none_of_a_search_is_one_sentence(answer, said):
+    with answering(**answer) as root, pytest.raises(ScanError, match=said) as refused:
+        find(root)
+    assert "Quetzal" not in str(refused.value)
+
+
+@pytest.mark.slow
+def test_what_a_server_says_of_a_study_reaches_no_terminal_as_it_is(capfd):
+    odd = study_json(uid="1.2/../3", date="\x1b[2J", kinds="MR\n", text="a\x1b[31m\nb" + "c" * 99)
+    good = study_json(uid="1.2", date="20240229", kinds="MR", text="Head")
+    with answering(body=json_of(odd, good), Warning="299 x \x1b[31mQuetzal", **JSON) as root:
+        assert main(["dicomweb", "find", root]) == OK
+    out, err = capfd.readouterr()
+    assert out.splitlines() == [f"20240229  MR  Head  {root}/studies/1.2", "1 studies"]
+    assert err == ""
+    with answering(body=json_of(odd | study_json(uid="1.3")), **JSON) as root:
+        (one,) = find(root)
+    assert (one.date, one.modalities) == ("", ())
+    assert one.description.isprintable()
+    assert len(one.description) == 64
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [
+        ({"body": b"<html>"}, Refusal.SERVER),
+        ({"body": in_parts(b"<html>"), **PARTS}, Refusal.SERVER),
+        ({"body": in_parts(picture())[:-20], **PARTS}, Refusal.SERVER),
+        ({"body": b"--x\r\n" + b"a" * 100000, **PARTS}, Refusal.SERVER),
+        ({"body": in_parts(), **PARTS}, Refusal.SERVER),
+        ({"body": in_parts(picture()), "Content_Type": "multipart/related"}, Refusal.SERVER),
+    ],
+    ids=["a page", "a page in parts", "broken off", "a long header", "nothing", "no boundary"],
+)
+def test_an_answer_that_is_no_study_leaves_nothing(answer, code, tmp_path):
+    output = tmp_path / "out"
+    with answering(**answer) as root:
+        address = Address(root, STUDY)
+        with fetched_into(tmp_path / "part") as folder, pytest.raises(ScanError) as refused:
+            fetch(address, folder)
+        assert main(["dicomweb", "fetch", f"{root}/studies/{STUDY}", "-o", str(output)]) == REFUSED
+    assert refused.value.code is code
+    assert not output.exists()
+
+
+@contextmanager
+def fetched_into(folder):
+    folder.mkdir()
+    yield folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("chunk", [1, 7, 4096, 10**6])
+def test_parts_are_files_byte_for_byte_however_they_arrive(chunk, tmp_path):
+    sent = [picture(60), picture(3000), picture(600)]
+    body = b"before\r\n" + in_parts(*sent)
+    pieces = [body[at : at + chunk] for at in range(0, len(body), chunk)]
+    assert write_parts(pieces, b"x", tmp_path) == len(sent)
+    assert [path.read_bytes() for path in files_of(tmp_path)] == sent
+
+
+@pytest.mark.slow
+def test_a_fetch_goes_into_an_empty_folder_alone(tmp_path, capsys):
+    (tmp_path / "other.dcm").write_bytes(b"another patient's")
+    with answering(body=in_parts(picture()), **PARTS) as root:
+        options = [f"{root}/studies/{STUDY}", "-o", str(tmp_path)]
+        assert main(["dicomweb", "fetch", *options]) == REFUSED
+    assert "empty folder" in capsys.readouterr().err
+    assert len(files_of(tmp_path)) == 1
+
+
+def test_a_path_is_never_an_address():
+    assert not is_address(Path("http://a.example/dicom-web/studies/1.2"))
+    assert is_address("HTTP://a.example/dicom-web/studies/1.2")
+
+
+def test_without_the_package_its_extra_is_named(monkeypatch, capsys):
+    monkeypatch.setattr("assistant.dicomweb.find_spec", lambda name: None)
+    assert main(["dicomweb", "find", "http://127.0.0.1:1/dicom-web"]) == REFUSED
+    assert "pip install 'voxcite[dicomweb]'" in capsys.readouterr().err
+
+
 # beside a real server
 
 
@@ -80,8 +242,8 @@ def server(tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
-def logged_in(tmp_path, monkeypatch):
-    path = tmp_path / "netrc"
+def logged_in(tmp_path_factory, monkeypatch):
+    path = tmp_path_factory.mktemp("home") / "netrc"
     path.write_text(f"machine 127.0.0.1\nlogin {NAME}\npassword {PASSWORD}\n", encoding="utf-8")
     path.chmod(0o600)
     monkeypatch.setenv("NETRC", str(path))
@@ -141,7 +303,10 @@ def test_what_is_fetched_is_what_was_stored_byte_for_byte(server, scan, tmp_path
 
 @pytest.mark.slow
 @needs_server
-@pytest.mark.parametrize("name", ["mr_nine_transfer_syntaxes", "mr_t1_whole_head_120slices"])
+@pytest.mark.parametrize(
+    "name",
+    ["mr_nine_transfer_syntaxes", "mr_t1_whole_head_120slices", "mr_hippocampus_crop_32slices"],
+)
 def test_real_files_are_not_changed_on_the_way(server, name):
     folder = shared_data("dicom", name)
     sent = [path for path in sorted(folder.rglob("*")) if path.is_file()]

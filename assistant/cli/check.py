@@ -28,13 +28,16 @@ def add_export(commands: "Commands") -> None:
         "report", type=Path, help="a report.json; pictures are taken from beside it"
     )
     export.add_argument(
-        "--to", required=True, metavar="FORMAT[,FORMAT]", help="as in: pdf,fhir,dicom_sr,dicom_seg"
+        "--to",
+        required=True,
+        metavar="FORMAT[,FORMAT]",
+        help="as in: pdf,fhir,dicom_sr,dicom_seg,dicom_pm",
     )
     export.add_argument(
         "--source",
         type=Path,
         metavar="SERIES",
-        help="the DICOM folder (or zip) that the report was made from, for dicom_sr and dicom_seg;"
+        help="the DICOM folder (or zip) that the report was made from, for what DICOM needs;"
         " segmentation.nii.gz is taken from beside the report",
     )
     export.add_argument(

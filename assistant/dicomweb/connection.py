@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import requests
-from dicomweb_client.api import DICOMwebClient
+from pydicom.errors import InvalidDicomError
 from requests.adapters import HTTPAdapter
 
 from segment.errors import Refusal, ScanError
@@ -22,6 +22,29 @@ PROBLEMS = {
 }
 SILENT = "expected a DICOMweb server that answers, found none; check its address and the network"
 STRANGE = "expected the answer of a DICOMweb server, found another one; check the address"
+ELSEWHERE = "expected the server itself, found one that sends elsewhere; give its own address"
+COSTLY = "expected an answer of some size, found one that takes too much memory; ask for less"
+NO_DICOM = "expected DICOM files, found another; export a report with --to dicom_sr,dicom_seg"
+UNWRITTEN = "expected room and the right to write files, found one of them missing; free some"
+# What is caught, the first that fits: requests' errors are OSErrors too.
+KINDS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], Refusal, str], ...] = (
+    (requests.TooManyRedirects, Refusal.SERVER, ELSEWHERE),
+    (
+        (
+            requests.JSONDecodeError,
+            requests.exceptions.ContentDecodingError,
+            requests.exceptions.InvalidSchema,
+            requests.exceptions.InvalidURL,
+        ),
+        Refusal.SERVER,
+        STRANGE,
+    ),
+    (requests.RequestException, Refusal.SERVER, SILENT),
+    (InvalidDicomError, Refusal.UNREADABLE, NO_DICOM),
+    (MemoryError, Refusal.TOO_COSTLY, COSTLY),
+    (OSError, Refusal.OUTPUT, UNWRITTEN),
+    (Exception, Refusal.SERVER, STRANGE),  # an answer can be anything
+)
 
 
 class Patience(HTTPAdapter):
@@ -32,14 +55,14 @@ class Patience(HTTPAdapter):
         return super().send(*args, **{**options, "timeout": (CONNECT_S, READ_S)})
 
 
-def connect(root: str) -> DICOMwebClient:
-    """Make a client for a server's DICOMweb; nothing is sent yet."""
-    session = requests.Session()
+def session() -> requests.Session:
+    """Make a session that waits some time, follows nobody elsewhere and wants nothing packed."""
+    made = requests.Session()
     for scheme in ("http://", "https://"):
-        session.mount(scheme, Patience())
-    client = DICOMwebClient(root, session=session)
-    client.set_http_retry_params(retry=False)
-    return client
+        made.mount(scheme, Patience())
+    made.max_redirects = 0  # a password would follow
+    made.headers["Accept-Encoding"] = "identity"
+    return made
 
 
 @contextmanager
@@ -47,13 +70,16 @@ def explained() -> Iterator[None]:
     """Turn what goes wrong with a server into one sentence."""
     try:
         yield
-    except requests.HTTPError as error:
-        status = 0 if error.response is None else error.response.status_code
+    except ScanError:
+        raise
+    except Exception as error:
+        raise _problem(error) from None
+
+
+def _problem(error: Exception) -> ScanError:
+    if isinstance(error, requests.HTTPError) and error.response is not None:
+        status = error.response.status_code
         failed = f"expected the server to do what was asked, found that it failed ({status})"
-        raise ScanError(Refusal.SERVER, PROBLEMS.get(status, failed)) from None
-    except requests.RequestException:
-        raise ScanError(Refusal.SERVER, SILENT) from None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        if isinstance(error, ScanError):
-            raise
-        raise ScanError(Refusal.SERVER, STRANGE) from None
+        return ScanError(Refusal.SERVER, PROBLEMS.get(status, failed))
+    code, sentence = next((code, said) for kind, code, said in KINDS if isinstance(error, kind))
+    return ScanError(code, sentence)

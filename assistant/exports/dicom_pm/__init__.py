@@ -31,6 +31,7 @@ from segment.organs import Organ
 from segment.reading import file_name, read_nifti
 
 SERIES_NUMBER = 9003
+ROUNDING = 1e-6
 QUANTITY = own("segmentation-entropy", "Entropy of segmentation probability")
 
 
@@ -57,10 +58,19 @@ def read_entropy(path: Path, geometry: Geometry) -> Float32[np.ndarray, "i j k"]
     if not path.is_file():
         msg = f"{name}: expected it beside the segmentation, found none; draft again"
         raise ScanError(Refusal.MISSING, msg)
-    volume = read_nifti(path)
+    try:
+        volume = read_nifti(path)
+    except ScanError as error:
+        if error.code is not Refusal.CONSTANT:
+            raise
+        msg = f"{name}: expected a voxel in which networks disagree, found none; nothing to write"
+        raise ScanError(Refusal.EMPTY_FOLDER, msg) from error
     if not volume.geometry.matches(geometry):
         msg = f"{name}: expected entropy on the grid of the series, found another; draft again"
         raise ScanError(Refusal.WRONG_GRID, msg)
+    if volume.array.min() < 0 or volume.array.max() > 1 + ROUNDING:
+        msg = f"{name}: expected shares from 0 to 1, found other numbers; draft again"
+        raise ScanError(Refusal.UNREADABLE, msg)
     return volume.array
 
 
