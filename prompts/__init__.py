@@ -26,7 +26,7 @@ class Phrasebook:
 
     ``phrases`` are sentences; their slots ``{a.value}``, ``{b.name}`` stand for fields of the
     first, second, ... record a statement cites. ``composites`` join fields of one record,
-    ``lexicon`` is what the verifier recognises.
+    ``lexicon`` is what is recognised: by the verifier, and in questions.
     """
 
     language: str

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from assistant.cli.terminal import OK, bar_of, shown
+from assistant.cli.terminal import OK, bar_of
 
 if TYPE_CHECKING:
     from assistant.cli.terminal import Commands
@@ -41,9 +41,6 @@ def add_train(commands: "Commands") -> None:
     questions = parts.add_parser("questions", help="what tells topics of questions apart")
     questions.add_argument(
         "-o", "--output", type=Path, default=Path("runs/questions"), metavar="DIR"
-    )
-    questions.add_argument(
-        "--writer", choices=("template", "vlm"), default="template", help="fit beside its model"
     )
     questions.set_defaults(run=run_train_questions)
 
@@ -109,26 +106,14 @@ def run_train_writer(chosen: argparse.Namespace) -> int:
 
 
 def run_train_questions(chosen: argparse.Namespace) -> int:
-    """Fit what tells topics apart: of letters and words, or of a language model's features."""
-    import numpy as np
-
+    """Fit what tells topics of questions apart."""
     import prompts
-    from assistant.writers.questions.fit import examples, fit_features, fit_ngrams
+    from assistant.writers.questions.fit import examples, fit
     from assistant.writers.questions.ngrams import WEIGHTS
 
     chosen.output.mkdir(parents=True, exist_ok=True)
     known = examples(prompts.languages())
-    if chosen.writer == "template":
-        written = fit_ngrams(known, chosen.output / WEIGHTS)
-    else:
-        from assistant.writers.vlm.listener import WEIGHTS as OF_MODEL
-        from assistant.writers.vlm.listener import features, network_of
-        from assistant.writers.vlm.ready import read
-
-        model = read().model
-        heard = shown(iter(known), len(known), "listening to questions")
-        found = np.stack([features(model, example.text) for example in heard])
-        written = fit_features(known, found, chosen.output / OF_MODEL, network_of(model))
+    written = fit(known, chosen.output / WEIGHTS)
     print(f"wrote {written.name}: {len(known)} questions")
     return OK
 
@@ -176,12 +161,12 @@ def run_calibrate(chosen: argparse.Namespace) -> int:
     plan = TrainingPlan.read(chosen.config or _shipped_plan())
     steps = crossfit(plan, organs.load("hippocampus"), chosen.data, chosen.runs, chosen.output)
     with ExitStack() as bars:
-        shown_step = ""
+        running = ""
         for step in steps:
-            if step.step != shown_step:
+            if step.step != running:
                 bars.close()
                 bar = bars.enter_context(bar_of(step.of, step.step))
-                shown_step = step.step
+                running = step.step
             bar.update()
     print(f"wrote {chosen.output}")
     return OK

@@ -3,9 +3,10 @@
     python -m tests.benchmarks.chat [--questions 300] [--writer template|vlm]
 
 Right is exact: the records cited are those of the expected answer, fixed sentences are of the
-expected kind, and every number is one of a cited record, by a lexer that shares no code with the
-verifier. How well a sentence is worded is not judged. The questions are those of
-``tests/benchmarks/questions``, whose author had seen none of ours; the ledgers are held out.
+expected kind, every number is one of a cited record, by a lexer that shares no code with the
+verifier, and whether something is small is told by its place against the reference range. How well
+a sentence is worded is not judged. The questions are those of ``tests/benchmarks/questions``, whose
+author had seen none of ours; the ledgers are held out.
 """
 
 import argparse
@@ -21,21 +22,23 @@ import prompts
 from assistant import Assistant, Settings
 from assistant.answer import Answer
 from assistant.draft import Statement
-from assistant.finish import complete, compose, drain
+from assistant.finish import complete, compose
 from assistant.report import Line, Report
-from assistant.writers import Brief, phrasings
-from assistant.writers.phrasings import Phrasings
+from assistant.writers import Brief, drain
+from assistant.writers.phrasings import EVERY, Phrasings
 from assistant.writers.questions.topics import UNCLEAR
 from assistant.writers.template import Template
 from assistant.writers.vlm.author import exam, whole
 from assistant.writers.vlm.data import UNANSWERABLE, Pair, held_out_pairs
 from segment.measurement import Measurement
 from tests.benchmarks.plain_numbers import foreign, numbers, unbound
+from tests.benchmarks.plain_words import claims
 from tests.benchmarks.shares import share
-from tests.benchmarks.topics import table_of
+from tests.benchmarks.topics import of_others
 
 UNANSWERABLE_SHARE = 0.3
 TOLD_IN_NUMBERS = ("volume", "sure")  # topics whose answer holds a number if the record does
+PLACED = {"below", "within", "above", "overlaps"}
 BLOCK = 200  # pairs drawn at once
 
 
@@ -70,20 +73,19 @@ def questions(n: int, seed: int) -> tuple[Pair, ...]:
 
 def _dialogues(seed: int) -> Iterator[Pair]:
     for block in count():
-        pairs = held_out_pairs(np.random.default_rng((seed, block)), BLOCK, told=of_others)
+        pairs = held_out_pairs(np.random.default_rng((seed, block)), BLOCK, told=all_held_out)
         yield from (pair for pair in pairs if pair.task.question is not None)
 
 
 @cache
-def of_others(language: str) -> Phrasings:
-    """Put the questions of the benchmark in the place of ours."""
-    tables = table_of(language)
-    return replace(
-        phrasings.load(language),
-        are_parted=False,
-        questions=tables["questions"],
-        follow_ups=tables["follow_ups"],
+def all_held_out(language: str) -> Phrasings:
+    """Return others' questions, each at a place that is held out: none of them was trained on."""
+    told = of_others(language)
+    questions, follow_ups = (
+        {topic: tuple(w for w in wordings for _ in range(EVERY)) for topic, wordings in t.items()}
+        for t in (told.questions, told.follow_ups)
     )
+    return replace(told, questions=questions, follow_ups=follow_ups)
 
 
 def report_of(pair: Pair) -> Report:
@@ -124,6 +126,8 @@ def _wrong(pair: Pair, answer: Answer, records: Mapping[str, Measurement]) -> It
     for line in answer.lines:
         if badly := (*foreign(line, records), *unbound(line, records)):
             yield f"numbers: {', '.join(badly)}"
+    if pair.topic == "size" and not _places_all(answer.lines, records):
+        yield "does not place a reliable record against its reference range"
     if pair.topic in TOLD_IN_NUMBERS and not _tells_all(answer.lines, records):
         yield "tells no number of a reliable record"
 
@@ -157,6 +161,16 @@ def _tells_all(lines: Sequence[Line], records: Mapping[str, Measurement]) -> boo
     """Tell whether each line about a reliable record holds a number."""
     reliable = [line for line in lines if any(records[c].reason is None for c in line.cites)]
     return all(numbers(line.text) for line in reliable)
+
+
+def _places_all(lines: Sequence[Line], records: Mapping[str, Measurement]) -> bool:
+    """Tell whether what is said of each reliable record with a reference range places it there."""
+    return all(
+        PLACED & {*claims(line.text)}
+        for line in lines
+        for cite in line.cites
+        if records[cite].reason is None and records[cite].reference is not None
+    )
 
 
 # the table

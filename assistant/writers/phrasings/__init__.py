@@ -1,4 +1,4 @@
-"""The wordings that training targets and questions are made of, one file per language.
+"""The wordings that training targets and questions are made of, a file of each per language.
 
 Knows which wordings are held out of training and nothing of records.
 """
@@ -8,19 +8,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cache
 from importlib.resources import files
-from typing import Any, Literal
+from typing import Literal
 
+KINDS = ("", ".questions")  # what is said, what is asked
 Part = Literal["training", "held out"]
 EVERY = 4  # of the wordings, and of their pairs, one is held out
 
 
 @dataclass(frozen=True, eq=False)
 class Phrasings:
-    """The tables of one language; an opening and a closing make a wording.
-
-    Questions that training never sees whichever they are belong to every part: they are not
-    ``are_parted``.
-    """
+    """The tables of one language; an opening and a closing make a wording."""
 
     language: str
     words: Mapping[str, str]
@@ -30,11 +27,6 @@ class Phrasings:
     sentences: Mapping[str, tuple[str, ...]]
     questions: Mapping[str, tuple[str, ...]]
     follow_ups: Mapping[str, tuple[str, ...]]
-    are_parted: bool = True
-
-    def asked(self, wordings: tuple[str, ...], part: Part) -> tuple[str, ...]:
-        """Return the questions of a list that belong to a part."""
-        return of_part(wordings, part) if self.are_parted else wordings
 
     def without_norm(self, closing: str) -> str:
         """Cut the reference range out of a closing."""
@@ -44,26 +36,35 @@ class Phrasings:
 @cache
 def load(language: str) -> Phrasings:
     """Read one language; raises ValueError for unknown or missing tables or an unknown language."""
-    path = files(__package__).joinpath(f"{language}.toml")
-    if not path.is_file():
-        msg = f"there are no wordings to train on for the language {language!r}; add its file"
+    if language not in languages():
+        msg = f"there are no wordings to train on for the language {language!r}; add its files"
         raise ValueError(msg)
-    table = tomllib.loads(path.read_text(encoding="utf-8"))
-    known = {field.name for field in fields(Phrasings)} - {"language", "are_parted"}
+    table = {
+        name: wordings
+        for kind in KINDS
+        for name, wordings in tomllib.loads(_text(f"{language}{kind}.toml")).items()
+    }
+    known = {field.name for field in fields(Phrasings)} - {"language"}
     if unknown := sorted(table.keys() ^ known):
         msg = f"wordings of {language}: the tables {unknown} are missing or unknown"
         raise ValueError(msg)
     lists = ("openings", "closings", "sentences", "questions", "follow_ups")
-    frozen: dict[str, Any] = {
-        name: {key: tuple(v) for key, v in table[name].items()} for name in lists
-    }
+    frozen = {name: {key: tuple(v) for key, v in table[name].items()} for name in lists}
     return Phrasings(language, table["words"], table["short"], **frozen)
 
 
 def languages() -> tuple[str, ...]:
     """Name the languages that have a file here."""
     here = files(__package__)
-    return tuple(sorted(f.name[:-5] for f in here.iterdir() if f.name.endswith(".toml")))
+    return tuple(
+        sorted(
+            f.name.partition(".")[0] for f in here.iterdir() if f.name.endswith(KINDS[-1] + ".toml")
+        )
+    )
+
+
+def _text(name: str) -> str:
+    return files(__package__).joinpath(name).read_text(encoding="utf-8")
 
 
 def is_held_out(number: int) -> bool:

@@ -1,24 +1,23 @@
 """What a question is about: its topic, found by a trained linear model, and the records it names.
 
-Knows nothing of answers. Names of structures are found by the phrasebook and not by the model; the
-same question is always about the same.
+Knows nothing of answers. Names of structures are found by the phrasebook (``names``) and not by the
+model; the same question is always about the same.
 """
 
 import re
-import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float32
 
 from assistant.ledger import Ledger
 from assistant.writers import Turn
+from assistant.writers.questions.names import is_elsewhere, mentions_index, readings, simplified
 from assistant.writers.questions.ngrams import ngram_scores
 from assistant.writers.questions.topics import (
     ANSWERED,
+    DECLINED,
     INSTRUCTIONS,
     OF_RECORDS,
     TOPICS,
@@ -28,35 +27,33 @@ from assistant.writers.questions.topics import (
 from prompts import Phrasebook
 from segment.measurement import Measurement
 
+LETTER = re.compile(r"[^\W\d_]")
 HAN = re.compile(r"[\u3400-\u9fff]")
-MARKUP = re.compile(r"<[^<>\s]{0,40}>|[<>{}\[\]|`]")
 SENTENCE = re.compile(r"(?<=[.!?。！？])\s*|(?<=[:：])\s*")
-NAMED = {"en": "hippocampus", "zh": "海马"}  # what every named structure is read as
-OTHER_SIDE = re.compile(
-    r"\b(?:the )?(?:other|opposite|contralateral) (?:side|one|hippocampus)\b"
-    r"|(?:对|另一|另外一)(?:侧|边)(?:海马)?"
-)
-OTHER = {"left": "right", "right": "left"}
 LONGEST = 1000  # characters that are read
 MOST_SENTENCES = 8  # that are heard by themselves
-LEAST_LIKELY = 0.18  # letters without a meaning get less; nobody can tell what they ask
+LEAST_LIKELY = 0.2  # letters without a meaning get less; nobody can tell what they ask
 LEAST_SURE = 0.5  # above it a sentence is taken for what was asked, whatever stands beside it
+SURE = 0.8  # above it a sentence about something that nobody measured is answered as well
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What is asked and of which records; none where the topic is of none or nothing was named."""
+    """What is asked and of which records; none where the topic is of none or nothing was named.
+
+    ``besides`` are topics of other sentences, which nobody measured: each wants to be told so.
+    """
 
     topic: str
     records: tuple[Measurement, ...] = ()
+    besides: tuple[str, ...] = ()
 
 
-@runtime_checkable
-class Listener(Protocol):
-    """Anything else that tells topics apart, such as a language model."""
+class Heard(NamedTuple):
+    """The likeliest topic of a text and its share of the probability."""
 
-    def __call__(self, plain: str) -> Float32[np.ndarray, " topic"]:
-        """Return the log-probability of each of ``TOPICS`` for a plain question."""
+    topic: str
+    share: float
 
 
 def understand(
@@ -64,82 +61,33 @@ def understand(
     ledger: Ledger,
     words: Phrasebook,
     turns: Sequence[Turn] = (),
-    listener: Listener | None = None,
 ) -> Asked:
     """Find the topic of a question and its records; ``turns`` say what "that" may be.
 
-    With a ``listener`` both are asked and what they agree on most is taken. What nobody measured
-    is of the topic ``not_measured``, and where no measured structure is named it is ``unclear``.
+    What nobody measured is of the topic ``not_measured``, and where no measured structure is named
+    it is ``unclear``.
     """
     asked = simplified(question[:LONGEST])
     before = _cited(turns, ledger)
-    across = _across(before) if OTHER_SIDE.search(asked) else ()
-    found = across or named(asked, words)
-    if across:
-        asked = OTHER_SIDE.sub(name_of(words), asked)
-    topic = likeliest_topic(plain(asked, words), listener)
+    heard = [(read, _hear(read.text)) for read in readings(asked, words, before)]
+    read, (whole, pieces) = max(heard, key=lambda one: one[1][0].share)
+    topic = _topic_of(whole, pieces)
+    besides = tuple(dict.fromkeys(_besides(topic, pieces)))
     if topic not in OF_RECORDS:
-        return Asked(topic)
-    if _is_elsewhere(plain(asked, words), words):
-        return Asked(UNKNOWN)
-    records = before
-    if wants_index := _mentions_index(asked, words):
-        found = found or tuple((r.structure, r.side) for r in ledger.records if r.expression)
-    if found:
-        records = _records(found, ledger, wants_index=wants_index)
-    return Asked(topic if records else UNCLEAR, records)
+        return Asked(topic, besides=besides)
+    if is_elsewhere(read.text, words):
+        return Asked(UNKNOWN, besides=besides)
+    names = heard[-1][0].names  # also where the question was heard better as it stands
+    wants_index = mentions_index(asked, words)
+    if wants_index and not names:
+        names = tuple((r.structure, r.side) for r in ledger.records if r.expression)
+    records = _records(names, ledger, wants_index=wants_index) if names else before
+    return Asked(topic if records else UNCLEAR, records, besides)
 
 
 def language_of(question: str) -> str:
     """Tell which language a question is asked in: Chinese where it holds a Chinese character."""
     return "zh" if HAN.search(question) else "en"
-
-
-def named(asked: str, words: Phrasebook) -> tuple[tuple[str, str], ...]:
-    """List the structures and sides that a simplified text names, in its order.
-
-    A side or a part that stands beside a name, as in "the left and right hippocampus", is one more.
-    """
-    pattern, meant = _names(words)
-    found = dict.fromkeys(meant[match[0]] for match in pattern.finditer(asked))
-    beside = pattern.sub(" ", asked)
-    for structure, side in tuple(found):
-        others = [one for one in _said(beside, words.lexicon["sides"]) if side in OTHER]
-        parts = [one for one in _said(beside, words.lexicon["parts"]) if one != structure]
-        if structure in words.lexicon["parts"]:
-            found |= dict.fromkeys((part, side) for part in parts)
-        found |= dict.fromkeys((structure, other) for other in others)
-    return tuple(found)
-
-
-def _said(text: str, terms: Mapping[str, Sequence[str]]) -> Iterator[str]:
-    """List the keys of which a term stands in a text."""
-    for key, spelt in terms.items():
-        if any(re.search(rf"(?<![a-z]){re.escape(term)}(?![a-z])", text) for term in spelt):
-            yield key
-
-
-def _is_elsewhere(asked: str, words: Phrasebook) -> bool:
-    """Tell whether a plain text is about a neighbour or a nameless piece of a structure."""
-    name, other = name_of(words), "|".join(map(re.escape, words.lexicon["elsewhere"]))
-    beside = rf"{name} ?(?:{other})(?![a-z])|(?<![a-z])(?:{other}) (?:of|in) (?:the |both )?{name}"
-    return re.search(beside, asked) is not None
-
-
-def simplified(text: str) -> str:
-    """Return a text in one form of each letter, in lower case, without markup."""
-    return MARKUP.sub(" ", unicodedata.normalize("NFKC", text).lower())
-
-
-def plain(asked: str, words: Phrasebook) -> str:
-    """Read every name of a structure as the same one: which it is says nothing of the topic."""
-    pattern, _ = _names(words)
-    return pattern.sub(name_of(words), asked)
-
-
-def name_of(words: Phrasebook) -> str:
-    """Return the name that every structure is read as."""
-    return NAMED.get(words.language, NAMED["en"])
 
 
 def _cited(turns: Sequence[Turn], ledger: Ledger) -> tuple[Measurement, ...]:
@@ -150,39 +98,42 @@ def _cited(turns: Sequence[Turn], ledger: Ledger) -> tuple[Measurement, ...]:
     return ()
 
 
-def _across(records: Iterable[Measurement]) -> tuple[tuple[str, str], ...]:
-    """Name the structures on the other side of records; none where they are of both."""
-    sides = {record.side for record in records}
-    if len(sides) != 1 or not sides <= OTHER.keys():
-        return ()
-    return tuple(dict.fromkeys((r.structure, OTHER[r.side]) for r in records))
-
-
-def likeliest_topic(asked: str, listener: Listener | None = None) -> str:
+def likeliest_topic(asked: str) -> str:
     """Find the likeliest topic; of several sentences that of one, if it alone is surer."""
-    topic, share = _likeliest(asked, listener)
+    return _topic_of(*_hear(asked))
+
+
+def _hear(asked: str) -> tuple[Heard, tuple[Heard, ...]]:
+    """Hear the whole of a text, and each sentence where there are several."""
     pieces = [piece for piece in SENTENCE.split(asked) if piece.strip()][:MOST_SENTENCES]
-    heard = [_likeliest(piece, listener) for piece in pieces] if len(pieces) > 1 else []
-    questions = [(sure, found) for found, sure in heard if found in ANSWERED]
-    surest, found = max(questions, default=(0.0, topic))
-    if surest >= LEAST_SURE and (surest > share or topic == INSTRUCTIONS):
-        return found
-    return topic if share >= LEAST_LIKELY else UNCLEAR
+    of_pieces = (_likeliest(piece) for piece in pieces if len(pieces) > 1)
+    return _likeliest(asked), tuple(of_pieces)
 
 
-def _likeliest(asked: str, listener: Listener | None) -> tuple[str, float]:
-    """Return the likeliest topic and its share of the probability."""
-    scores = ngram_scores(asked)
-    if listener is not None:
-        scores = scores + listener(asked)
-    shares = np.exp(scores - np.logaddexp.reduce(scores))
+def _topic_of(whole: Heard, pieces: Sequence[Heard]) -> str:
+    """Choose between the whole and a sentence that can be answered."""
+    questions = [piece for piece in pieces if piece.topic in ANSWERED]
+    surest = max(questions, key=lambda heard: (heard.share, heard.topic), default=None)
+    is_order = whole.topic == INSTRUCTIONS
+    if surest and surest.share >= LEAST_SURE and (surest.share > whole.share or is_order):
+        return surest.topic
+    return whole.topic if whole.share >= LEAST_LIKELY else UNCLEAR
+
+
+def _besides(topic: str, pieces: Sequence[Heard]) -> Iterator[str]:
+    """List what another sentence asks for surely and nobody measured."""
+    for heard in pieces:
+        if heard.topic in DECLINED and heard.share >= SURE and heard.topic != topic:
+            yield heard.topic
+
+
+def _likeliest(asked: str) -> Heard:
+    """Return the likeliest topic of a text; without a letter it has none."""
+    if not LETTER.search(asked):
+        return Heard(UNCLEAR, 1.0)
+    shares = np.exp(ngram_scores(asked))
     best = int(np.argmax(shares))
-    return TOPICS[best], float(shares[best])
-
-
-def _mentions_index(asked: str, words: Phrasebook) -> bool:
-    spelt = words.lexicon["quantities"].get("asymmetry index", ())
-    return any(word.lower() in asked for word in spelt)
+    return Heard(TOPICS[best], float(shares[best]))
 
 
 def _records(
@@ -191,22 +142,8 @@ def _records(
     """List the records of structures; a structure without a side is both of them."""
     of_names = [
         record
-        for structure, side in found
         for record in ledger.records
-        if record.structure == structure and side in (record.side, "none")
+        if any(record.structure == s and side in (record.side, "none") for s, side in found)
     ]
     wanted = [record for record in of_names if (record.expression is not None) == wants_index]
-    return tuple(dict.fromkeys(wanted or of_names))
-
-
-@cache
-def _names(words: Phrasebook) -> tuple[re.Pattern[str], Mapping[str, tuple[str, str]]]:
-    """List what structures are called, the longest name first; without a side it is both."""
-    meant = words.spellings()
-    for spelt, (structure, side) in list(meant.items()):
-        for word in words.lexicon["sides"].get(side, ()):
-            bare = " ".join(spelt.replace(word, "").split())
-            meant.setdefault(bare, (structure, "none"))
-    ordered = sorted((name for name in meant if name), key=len, reverse=True)
-    edges = (rf"(?<![a-z]){re.escape(name)}(?![a-z])" for name in ordered)
-    return re.compile("|".join(edges)), meant
+    return tuple(wanted or of_names)

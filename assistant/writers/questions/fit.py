@@ -1,15 +1,17 @@
-"""Fits the models that tell topics apart, on every wording of the phrasings.
+"""Fits the model that tells topics apart, on every wording of the phrasings.
 
 Knows no question of the benchmarks. The result follows from the phrasings alone.
 """
 
+import hashlib
 import random
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, Shaped
 from safetensors.numpy import save_file
 from scipy.sparse import csr_array, diags_array
 from sklearn.linear_model import LogisticRegression
@@ -17,15 +19,16 @@ from sklearn.preprocessing import normalize
 
 import prompts
 from assistant.writers import phrasings
-from assistant.writers.questions import plain, simplified
+from assistant.writers.questions.names import plain, simplified
 from assistant.writers.questions.ngrams import PLACES, bag_of
 from assistant.writers.questions.topics import OF_RECORDS, TOPICS, WITH_INSTRUCTION
 from prompts import Phrasebook
 
+NAMED = re.compile(r"(?:the )?\{name\}")
+POINTED = 3  # one in so many wordings is also asked of "it", as after an answer
 AROUND = 12  # questions that each wording of an instruction is put around
 ASKED = (*OF_RECORDS, "sides", "not_assessed", "summary")
-NGRAM_STRENGTH = 100.0  # inverse of the penalty; chosen on the wordings held out by ``phrasings``
-FEATURE_STRENGTH = 0.03
+STRENGTH = 100.0  # inverse of the penalty
 ITERATIONS = 3000
 
 
@@ -36,12 +39,12 @@ class Example(NamedTuple):
     topic: str
 
 
-def examples(languages: Sequence[str], part: phrasings.Part | None = None) -> tuple[Example, ...]:
-    """List the wordings of languages with their places filled; all, or those of a part."""
-    return tuple(e for language in languages for e in _of_language(language, part))
+def examples(languages: Sequence[str]) -> tuple[Example, ...]:
+    """List all wordings of languages with their places filled."""
+    return tuple(one for name in languages for one in asked_in(phrasings.load(name)))
 
 
-def fit_ngrams(known: Sequence[Example], path: Path) -> Path:
+def fit(known: Sequence[Example], path: Path) -> Path:
     """Fit the model of hashed n-grams and write it."""
     bags = [bag_of(example.text) for example in known]
     rows = np.repeat(np.arange(len(bags)), [len(bag.places) for bag in bags])
@@ -51,46 +54,52 @@ def fit_ngrams(known: Sequence[Example], path: Path) -> Path:
     seen = np.bincount(columns, minlength=PLACES)
     rarity = (np.log((1 + len(bags)) / (1 + seen)) + 1).astype(np.float32)
     weighed = normalize(counts @ diags_array(rarity))
-    weights, bias = _regression(weighed, known, NGRAM_STRENGTH)
-    return _save(path, {"rarity": rarity, "weights": weights.astype(np.float16), "bias": bias}, {})
+    weights, bias = _regression(weighed, known, STRENGTH)
+    tensors: dict[str, np.ndarray] = {
+        "rarity": rarity,
+        "weights": weights.astype(np.float16),
+        "bias": bias,
+    }
+    return _save(path, tensors, facts_of(known))
 
 
-def fit_features(
-    known: Sequence[Example],
-    found: Float32[np.ndarray, "example feature"],
-    path: Path,
-    of: dict[str, str],
-) -> Path:
-    """Fit a model of a language model's features and write it; ``of`` says which model's."""
-    mean, spread = found.mean(0), np.maximum(found.std(0), 1e-6)
-    weights, bias = _regression((found - mean) / spread, known, FEATURE_STRENGTH)
-    scaled = weights / spread[:, None]
-    return _save(path, {"weights": scaled, "bias": bias - mean @ scaled}, of)
+def facts_of(known: Sequence[Example]) -> dict[str, str]:
+    """Say which topics a model tells apart, and name the questions that it was fitted to."""
+    asked = "\n".join(f"{example.topic} {example.text}" for example in known)
+    return {"topics": " ".join(TOPICS), "questions": hashlib.sha256(asked.encode()).hexdigest()}
 
 
-def _of_language(language: str, part: phrasings.Part | None) -> Iterator[Example]:
-    words, told = prompts.load(language), phrasings.load(language)
-    asked: list[Example] = []
-    for table in (told.questions, told.follow_ups):
-        for topic, wordings in table.items():
-            if topic == WITH_INSTRUCTION:
-                continue
-            for wording in _of_part(wordings, part):
-                asked += [Example(text, topic) for text in _filled(wording, words, told)]
+def asked_in(
+    told: phrasings.Phrasings, around: int = AROUND, pointed: int = POINTED
+) -> Iterator[Example]:
+    """List the questions of a language; each wording of an instruction is put around some.
+
+    One in ``pointed`` wordings is also asked of "it"; none if that is 0.
+    """
+    words = prompts.load(told.language)
+    asked = [
+        Example(text, topic)
+        for table in (told.questions, told.follow_ups)
+        for topic, wordings in table.items()
+        if topic != WITH_INSTRUCTION
+        for number, wording in enumerate(wordings)
+        for text in _filled(wording, words, told, may_point=pointed > 0 and number % pointed == 0)
+    ]
     yield from asked
     answerable = [example for example in asked if example.topic in ASKED]
-    for number, around in enumerate(_of_part(told.questions[WITH_INSTRUCTION], part)):
-        for text, topic in random.Random(number).sample(answerable, AROUND):
-            yield Example(simplified(around.replace("{question}", text)), topic)
+    for number, wording in enumerate(told.questions[WITH_INSTRUCTION]):
+        for text, topic in random.Random(number).sample(answerable, around):
+            yield Example(simplified(wording.replace("{question}", text)), topic)
 
 
-def _of_part(wordings: tuple[str, ...], part: phrasings.Part | None) -> tuple[str, ...]:
-    return wordings if part is None else phrasings.of_part(wordings, part)
-
-
-def _filled(wording: str, words: Phrasebook, told: phrasings.Phrasings) -> Iterator[str]:
-    """Put a name into a wording, and each quantity where it asks for one."""
+def _filled(
+    wording: str, words: Phrasebook, told: phrasings.Phrasings, *, may_point: bool
+) -> Iterator[str]:
+    """Put a name into a wording, and each quantity where it asks for one; perhaps a pronoun too."""
     name = words.structure("hippocampus", "left")
+    if may_point and "{name}" in wording and "{quantity}" not in wording:
+        pronoun = words.lexicon["pronoun"]
+        yield plain(simplified(NAMED.sub(pronoun, wording)), words)
     for quantity in words.quantities.values() if "{quantity}" in wording else ("",):
         text = wording.replace("{name}", name).replace("{quantity}", quantity)
         text = text.replace("{short}", told.short.get("hippocampus|left", name))
@@ -111,7 +120,9 @@ def _regression(
     return model.coef_.T.astype(np.float32), model.intercept_.astype(np.float32)
 
 
-def _save(path: Path, tensors: dict[str, np.ndarray], of: dict[str, str]) -> Path:
+def _save(
+    path: Path, tensors: Mapping[str, Shaped[np.ndarray, "..."]], facts: dict[str, str]
+) -> Path:
     kept = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
-    save_file(kept, path, metadata={"topics": " ".join(TOPICS), **of})
+    save_file(kept, path, metadata=facts)
     return path

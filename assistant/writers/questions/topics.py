@@ -5,8 +5,8 @@ UNCLEAR = "unclear"  # nothing measured is named, or nobody can tell what was as
 INSTRUCTIONS, WITH_INSTRUCTION = "instructions", "with_instruction"
 OF_RECORDS = ("volume", "size", "sure", "reliable")
 ANSWERED = (*OF_RECORDS, "sides", "prior", "not_assessed", "asymmetry", "interval", "summary")
-TOPICS = (
-    *ANSWERED,
-    *("greeting", "off_topic", INSTRUCTIONS, "other_structures", "signal", "diagnosis"),
-    *("treatment", "age", "head_size", "identity", UNKNOWN),
+DECLINED = (
+    *("other_structures", "signal", "diagnosis", "treatment", "age", "head_size", "identity"),
+    UNKNOWN,
 )
+TOPICS = (*ANSWERED, "greeting", "off_topic", INSTRUCTIONS, *DECLINED)

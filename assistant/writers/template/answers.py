@@ -28,6 +28,8 @@ def respond(asked: Asked, brief: Brief) -> Iterator[Statement]:
         yield from OF_LEDGER[asked.topic](brief)
     else:
         yield fixed(asked.topic, brief)
+    for topic in asked.besides:
+        yield fixed(topic, brief)
 
 
 def fixed(topic: str, brief: Brief) -> Statement:
@@ -49,6 +51,14 @@ def _place(record: Measurement, brief: Brief) -> Iterator[Statement]:
         return
     kind = "reference" if record.quantity == ASYMMETRY else "volume"
     yield phrase_statement(f"{kind}.{placed}", (record.id,), brief.phrasebook, "answer")
+
+
+def _trust(record: Measurement, brief: Brief) -> Iterator[Statement]:
+    """Say that a record is reliable, or why it is not."""
+    if record.reason is not None:
+        yield from _state(record, brief)
+        return
+    yield phrase_statement("reliable.one", (record.id,), brief.phrasebook, "answer")
 
 
 def _compare_sides(brief: Brief) -> Iterator[Statement]:
@@ -95,7 +105,7 @@ OF_RECORDS: Mapping[str, Callable[[Measurement, Brief], Iterator[Statement]]] = 
     "volume": _state,
     "size": _place,
     "sure": _state,
-    "reliable": _state,
+    "reliable": _trust,
 }
 OF_LEDGER: Mapping[str, Callable[[Brief], Iterator[Statement]]] = {
     "sides": _compare_sides,

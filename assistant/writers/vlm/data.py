@@ -13,7 +13,7 @@ import numpy as np
 import prompts
 from assistant.draft import Statement
 from assistant.writers import Turn
-from assistant.writers.phrasings import Part, Phrasings, load
+from assistant.writers.phrasings import Part, Phrasings, load, of_part
 from assistant.writers.template import ASYMMETRY
 from assistant.writers.vlm.author import Author, Detail, exam, fill, whole
 from assistant.writers.vlm.ledgers import Made, make_ledger
@@ -39,6 +39,7 @@ UNANSWERABLE = (
     *("prior", "other_structures", "signal", "diagnosis", "treatment", "age", "head_size"),
     *("identity", "not_measured"),
 )
+QUANTITY = "{quantity}"  # where a wording names what was measured
 FOLLOW_UPS = ("sure", "size", "reliable", "volume")
 DETAILS: tuple[Detail, ...] = ("range", "words", "none")
 
@@ -151,7 +152,7 @@ def _exchange(author: Author) -> Exchange:
     question = _asked(author, author.phrasings.questions[topic], record)
     answer = _answer(author, topic, record)
     if any(statement.cites for statement in answer) and author.chance(WITH_INSTRUCTION):
-        around = author.one_of(_of_part(author, author.phrasings.questions["with_instruction"]))
+        around = author.one_of(of_part(author.phrasings.questions["with_instruction"], author.part))
         question = around.replace("{question}", question)
     return Exchange(topic, question, answer, record)
 
@@ -174,15 +175,17 @@ def _follow_up(author: Author, first: Exchange) -> Exchange:
 
 
 def _asked(author: Author, wordings: tuple[str, ...], record: Measurement | None) -> str:
-    """Choose the wording of a question and put the record's name into it."""
-    wording = author.one_of(_of_part(author, wordings))
+    """Choose the wording of a question and put the record's name into it.
+
+    An index has the name of the structures that it compares: it is asked for by its quantity.
+    """
+    wordings = of_part(wordings, author.part)
+    if record is not None and record.quantity == ASYMMETRY:
+        wordings = tuple(w for w in wordings if QUANTITY in w) or wordings
+    wording = author.one_of(wordings)
     if record is None:
         return wording
     return fill(wording, (record,), author.words, author.phrasings)
-
-
-def _of_part(author: Author, wordings: tuple[str, ...]) -> tuple[str, ...]:
-    return author.phrasings.asked(wordings, author.part)
 
 
 def _subject(author: Author, topic: str) -> Measurement | None:
@@ -190,18 +193,27 @@ def _subject(author: Author, topic: str) -> Measurement | None:
     if topic in ("volume", "size", "not_measured"):
         return _volume(author)
     if topic == "reliable":
-        withheld = [r for r in author.ledger.records if r.reason is not None]
-        return _one_of(author, withheld) if withheld and author.chance(0.7) else _any(author)
-    return _any(author) if topic == "sure" else None
+        withheld = [r for r in _askable(author, topic) if r.reason is not None]
+        if withheld and author.chance(0.7):
+            return _one_of(author, withheld)
+    return _one_of(author, _askable(author, topic)) if topic in ("sure", "reliable") else None
 
 
-def _any(author: Author) -> Measurement:
-    return _one_of(author, author.ledger.records)
+def _askable(author: Author, topic: str) -> Sequence[Measurement]:
+    """List the records that a wording of a topic can ask for: an index only by its quantity."""
+    wordings = of_part(author.phrasings.questions[topic], author.part)
+    if any(QUANTITY in wording for wording in wordings):
+        return author.ledger.records
+    return _volumes(author)
+
+
+def _volumes(author: Author) -> list[Measurement]:
+    return [r for r in author.ledger.records if r.quantity != ASYMMETRY]
 
 
 def _volume(author: Author) -> Measurement:
     """Draw a volume, a whole structure more often than a part."""
-    volumes = [r for r in author.ledger.records if r.quantity != ASYMMETRY]
+    volumes = _volumes(author)
     wholes = [record for record in volumes if whole(record)]
     return _one_of(author, wholes if author.chance(0.5) else volumes)
 

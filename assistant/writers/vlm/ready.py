@@ -11,7 +11,6 @@ from assistant.writers.vlm.adapter import adapter_sha256, load_adapter, merge
 from assistant.writers.vlm.base import cached_base, convert_base
 from assistant.writers.vlm.errors import Fault, ModelError
 from assistant.writers.vlm.generate import Bounds, Decoder, make_decoder
-from assistant.writers.vlm.listener import WEIGHTS, ModelListener, read_listener
 from assistant.writers.vlm.model import Model, Placement, load_checkpoint, load_embedded
 from assistant.writers.vlm.prompt import Markup
 from assistant.writers.vlm.sources import Source, source_of
@@ -25,21 +24,15 @@ from transformers import Gemma3ForConditionalGeneration  # noqa: E402
 
 import prompts  # noqa: E402
 
-FITTED_IN: Precision = "bfloat16"  # the listener's features
-
 
 @dataclass(frozen=True, eq=False)
 class Ready:
-    """A model, the decoder that writes with it, and what provenance says of both.
-
-    ``listener`` tells topics of questions apart, where one was fitted for this very model.
-    """
+    """A model, the decoder that writes with it, and what provenance says of both."""
 
     model: Model
     decoder: Decoder
     markup: Markup
     facts: Mapping[str, Any]
-    listener: ModelListener | None = None
 
     @property
     def bounds(self) -> Bounds:
@@ -61,10 +54,7 @@ def read(
     source = source_of(model, adapter)
     source.check()
     loaded = _load(source, Placement(device, precision))
-    ready = make_ready(loaded, _vocabulary(source, loaded), precision)
-    if source.parts is None or precision != FITTED_IN:
-        return ready
-    return replace(ready, listener=read_listener(source.parts / WEIGHTS, ready.model))
+    return make_ready(loaded, _vocabulary(source, loaded), precision)
 
 
 def make_ready(model: Model, vocabulary: Vocabulary, precision: Precision) -> Ready:

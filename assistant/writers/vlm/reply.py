@@ -4,11 +4,11 @@ What no record holds is said in fixed words, so the model writes no line without
 line that is true and no answer gives way to the stock sentence that was planned.
 """
 
-from collections.abc import Generator
-from dataclasses import replace
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, replace
 
 from assistant.draft import Draft, Statement
-from assistant.writers import Brief
+from assistant.writers import Brief, drain
 from assistant.writers.questions import Asked, understand
 from assistant.writers.template import respond
 from assistant.writers.vlm.ready import Ready
@@ -19,6 +19,7 @@ from prompts import Phrasebook
 FREE = ("size", "sure", "reliable")  # topics whose lines may hold any field of their record
 NO_ANSWER = "a line of the language model was no answer to the question"
 COMPARED = ("comparators", "sizes")  # of the lexicon: what places a value
+TRUSTED = ("reportable",)  # of the lexicon: what calls it reliable
 
 
 def reply(ready: Ready, brief: Brief, request: Request) -> Generator[Statement, None, Draft]:
@@ -27,37 +28,39 @@ def reply(ready: Ready, brief: Brief, request: Request) -> Generator[Statement, 
     A line that the model does not come to is told in the stock sentence that was planned.
     """
     assert request.question is not None
-    asked = understand(
-        request.question, brief.ledger, brief.phrasebook, request.turns, ready.listener
-    )
-    planned = tuple(respond(asked, brief))
-    heard = {"heard_by": "n-grams" if ready.listener is None else "n-grams, hidden states"}
-    lines = tuple(wanted for said in planned if (wanted := wanted_of(said, asked, brief)))
-    if not lines:
-        yield from planned
-        return Draft(planned, NAME, request.seed, {**ready.facts, **heard})
-    writing = tell(ready, brief, replace(request, lines=lines))
-    missed: tuple[str, ...] = ()
+    asked = understand(request.question, brief.ledger, brief.phrasebook, request.turns)
+    planned = [(said, wanted_of(said, asked, brief)) for said in respond(asked, brief)]
+    lines = tuple(wanted for _, wanted in planned if wanted is not None)
+    writing = _Writing(tell(ready, brief, replace(request, lines=lines)) if lines else None)
+    written = iter(writing)
     kept: list[Statement] = []
-    draft: Draft | None = None
-    for said in planned:
-        statement = said
-        if draft is None and wanted_of(said, asked, brief) is not None:
-            try:
-                statement = replace(next(writing), stock=said.stock)
-            except StopIteration as end:
-                draft = end.value
-        if statement is not said and not _answers(statement, said, asked, brief.phrasebook):
-            statement, missed = said, (*missed, NO_ANSWER)
-        kept.append(statement)
-        yield statement
-    draft = draft or _end_of(writing)
+    missed: list[str] = []
+    for said, wanted in planned:
+        statement = said if wanted is None else next(written, said)
+        if not _answers(statement, said, asked, brief.phrasebook):
+            statement = said
+            missed.append(NO_ANSWER)
+        kept.append(replace(statement, stock=said.stock))
+        yield kept[-1]
+    drain(written)
+    draft = writing.draft or Draft((), NAME, request.seed, ready.facts)
     return replace(
         draft,
         statements=tuple(kept),
-        facts={**draft.facts, **heard},
         failures=(*draft.failures, *missed),
     )
+
+
+@dataclass(eq=False)
+class _Writing:
+    """Lines of a model, if any are asked for; its draft once they have ended."""
+
+    steps: Generator[Statement, None, Draft] | None
+    draft: Draft | None = None
+
+    def __iter__(self) -> Generator[Statement, None, None]:
+        if self.steps is not None:
+            self.draft = yield from self.steps
 
 
 def wanted_of(said: Statement, asked: Asked, brief: Brief) -> Wanted | None:
@@ -73,24 +76,19 @@ def wanted_of(said: Statement, asked: Asked, brief: Brief) -> Wanted | None:
 
 def _answers(statement: Statement, planned: Statement, asked: Asked, words: Phrasebook) -> bool:
     """Tell whether a line says what was asked, and not only something that is true."""
+    if statement is planned or statement.cites != planned.cites:
+        return statement is planned
     held = {field for _, field in TEXT_SLOT.findall(statement.text)}
-    if statement.cites != planned.cites:
-        return False
     if asked.topic == "sure":
         return bool(held & {"reading", "interval", "reason"})
+    if asked.topic == "reliable" and "reason" not in held:
+        return _says(statement, TRUSTED, words)
     if asked.topic == "size" and not held & {"norm", "reason"}:
-        if ".norm}" not in planned.text:
-            return True
-        phrases = (p for kind in COMPARED for told in words.lexicon[kind].values() for p in told)
-        return any(phrase in statement.text for phrase in phrases)
+        return ".norm}" not in planned.text or _says(statement, COMPARED, words)
     return True
 
 
-def _end_of(writing: Generator[Statement, None, Draft]) -> Draft:
-    """Return what a writing returns after its last line."""
-    while True:
-        try:
-            next(writing)
-        except StopIteration as end:
-            draft: Draft = end.value
-            return draft
+def _says(statement: Statement, kinds: Sequence[str], words: Phrasebook) -> bool:
+    """Tell whether a line holds a phrase of some tables of the lexicon."""
+    phrases = (p for kind in kinds for told in words.lexicon[kind].values() for p in told)
+    return any(phrase in statement.text for phrase in phrases)
