@@ -9,6 +9,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from assistant.cli.terminal import add_writer, settings_of
+from assistant.settings import DEFAULT_EXAM
+
 PORT = 7860
 MEGABYTE = 2**20
 
@@ -25,7 +28,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--port", type=int, default=PORT)
     top.add_argument("--language", default="en", help="of the first page: en or zh")
-    top.add_argument("--model", help="folder or hub name of the writer's model; default: no model")
+    add_writer(top)
     top.add_argument(
         "--auth", type=Path, metavar="FILE", help="names and hashed passwords; needed with --host"
     )
@@ -61,16 +64,12 @@ def serve(chosen: argparse.Namespace) -> None:
     from assistant.page.layout import mount
     from assistant.page.login import Doorkeeper, read_passwords
     from assistant.page.server import Options, application, open_parts
-    from assistant.settings import Settings
 
-    settings = Settings(language=chosen.language)
-    if chosen.model is not None:
-        settings = Settings(language=chosen.language, writer="vlm", model=chosen.model)
     options = Options(
         folder=chosen.state,
         host=chosen.host,
         port=chosen.port,
-        settings=settings,
+        settings=settings_of(chosen, DEFAULT_EXAM, chosen.language),
         doorkeeper=None if chosen.auth is None else Doorkeeper(read_passwords(chosen.auth)),
         largest_upload=chosen.max_upload * MEGABYTE,
     )

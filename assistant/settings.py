@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Literal, get_args
 
 DEFAULT_READER = "none"  # "auto" from the day on which its figures on whole heads are known
-DEFAULT_WRITER = "template"  # "vlm" from the day on which its trained parts are shipped
+DEFAULT_WRITER = "template"  # "vlm" once its findings always hold the reference range
+DEFAULT_EXAM = "hippocampus"
 Precision = Literal["bfloat16", "float32", "4bit"]
 Device = Literal["auto", "cpu", "cuda"]
 
@@ -22,7 +23,7 @@ class Settings:
     had, and the report says so.
     """
 
-    exam: str = "hippocampus"
+    exam: str = DEFAULT_EXAM
     language: str = "en"
     writer: str = DEFAULT_WRITER
     reader: str = DEFAULT_READER

@@ -27,7 +27,7 @@ def scans(tmp_path):
 
 
 def run(*arguments):
-    return main(["batch", *map(str, arguments)])
+    return main(["batch", "--writer", "template", *map(str, arguments)])
 
 
 def one_sentence(capsys):

@@ -35,7 +35,7 @@ def of_volume(value_ml):
 
 
 def page(tmp_path, outcomes, language="en", **plan):
-    planned = Plan(tmp_path, Settings(language=language), (), **plan)
+    planned = Plan(tmp_path, Settings(writer="template", language=language), (), **plan)
     write_summary(tmp_path / "summary.html", outcomes, planned)
     return (tmp_path / "summary.html").read_text(encoding="utf-8")
 

@@ -295,7 +295,7 @@ def test_a_name_in_the_scan_is_in_no_output(
     scan, out, key = tmp_path / NAME / "scan", tmp_path / "out", tmp_path / "key"
     series_of(head(field_mm=110).volume, scan)
     with caplog.at_level(logging.DEBUG):
-        assert main(["draft", str(scan), "-o", str(out)]) == OK
+        assert main(["draft", str(scan), "-o", str(out), "--writer", "template"]) == OK
         plain = ["export", str(out / "report.json"), "--to"]
         assert main([*plain, "markdown,json,pdf,docx,fhir", "-o", str(tmp_path / "plain")]) == OK
         assert (
@@ -305,7 +305,8 @@ def test_a_name_in_the_scan_is_in_no_output(
         assert main([*plain, "dicom_sr,dicom_seg", *dicom, "-o", str(tmp_path / "dicom")]) == OK
         first = min(scan.iterdir())
         first.write_bytes(first.read_bytes()[:-50])
-        assert main(["draft", str(scan), "-o", str(tmp_path / "no")]) == REFUSED
+        damaged = ["draft", str(scan), "-o", str(tmp_path / "no"), "--writer", "template"]
+        assert main(damaged) == REFUSED
         on_the_page(scan, tmp_path / "state")
     folders = ("out", "plain", "clean", "dicom", "state")
     assert {name: found for name in folders if (found := holding(tmp_path / name))} == {}

@@ -18,6 +18,7 @@ from assistant.cli.terminal import (
     settings_of,
     side_of,
 )
+from assistant.settings import DEFAULT_EXAM
 
 if TYPE_CHECKING:
     from assistant.batch import Outcome, Plan
@@ -33,7 +34,7 @@ def add_batch(commands: "Commands") -> None:
     batch = commands.add_parser("batch", help="draft the reports of many studies")
     batch.add_argument("input", type=Path, metavar="INPUT", help=INPUT_HELP)
     batch.add_argument("output", type=Path, metavar="OUTPUT", help="an empty folder, or a new one")
-    batch.add_argument("--exam", default="hippocampus")
+    batch.add_argument("--exam", default=DEFAULT_EXAM)
     batch.add_argument("--language", default="en", help="en or zh")
     batch.add_argument(
         "--workers", type=int, metavar="N", help="processes; default: one a core; 0: this one"

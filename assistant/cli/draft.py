@@ -18,6 +18,7 @@ from assistant.cli.terminal import (
     settings_of,
     stepped,
 )
+from assistant.settings import DEFAULT_EXAM
 
 if TYPE_CHECKING:
     from assistant.cli.terminal import Commands
@@ -28,7 +29,7 @@ def add_draft(commands: "Commands") -> None:
     """Describe the command."""
     draft = commands.add_parser("draft", help="draft the report of a study")
     draft.add_argument("study", help=STUDY_HELP)
-    draft.add_argument("--exam", default="hippocampus")
+    draft.add_argument("--exam", default=DEFAULT_EXAM)
     draft.add_argument("--language", default="en", help="en or zh")
     draft.add_argument("--series", help=SERIES_HELP)
     draft.add_argument("-o", "--output", type=Path, default=Path("drafts"), metavar="DIR")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assistant.cli.terminal import OK, add_crop, assistant_for, shown, side_of
+from assistant.settings import DEFAULT_EXAM
 
 if TYPE_CHECKING:
     from assistant.cli.terminal import Commands
@@ -20,7 +21,7 @@ def add_evaluate(commands: "Commands") -> None:
         "--split", type=Path, metavar="SPLIT.json", help="judge only its val cases"
     )
     evaluate.add_argument("--json", type=Path, metavar="OUT.json")
-    evaluate.add_argument("--exam", default="hippocampus")
+    evaluate.add_argument("--exam", default=DEFAULT_EXAM)
     add_crop(evaluate)
     evaluate.set_defaults(run=run_evaluate)
 

@@ -18,6 +18,7 @@ from assistant.cli.terminal import (
     side_of,
     stepped,
 )
+from assistant.settings import DEFAULT_EXAM
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -34,7 +35,7 @@ def add_segment(commands: "Commands") -> None:
     segment.add_argument("scan", help=STUDY_HELP)
     segment.add_argument("-o", "--output", type=Path, required=True, metavar="LABELS.nii.gz")
     segment.add_argument("--json", type=Path, metavar="MEASUREMENTS.json")
-    segment.add_argument("--exam", default="hippocampus")
+    segment.add_argument("--exam", default=DEFAULT_EXAM)
     segment.add_argument("--series", help=SERIES_HELP)
     add_crop(segment)
     segment.set_defaults(run=run_segment)

@@ -50,7 +50,7 @@ def side_of(chosen: argparse.Namespace) -> Side:
 
 
 def add_writer(command: argparse.ArgumentParser) -> None:
-    """Take the options that say who writes, and with which model."""
+    """Take the options that say who writes, with which model, and how."""
     command.add_argument("--writer", default=DEFAULT_WRITER, help=f"default: {DEFAULT_WRITER}")
     command.add_argument(
         "--model",

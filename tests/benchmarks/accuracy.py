@@ -38,7 +38,7 @@ def main() -> None:
         for pair in pairs(data / "images", data / "labels")
         if int(pair[0].name[12:15]) in wanted
     ]
-    assistant = Assistant.from_settings(Settings())
+    assistant = Assistant.from_settings(Settings(writer="template"))
     evaluated = list(evaluate(assistant, matched, "left"))
     groups = [str((int(case.name[12:15]) + 1) // 2) for case in evaluated]
     table = summary(evaluated, groups, assistant)

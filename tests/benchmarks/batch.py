@@ -36,7 +36,7 @@ def links(scans: list[Path], count: int, folder: Path) -> None:
 
 def one_by_one(folder: Path, output: Path, recipe: Recipe, side: str | None) -> float:
     """Draft studies in a loop as single drafts are; return seconds, the first study apart."""
-    assistant = recipe(Settings(reader="none"))
+    assistant = recipe(Settings(writer="template", reader="none"))
     paths = sorted(folder.iterdir())
     for number, path in enumerate(paths):
         if number == 1:
@@ -64,7 +64,7 @@ def batched(
 def _moments(
     folder: Path, output: Path, recipe: Recipe, side: str | None, workers: int
 ) -> Iterator[float]:
-    planned = batch.plan(folder, Settings(reader="none"), side=side)
+    planned = batch.plan(folder, Settings(writer="template", reader="none"), side=side)
     for _ in batch.run(planned, output, workers=workers, recipe=recipe):
         yield time.perf_counter()
     yield time.perf_counter()  # manifest and summary are written

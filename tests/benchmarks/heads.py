@@ -312,7 +312,7 @@ def main() -> None:
     """Print the three tables."""
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--only", default="", help="heads whose name holds this word")
-    assistant = Assistant.from_settings(Settings())
+    assistant = Assistant.from_settings(Settings(writer="template"))
     own = print_heads(assistant, arguments.parse_args().only)
     print_versions(assistant, own)
     print_no_heads(assistant)

@@ -38,7 +38,7 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--moves", type=int, default=8)
     moves = arguments.parse_args().moves
-    assistant = Assistant.from_settings(Settings())
+    assistant = Assistant.from_settings(Settings(writer="template"))
     print(
         "| head | moves | mean of both sides together, mL | within-subject CV |\n|---|---|---|---|"
     )

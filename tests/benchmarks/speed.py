@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from assistant import Assistant, Settings
+from assistant import Assistant, Settings, writers
 from segment.geometry import Geometry
 from segment.infer import segment_crop
 from segment.volume import Volume
@@ -36,11 +36,13 @@ def main() -> None:
     print("|---|---|---|")
     helps = [seconds_of([voxcite, "--help"]) for _ in range(RUNS)]
     print(f"| voxcite --help | {min(s for s, _ in helps):.2f} | {helps[-1][1]:.2f} |")
-    with tempfile.TemporaryDirectory() as folder:
-        drafts = [seconds_of([voxcite, "draft", "sample", "-o", folder]) for _ in range(RUNS)]
-    took = min(s for s, _ in drafts)
-    print(f"| voxcite draft sample, a 1 mm head | {took:.1f} | {drafts[-1][1]:.2f} |")
-    segmenter = Assistant.from_settings(Settings()).loading.result()
+    for writer in writers.available():
+        with tempfile.TemporaryDirectory() as folder:
+            command = [voxcite, "draft", "sample", "--writer", writer, "-o", folder]
+            drafts = [seconds_of(command) for _ in range(RUNS)]
+        took, peak = min(s for s, _ in drafts), drafts[-1][1]
+        print(f"| voxcite draft sample --writer {writer}, a 1 mm head | {took:.1f} | {peak:.2f} |")
+    segmenter = Assistant.from_settings(Settings(writer="template")).loading.result()
     rng = np.random.default_rng(0)
     array = rng.normal(100, 20, (36, 50, 36)).astype(np.float32)
     crop = Volume(array, Geometry((36, 50, 36), np.eye(4)), "crop")

@@ -39,7 +39,8 @@ def served(tmp_path_factory):
     port = free_port()
     state = tmp_path_factory.mktemp("state")
     log = (state / "log.txt").open("wb")
-    command = [sys.executable, "app.py", "--port", str(port), "--state", str(state / "kept")]
+    kept = ("--state", str(state / "kept"), "--writer", "template")
+    command = [sys.executable, "app.py", "--port", str(port), *kept]
     process = subprocess.Popen(
         command, cwd=ROOT, stdout=log, stderr=log, env={**os.environ, "no_proxy": "*"}
     )

@@ -80,7 +80,7 @@ def _given(case, path, out):
     if case.code is None:
         sys.stdout.write(repr(read_study(path)))
         return HELD
-    return main(["draft", "-o", str(out), "--", str(path)])
+    return main(["draft", "--writer", "template", "-o", str(out), "--", str(path)])
 
 
 def _wrong(case, status, said, seconds, used):
