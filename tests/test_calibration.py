@@ -230,6 +230,7 @@ def test_a_calibration_is_named_with_its_level_and_its_cases():
     assert (named.id, named.n) == ("out-of-fold@2mm", 40)
 
 
+@pytest.mark.slow
 def test_the_floor_is_low_where_the_members_tell_the_error():
     rng = np.random.default_rng(3)
     told = simulated(rng, 300)
@@ -241,6 +242,7 @@ def test_the_floor_is_low_where_the_members_tell_the_error():
     assert best_floor(told) < best_floor(mixed)
 
 
+@pytest.mark.slow
 def test_the_floor_is_the_lowest_whose_intervals_are_nearly_the_narrowest():
     cases = simulated(np.random.default_rng(4), 200)
     widths = []

@@ -278,6 +278,7 @@ def test_the_algorithm_is_named_by_its_weights(tmp_path):
     assert f"weights sha256: {'b' * 64}" in texts
 
 
+@pytest.mark.slow
 def test_each_group_refers_to_the_segment_that_it_counts(tmp_path):
     report, _, _ = exported("dicom_sr", drafted(), tmp_path)
     segmentation, _, _ = exported("dicom_seg", drafted(), tmp_path)
@@ -293,6 +294,7 @@ def test_each_group_refers_to_the_segment_that_it_counts(tmp_path):
         assert group.ContentTemplateSequence[0].TemplateIdentifier == "1411"
 
 
+@pytest.mark.slow
 def test_a_report_in_which_nothing_was_found_refers_to_no_segment(tmp_path):
     instance, _, _ = exported("dicom_sr", drafted("refused"), tmp_path)
     assert not [i for i in items_of(instance) if i.ValueType == "IMAGE"]
@@ -300,6 +302,7 @@ def test_a_report_in_which_nothing_was_found_refers_to_no_segment(tmp_path):
         exported("dicom_seg", drafted("refused"), tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("who", "flags"),
     [
@@ -317,6 +320,7 @@ def test_a_structured_report_is_final_once_somebody_signed(who, flags, tmp_path)
     assert names == (["Dr A B C D^"] if who else [])
 
 
+@pytest.mark.slow
 def test_a_structured_report_says_for_whom_and_when_it_was_signed(tmp_path):
     when = "2022-05-06T07:08:09+02:00"
     report, source = fitted(drafted(), series(tmp_path / "scan"), tmp_path / "segmentation.nii.gz")

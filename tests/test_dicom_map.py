@@ -76,6 +76,7 @@ def test_a_draft_without_its_entropy_is_refused_by_name(tmp_path):
     assert refused.value.code is Refusal.MISSING
 
 
+@pytest.mark.slow
 def test_a_map_on_another_grid_is_refused(tmp_path):
     exporter("dicom_pm")
     report, source = fitted(drafted(), series(tmp_path / "scan"), tmp_path / "segmentation.nii.gz")
@@ -87,6 +88,7 @@ def test_a_map_on_another_grid_is_refused(tmp_path):
     assert refused.value.code is Refusal.WRONG_GRID
 
 
+@pytest.mark.slow
 def test_numbers_that_are_no_shares_are_refused(tmp_path):
     exporter("dicom_pm")
     report, source = fitted(drafted(), series(tmp_path / "scan"), tmp_path / "segmentation.nii.gz")

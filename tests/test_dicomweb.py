@@ -58,6 +58,7 @@ def test_any_other_address_is_refused_and_not_quoted(text):
     assert "a-password" not in str(refused.value)
 
 
+@pytest.mark.slow
 def test_a_server_that_is_not_there_is_said_in_one_sentence(capsys):
     with socket.socket() as held:  # bound, and nobody listens
         held.bind(("127.0.0.1", 0))

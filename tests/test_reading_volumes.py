@@ -20,6 +20,7 @@ def volumes_of(folder):
     return series.volumes
 
 
+@pytest.mark.slow
 def test_each_enhanced_volume_lies_where_its_frames_say():
     (series,) = find_series(list_files(shared_data("dicom", ENHANCED)))
     assert len(series.volumes) == 5
@@ -52,6 +53,7 @@ def test_a_series_of_single_slices_is_parted_in_the_scanners_order():
     assert np.array_equal(volume.array, theirs.T)
 
 
+@pytest.mark.slow
 def test_one_volume_is_chosen_by_series_and_number():
     folder = shared_data("dicom", ENHANCED)
     with pytest.raises(

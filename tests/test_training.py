@@ -159,6 +159,7 @@ def test_a_training_changes_the_weights(trained):
     assert any(not torch.equal(before[name], after[name]) for name in before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("done", [1, 2, 3], ids=["training", "before settling", "settled"])
 def test_a_run_that_was_interrupted_ends_with_the_same_weights(done, trained, data, tmp_path):
     interrupted = train_run(PLAN, RUN, data, tmp_path)
@@ -367,6 +368,7 @@ def test_members_segment_a_box_into_probabilities_side_by_side(packed):
         assert np.allclose(probability.sum(axis=1), 1, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_box_is_segmented_alike_alone_and_beside_another(packed):
     rng = np.random.default_rng(0)
     inside = np.ones((20, 30, 22), bool)

@@ -62,6 +62,7 @@ def test_a_target_is_parsed_back_to_the_statements_it_was_made_of(part, count):
         assert parsed(pair) == tuple(said for said in pair.statements if said.cites)
 
 
+@pytest.mark.slow
 @parts
 def test_the_findings_of_a_report_hold_every_required_slot_in_order(part):
     for pair in (p for p in pairs(part, 200) if p.topic == "report"):

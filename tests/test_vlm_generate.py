@@ -207,6 +207,7 @@ def test_a_text_is_the_one_that_transformers_would_choose():
     assert whole.text == reference_text(prompt(pictures=1), sampling)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampling", [Sampling(), WARM])
 def test_the_same_seed_writes_the_same_text(sampling):
     torch.manual_seed(0)
@@ -216,6 +217,7 @@ def test_the_same_seed_writes_the_same_text(sampling):
     assert first.tokens == second.tokens
 
 
+@pytest.mark.slow
 def test_another_seed_writes_another_text():
     texts = {write(sampling=Sampling(seed, 1.0))[1].text for seed in range(4)}
     assert len(texts) == 4

@@ -46,6 +46,9 @@ def examples(languages: Sequence[str]) -> tuple[Example, ...]:
 
 def fit(known: Sequence[Example], path: Path) -> Path:
     """Fit the model of hashed n-grams and write it."""
+    if missing := sorted({*TOPICS} - {example.topic for example in known}):
+        msg = f"expected wordings of every topic, found none of {missing}"
+        raise ValueError(msg)
     bags = [bag_of(example.text) for example in known]
     rows = np.repeat(np.arange(len(bags)), [len(bag.places) for bag in bags])
     columns = np.concatenate([bag.places for bag in bags])
@@ -113,9 +116,6 @@ def _regression(
 ) -> tuple[Float32[np.ndarray, "feature topic"], Float32[np.ndarray, " topic"]]:
     """Fit a multinomial logistic regression; its columns are in the order of ``TOPICS``."""
     topics = np.array([TOPICS.index(example.topic) for example in known])
-    if missing := set(range(len(TOPICS))) - set(topics.tolist()):
-        msg = f"expected wordings of every topic, found none of {[TOPICS[n] for n in missing]}"
-        raise ValueError(msg)
     model = LogisticRegression(C=strength, max_iter=ITERATIONS).fit(found, topics)
     return model.coef_.T.astype(np.float32), model.intercept_.astype(np.float32)
 
