@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import nibabel
 import numpy as np
 from jaxtyping import Float32, UInt8
 
+from assistant.maps import write_map
 from segment.geometry import Geometry
 from segment.infer import Found
 from segment.segmentation import Segmentation
@@ -39,7 +39,4 @@ def entropy_steps(geometry: Geometry, found: Sequence[Found]) -> UInt8[np.ndarra
 
 def write_entropy(path: Path, geometry: Geometry, found: Sequence[Found]) -> None:
     """Write the disagreement on the scan's own grid as NIfTI: it reads as 0 to 1."""
-    image = nibabel.Nifti1Image(entropy_steps(geometry, found), np.asarray(geometry.affine))
-    image.header.set_xyzt_units("mm")
-    image.header.set_slope_inter(1 / STEPS, 0)
-    image.to_filename(path)
+    write_map(path, entropy_steps(geometry, found), geometry, 1 / STEPS)

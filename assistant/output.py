@@ -10,13 +10,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import nibabel
-import numpy as np
-
 from assistant import views
 from assistant.entropy import write_entropy
 from assistant.folder import ENTROPY, LABELS
 from assistant.ledger import Ledger
+from assistant.maps import write_map
 from assistant.pipeline import Segmented
 from assistant.report import Report, measurements_json, report_bytes
 from assistant.study import Study
@@ -76,10 +74,7 @@ def write_draft(
 
 def write_labels(path: Path, volume: Volume, segmented: Segmented) -> None:
     """Write the labels on the scan's own grid as NIfTI."""
-    labels = paint(volume.geometry, segmented.sides)
-    image = nibabel.Nifti1Image(labels, np.asarray(volume.geometry.affine))
-    image.header.set_xyzt_units("mm")
-    image.to_filename(path)
+    write_map(path, paint(volume.geometry, segmented.sides), volume.geometry)
 
 
 def write_measurements(path: Path, ledger: Ledger, provenance: Mapping[str, Any]) -> None:

@@ -121,6 +121,7 @@ def items_of(item):
         yield from items_of(child)
 
 
+OF_PIXELS = {"dicom_seg", "dicom_pm"}  # they hold none of the report's sentences
 PAGES = {
     "dicom_pm": seg_pages,
     "dicom_seg": seg_pages,

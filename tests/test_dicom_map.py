@@ -14,6 +14,13 @@ from tests.test_report import drafted
 
 
 @pytest.fixture
+def fits(tmp_path):
+    """A report and the source that it fits."""
+    exporter("dicom_pm")
+    return fitted(drafted(), series(tmp_path / "scan"), tmp_path / "segmentation.nii.gz")
+
+
+@pytest.fixture
 def made(tmp_path):
     """A map of a small oblique series, and what it was made from."""
     instance, _, source = exported("dicom_pm", drafted(), tmp_path)
@@ -67,9 +74,8 @@ def test_a_validator_finds_no_error(name, tmp_path):
     assert dciodvfy(instance, tmp_path / "pm.dcm") == []
 
 
-def test_a_draft_without_its_entropy_is_refused_by_name(tmp_path):
-    exporter("dicom_pm")
-    report, source = fitted(drafted(), series(tmp_path / "scan"), tmp_path / "segmentation.nii.gz")
+def test_a_draft_without_its_entropy_is_refused_by_name(fits):
+    report, source = fits
     source.entropy.unlink()
     with pytest.raises(ScanError, match=r"entropy\.nii\.gz: expected it beside") as refused:
         exports.load("dicom_pm", source)(report, [], MADE)
@@ -77,9 +83,8 @@ def test_a_draft_without_its_entropy_is_refused_by_name(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_map_on_another_grid_is_refused(tmp_path):
-    exporter("dicom_pm")
-    report, source = fitted(drafted(), series(tmp_path / "scan"), tmp_path / "segmentation.nii.gz")
+def test_a_map_on_another_grid_is_refused(fits):
+    report, source = fits
     image = nibabel.load(source.entropy)
     moved = image.affine + np.diag([0, 0, 0.5, 0])
     nibabel.Nifti1Image(np.asarray(image.dataobj), moved).to_filename(source.entropy)
@@ -89,9 +94,8 @@ def test_a_map_on_another_grid_is_refused(tmp_path):
 
 
 @pytest.mark.slow
-def test_numbers_that_are_no_shares_are_refused(tmp_path):
-    exporter("dicom_pm")
-    report, source = fitted(drafted(), series(tmp_path / "scan"), tmp_path / "segmentation.nii.gz")
+def test_numbers_that_are_no_shares_are_refused(fits):
+    report, source = fits
     image = nibabel.load(source.entropy)
     for wrong, said in ((1000.0, "from 0 to 1"), (0.0, "found none; nothing to write")):
         values = np.asarray(image.dataobj, dtype=np.float32) * wrong

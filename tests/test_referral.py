@@ -22,7 +22,7 @@ from assistant.writers.template import Template
 from segment.errors import Refusal, ScanError
 from segment.infer import Missing
 from segment.measurement import Reason
-from tests.exported import MADE, PAGES, exporter
+from tests.exported import MADE, OF_PIXELS, PAGES, exporter
 from tests.ledgers import plain_ledger
 from tests.phantoms import head
 from tests.test_pipeline import assistant_of
@@ -40,7 +40,6 @@ TEXTS = {
 }
 every_text = pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
 every_language = pytest.mark.parametrize("language", prompts.languages())
-OF_PIXELS = {"dicom_seg", "dicom_pm"}  # they hold no sentence
 every_export = pytest.mark.parametrize("name", sorted({*exports.available()} - OF_PIXELS))
 
 

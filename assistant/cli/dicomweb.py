@@ -34,9 +34,9 @@ def add_dicomweb(commands: "Commands") -> None:
 
 def run_find(chosen: argparse.Namespace) -> int:
     """Print a line a study: its date, kinds, description and address."""
-    from assistant.dicomweb import find
+    from assistant.dicomweb import Address, find
 
-    root = chosen.root.rstrip("/")
+    root = Address.of(chosen.root).root
     found = find(root, modality=chosen.modality, patient_id=chosen.patient_id, date=chosen.date)
     for study in found:
         kinds = "/".join(study.modalities)

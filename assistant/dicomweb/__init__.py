@@ -4,7 +4,6 @@ Interprets no picture and draws up nothing. A process with limits (``child``) ta
 """
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from typing import Any
 
 from assistant.dicomweb.address import Address, is_address
 from segment.errors import Refusal, ScanError
+from segment.reading.sandbox import environment
 from segment.reading.source import file_bytes
 
 __all__ = ["Address", "FoundStudy", "fetch", "fetched", "find", "is_address", "store"]
@@ -25,6 +25,7 @@ MOST_FOUND = 200
 FIND_S, TRANSFER_S = 120, 3600
 COMMAND = ("-m", "assistant.dicomweb.child")
 PACKAGE = "dicomweb_client"
+COSTLY = "expected an answer of some size, found one that takes too much memory; ask for less"
 
 
 @dataclass(frozen=True)
@@ -86,14 +87,12 @@ def _ask(job: str, wall_s: int, request: dict[str, Any]) -> Any:  # noqa: ANN401
     """Let the process do a job; raises ScanError for what went wrong there."""
     if find_spec(PACKAGE) is None:
         raise ModuleNotFoundError(name=PACKAGE)
-    root = str(Path(__file__).resolve().parents[2])
-    paths = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
     done = subprocess.run(
         [sys.executable, "-P", *COMMAND],
         input=json.dumps({"job": job, "wall_s": wall_s, **request}).encode(),
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,  # warnings quote what was sent
-        env={**os.environ, "PYTHONPATH": paths},
+        env=environment(),
         check=False,
     )
     if done.returncode == -signal.SIGALRM:
@@ -102,8 +101,7 @@ def _ask(job: str, wall_s: int, request: dict[str, Any]) -> Any:  # noqa: ANN401
     try:
         answer = json.loads(done.stdout)
     except ValueError:
-        msg = "expected an answer of some size, found one that takes too much memory; ask for less"
-        raise ScanError(Refusal.TOO_COSTLY, msg) from None
+        raise ScanError(Refusal.TOO_COSTLY, COSTLY) from None
     if answer["sentence"]:
         raise ScanError(Refusal(answer["code"]), answer["sentence"])
     return answer["result"]

@@ -11,6 +11,7 @@ import requests
 from pydicom.errors import InvalidDicomError
 from requests.adapters import HTTPAdapter
 
+from assistant.dicomweb import COSTLY
 from segment.errors import Refusal, ScanError
 
 CONNECT_S, READ_S = 10.0, 120.0
@@ -23,7 +24,6 @@ PROBLEMS = {
 SILENT = "expected a DICOMweb server that answers, found none; check its address and the network"
 STRANGE = "expected the answer of a DICOMweb server, found another one; check the address"
 ELSEWHERE = "expected the server itself, found one that sends elsewhere; give its own address"
-COSTLY = "expected an answer of some size, found one that takes too much memory; ask for less"
 NO_DICOM = "expected DICOM files, found another; export a report with --to dicom_sr,dicom_seg"
 UNWRITTEN = "expected room and the right to write files, found one of them missing; free some"
 # What is caught, the first that fits: requests' errors are OSErrors too.

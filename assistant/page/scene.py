@@ -3,7 +3,6 @@
 Knows nothing of the viewer, and of who may fetch the files.
 """
 
-import gzip
 import io
 import json
 import struct
@@ -21,8 +20,8 @@ from skimage.measure import marching_cubes
 
 from assistant.entropy import write_entropy
 from assistant.folder import ENTROPY, LABELS
+from assistant.maps import write_map
 from assistant.views import COLOURS, centre_of
-from segment.geometry import Geometry
 from segment.infer import Found, Side, paint
 from segment.segmentation import Segmentation
 from segment.volume import Volume
@@ -37,13 +36,13 @@ PLANES: tuple[Plane, ...] = ("sagittal", "coronal", "axial")
 def write_scan(folder: Path, volume: Volume, name: str = SCAN) -> None:
     """Write a scan for the viewer on its own grid, as integers with a slope."""
     array, slope, intercept = _integers(volume.array)
-    _write(folder / name, array, volume.geometry, slope, intercept)
+    write_map(folder / name, array, volume.geometry, slope, intercept)
 
 
 def write_found(folder: Path, volume: Volume, sides: Sequence[Side]) -> None:
     """Write labels, entropy, a surface a side and where each structure lies."""
     found = [side for side in sides if isinstance(side, Found)]
-    _write(folder / LABELS, paint(volume.geometry, sides).astype(np.uint8), volume.geometry)
+    write_map(folder / LABELS, paint(volume.geometry, sides).astype(np.uint8), volume.geometry)
     write_entropy(folder / ENTROPY, volume.geometry, found)
     places: dict[str, list[float]] = {}
     for side in found:
@@ -103,20 +102,6 @@ def _integers(
     low, high = float(array.min()), float(array.max())
     slope = max((high - low) / LARGEST, 1e-9)
     return np.round((array - low) / slope).astype(np.int16), slope, low
-
-
-def _write(
-    path: Path,
-    array: np.ndarray,
-    geometry: Geometry,
-    slope: float = 1.0,
-    intercept: float = 0.0,
-) -> None:
-    """Write an array on a grid as NIfTI, quickly."""
-    image = nibabel.Nifti1Image(array, np.asarray(geometry.affine))
-    image.header.set_xyzt_units("mm")
-    image.header.set_slope_inter(slope, intercept)
-    path.write_bytes(gzip.compress(image.to_bytes(), compresslevel=1))
 
 
 @dataclass(frozen=True, eq=False)

@@ -85,19 +85,24 @@ def answers(
 @contextmanager
 def _process() -> Iterator[subprocess.Popen[bytes]]:
     """Start the process that parses, and end it whatever happens."""
-    root = str(Path(__file__).resolve().parents[2])
-    paths = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
     with subprocess.Popen(
         [sys.executable, "-P", *COMMAND],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,  # decoders' warnings quote the file
-        env={**os.environ, **ENVIRONMENT, "PYTHONPATH": paths},
+        env=environment() | ENVIRONMENT,
     ) as process:
         try:
             yield process
         finally:
             process.kill()
+
+
+def environment() -> dict[str, str]:
+    """Return this process's environment, in which one started with -P finds these packages."""
+    root = str(Path(__file__).resolve().parents[2])
+    paths = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
+    return {**os.environ, "PYTHONPATH": paths}
 
 
 def _limits(files: Sequence[Path]) -> dict[str, int]:

@@ -13,16 +13,13 @@ from assistant import exports
 from assistant.exports.source import Source
 from assistant.report import Line
 from segment.errors import ScanError
-from tests.exported import MADE, PAGES, exporter, picture
+from tests.exported import MADE, OF_PIXELS, PAGES, exporter, picture
 from tests.test_report import drafted
 
 HOSTILE = '<img src=x onerror="alert()"> & <b>[link](file:///etc/passwd)'
 EXTRAS = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))
 every_export = pytest.mark.parametrize("name", exports.available())
-# Segmentation and parametric map hold pixels and none of the report's sentences.
-every_text = pytest.mark.parametrize(
-    "name", sorted({*exports.available()} - {"dicom_seg", "dicom_pm"})
-)
+every_text = pytest.mark.parametrize("name", sorted({*exports.available()} - OF_PIXELS))
 every_language = pytest.mark.parametrize("language", prompts.languages())
 
 

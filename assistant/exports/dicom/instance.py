@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import Any, Literal
 from uuid import NAMESPACE_URL, uuid5
 
 from pydicom import config
@@ -68,6 +69,39 @@ def parameters(report: Report) -> dict[str, str]:
 def described(shown: Sheet) -> str:
     """Describe a series: the mark first, so that a list of series shows it."""
     return short(f"{shown.mark} · {shown.title}")
+
+
+def called(
+    kind: Literal["sr", "seg", "pm"], number: int, report: Report, shown: Sheet, uids: Uids
+) -> dict[str, Any]:
+    """Say how an instance and its series are called and who made them, for its constructor."""
+    return {
+        "series_instance_uid": uids.uid(f"{kind} series"),
+        "series_number": number,
+        "series_description": described(shown),
+        "sop_instance_uid": uids.uid(kind),
+        "instance_number": 1,
+        "manufacturer": MAKER,
+        "manufacturer_model_name": MAKER,
+        "software_versions": version(report),
+        "specific_character_set": UTF_8,
+    }
+
+
+def labelled(report: Report, shown: Sheet) -> dict[str, Any]:
+    """Say what an instance of pictures shows and what made it, for its constructor."""
+    return {
+        "device_serial_number": stated(report, "model_sha256"),
+        "content_label": "DRAFT" if shown.is_draft else "SIGNED",
+        "content_description": described(shown),
+    }
+
+
+def marked(instance: Dataset, shown: Sheet, dimensions: str) -> None:
+    """Put the mark into an instance of frames, and name their organisation: not at random."""
+    instance.ImageComments = f"{shown.mark}\n{shown.disclaimer}"
+    for item in (*instance.DimensionOrganizationSequence, *instance.DimensionIndexSequence):
+        item.DimensionOrganizationUID = dimensions
 
 
 def finished(instance: Dataset, series: SourceSeries, created: str) -> bytes:

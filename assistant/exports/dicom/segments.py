@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, UInt8
+from jaxtyping import Bool, Float32, Shaped, UInt8
 
 from assistant import exams
 from assistant.exports.dicom.series import SourceSeries, read_source_series, without_patient
@@ -67,17 +67,28 @@ class Drawn:
 
 def read_labels(path: Path, geometry: Geometry) -> UInt8[np.ndarray, "i j k"]:
     """Read the labels of a draft, which lie on the scan's own grid; refuse another grid."""
+    return read_map(path, geometry, "labels").astype(np.uint8)
+
+
+def read_map(path: Path, geometry: Geometry, what: str) -> Float32[np.ndarray, "i j k"]:
+    """Read a map that a draft keeps on the scan's own grid; refuse another grid."""
     try:
         volume = read_nifti(path)
     except ScanError as error:
-        if error.code is Refusal.CONSTANT:  # nothing was found: no voxel has a label
-            return np.zeros(geometry.shape, np.uint8)
+        if error.code is Refusal.CONSTANT:  # nothing was found: every voxel is 0
+            return np.zeros(geometry.shape, np.float32)
         raise
     if not volume.geometry.matches(geometry):
         name = file_name(path)
-        msg = f"{name}: expected labels on the grid of the series, found another; draft again"
+        msg = f"{name}: expected {what} on the grid of the series, found another; draft again"
         raise ScanError(Refusal.WRONG_GRID, msg)
-    return volume.array.astype(np.uint8)
+    return volume.array
+
+
+def occupied(array: Shaped[np.ndarray, "i j k"]) -> slice:
+    """Return the slices from the first to the last that hold anything but 0."""
+    (places,) = np.nonzero(array.any(axis=(0, 1)))
+    return slice(int(places[0]), int(places[-1]) + 1)
 
 
 def find_segments(

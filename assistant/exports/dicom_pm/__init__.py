@@ -11,24 +11,15 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 
 from assistant.exports.dicom.codes import own, snomed
-from assistant.exports.dicom.instance import (
-    MAKER,
-    UTF_8,
-    Uids,
-    described,
-    finished,
-    quietly,
-    stated,
-    version,
-)
-from assistant.exports.dicom.segments import Drawn
+from assistant.exports.dicom.instance import Uids, called, finished, labelled, marked, quietly
+from assistant.exports.dicom.segments import Drawn, occupied, read_map
 from assistant.exports.sheet import Sheet, sheet
 from assistant.exports.source import Source
 from assistant.report import Report
 from segment.errors import Refusal, ScanError
 from segment.geometry import Geometry
 from segment.organs import Organ
-from segment.reading import file_name, read_nifti
+from segment.reading import file_name
 
 SERIES_NUMBER = 9003
 ROUNDING = 1e-6
@@ -58,20 +49,14 @@ def read_entropy(path: Path, geometry: Geometry) -> Float32[np.ndarray, "i j k"]
     if not path.is_file():
         msg = f"{name}: expected it beside the segmentation, found none; draft again"
         raise ScanError(Refusal.MISSING, msg)
-    try:
-        volume = read_nifti(path)
-    except ScanError as error:
-        if error.code is not Refusal.CONSTANT:
-            raise
+    values = read_map(path, geometry, "entropy")
+    if not values.any():
         msg = f"{name}: expected a voxel in which networks disagree, found none; nothing to write"
-        raise ScanError(Refusal.EMPTY_FOLDER, msg) from error
-    if not volume.geometry.matches(geometry):
-        msg = f"{name}: expected entropy on the grid of the series, found another; draft again"
-        raise ScanError(Refusal.WRONG_GRID, msg)
-    if volume.array.min() < 0 or volume.array.max() > 1 + ROUNDING:
+        raise ScanError(Refusal.EMPTY_FOLDER, msg)
+    if values.min() < 0 or values.max() > 1 + ROUNDING:
         msg = f"{name}: expected shares from 0 to 1, found other numbers; draft again"
         raise ScanError(Refusal.UNREADABLE, msg)
-    return volume.array
+    return values
 
 
 def _instance(
@@ -79,8 +64,7 @@ def _instance(
 ) -> Dataset:
     """Build the instance, without a patient, from the slices with any disagreement."""
     uids = Uids.of(report, created, drawn.series)
-    (places,) = np.nonzero(values.any(axis=(0, 1)))
-    held = slice(int(places[0]), int(places[-1]) + 1)
+    held = occupied(values)
     meaning = RealWorldValueMapping(
         lut_label="entropy",
         lut_explanation="Share of the greatest entropy",
@@ -93,28 +77,16 @@ def _instance(
     instance = ParametricMap(
         source_images=drawn.series.slices[held],
         pixel_array=np.ascontiguousarray(values[:, :, held].transpose(2, 1, 0)),
-        series_instance_uid=uids.uid("pm series"),
-        series_number=SERIES_NUMBER,
-        sop_instance_uid=uids.uid("pm"),
-        instance_number=1,
-        manufacturer=MAKER,
-        manufacturer_model_name=MAKER,
-        software_versions=version(report),
-        device_serial_number=stated(report, "model_sha256"),
+        **called("pm", SERIES_NUMBER, report, shown, uids),
+        **labelled(report, shown),
         contains_recognizable_visual_features=False,
         real_world_value_mappings=[meaning],
         window_center=0.5,
         window_width=1.0,
-        content_label="DRAFT" if shown.is_draft else "SIGNED",
-        content_description=described(shown),
-        series_description=described(shown),
-        specific_character_set=UTF_8,
     )
-    instance.ImageComments = f"{shown.mark}\n{shown.disclaimer}"
+    marked(instance, shown, uids.uid("pm dimensions"))
     (shared,) = instance.SharedFunctionalGroupsSequence
     shared.FrameAnatomySequence = [_anatomy(drawn.organ)]
-    for item in (*instance.DimensionOrganizationSequence, *instance.DimensionIndexSequence):
-        item.DimensionOrganizationUID = uids.uid("pm dimensions")
     _put_in_order(instance)
     return instance
 

@@ -13,16 +13,17 @@ from pydicom.dataset import Dataset
 from assistant.exports.dicom.codes import AI, CATEGORY, SIDES, modifier_of, snomed
 from assistant.exports.dicom.instance import (
     MAKER,
-    UTF_8,
     Uids,
-    described,
+    called,
     finished,
+    labelled,
+    marked,
     parameters,
     quietly,
     stated,
     version,
 )
-from assistant.exports.dicom.segments import Drawn, Segment, record_of
+from assistant.exports.dicom.segments import Drawn, Segment, occupied, record_of
 from assistant.exports.sheet import Sheet, sheet
 from assistant.exports.source import Source
 from assistant.report import Report
@@ -55,36 +56,19 @@ class DicomSeg:
 def _instance(drawn: Drawn, report: Report, shown: Sheet, created: str) -> Dataset:
     """Build the instance, without a patient."""
     uids = Uids.of(report, created, drawn.series)
-    first, last = _occupied(drawn.labels)
+    held = occupied(drawn.labels)
     instance = Segmentation(
-        source_images=drawn.series.slices[first : last + 1],
-        pixel_array=_frames(drawn.labels[:, :, first : last + 1], drawn.segments),
+        source_images=drawn.series.slices[held],
+        pixel_array=_frames(drawn.labels[:, :, held], drawn.segments),
         segmentation_type="BINARY",
         segment_descriptions=[
             _description(one, drawn.organ, report, uids) for one in drawn.segments
         ],
-        series_instance_uid=uids.uid("seg series"),
-        series_number=SERIES_NUMBER,
-        sop_instance_uid=uids.uid("seg"),
-        instance_number=1,
-        manufacturer=MAKER,
-        manufacturer_model_name=MAKER,
-        software_versions=version(report),
-        device_serial_number=stated(report, "model_sha256"),
-        content_label="DRAFT" if shown.is_draft else "SIGNED",
-        content_description=described(shown),
-        series_description=described(shown),
-        specific_character_set=UTF_8,
+        **called("seg", SERIES_NUMBER, report, shown, uids),
+        **labelled(report, shown),
     )
-    instance.ImageComments = f"{shown.mark}\n{shown.disclaimer}"
-    _name_dimensions(instance, uids.uid("dimensions"))
+    marked(instance, shown, uids.uid("dimensions"))
     return instance
-
-
-def _occupied(labels: UInt8[np.ndarray, "i j k"]) -> tuple[int, int]:
-    """Return the first and the last slice with a label."""
-    (places,) = np.nonzero(labels.any(axis=(0, 1)))
-    return int(places[0]), int(places[-1])
 
 
 def _frames(
@@ -121,9 +105,3 @@ def _description(segment: Segment, organ: Organ, report: Report, uids: Uids) -> 
     (kind,) = description.SegmentedPropertyTypeCodeSequence
     kind.SegmentedPropertyTypeModifierCodeSequence = codes
     return description
-
-
-def _name_dimensions(instance: Dataset, uid: str) -> None:
-    """Give the organisation of the frames an identifier that is not random."""
-    for item in (*instance.DimensionOrganizationSequence, *instance.DimensionIndexSequence):
-        item.DimensionOrganizationUID = uid

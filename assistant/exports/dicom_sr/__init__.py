@@ -24,13 +24,11 @@ from assistant.exports.dicom.codes import PROCEDURES, SCHEMES, language
 from assistant.exports.dicom.instance import (
     MAKER,
     UNKNOWN,
-    UTF_8,
     Uids,
-    described,
+    called,
     finished,
     quietly,
     stated,
-    version,
 )
 from assistant.exports.dicom.segments import Drawn
 from assistant.exports.dicom.series import SourceSeries
@@ -100,21 +98,13 @@ def _instance(
     instance = ComprehensiveSR(
         evidence=[*series.slices, _segmentation(series, uids)],
         content=content,
-        series_instance_uid=uids.uid("sr series"),
-        series_number=SERIES_NUMBER,
-        sop_instance_uid=uids.uid("sr"),
-        instance_number=1,
-        manufacturer=MAKER,
-        manufacturer_model_name=MAKER,
-        software_versions=version(report),
-        series_description=described(shown),
+        **called("sr", SERIES_NUMBER, report, shown, uids),
         is_complete=is_signed,
         is_final=is_signed,
         is_verified=is_signed,
         verifying_observer_name=person(report.signed_by or UNKNOWN),
         verifying_organization=stated(report, "signed_for"),
         coding_schemes=SCHEMES,
-        specific_character_set=UTF_8,
     )
     withhold_numbers(instance)
     for item in instance.get("VerifyingObserverSequence", ()):

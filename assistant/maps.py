@@ -1,0 +1,23 @@
+"""Writes an array on the grid of a scan as NIfTI. Knows nothing of what the array means."""
+
+from pathlib import Path
+
+import nibabel
+import numpy as np
+from jaxtyping import Shaped
+
+from segment.geometry import Geometry
+
+
+def write_map(
+    path: Path,
+    array: Shaped[np.ndarray, "i j k"],
+    geometry: Geometry,
+    slope: float = 1.0,
+    intercept: float = 0.0,
+) -> None:
+    """Write numbers that read as ``slope * number + intercept``; lengths are in millimetres."""
+    image = nibabel.Nifti1Image(array, np.asarray(geometry.affine))
+    image.header.set_xyzt_units("mm")
+    image.header.set_slope_inter(slope, intercept)
+    image.to_filename(path)
