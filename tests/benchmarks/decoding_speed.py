@@ -17,7 +17,7 @@ from tokenizers import Tokenizer
 
 import prompts
 from assistant.vision_shim import ensure_torchvision
-from assistant.writers.vlm.generate import Bounds, Prompt, Sampling, make_decoder
+from assistant.writers.vlm.generate import Bounds, Prompt, Sampling, cache_argument, make_decoder
 from assistant.writers.vlm.grammar import Group, prose_of, report_grammar
 from assistant.writers.vlm.step import product
 from assistant.writers.vlm.vocabulary import make_vocabulary, spelled
@@ -137,7 +137,7 @@ def _parts(decoder, prompt, count):
             cache = cache if name == "static" else DynamicCache(config=ours.config)
             _prefill(decoder.model, prompt, cache)
             step = lambda t, c=cache: ours(  # noqa: E731
-                input_ids=torch.tensor([[t]]), past_key_values=c, use_cache=True
+                input_ids=torch.tensor([[t]]), use_cache=True, **{cache_argument(ours): c}
             ).last_hidden_state[0]
             theirs = _timed(f"transformers' step, {name} cache, {attention}", step, tokens[:40])
     ours.config._attn_implementation = "sdpa"
@@ -153,8 +153,8 @@ def _prefill(model, prompt, cache):
     model.model(
         input_ids=tokens,
         token_type_ids=is_image,
-        past_key_values=cache,
         use_cache=True,
+        **{cache_argument(model.model): cache},
         **_pictures(prompt, model),
     )
 

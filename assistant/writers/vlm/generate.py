@@ -5,6 +5,7 @@ Every text it returns satisfies its grammar; what ends in any other way is a Dec
 
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
+from inspect import signature
 from time import perf_counter
 from typing import Any, cast
 
@@ -158,8 +159,8 @@ class Decoder:
         found = model.model(
             input_ids=tokens,
             token_type_ids=is_image if is_image.any() else None,
-            past_key_values=cache,
             use_cache=True,
+            **{cache_argument(model.model): cache},
             **_pictures(prompt, model),
         )
         keys_values = [(layer.keys, layer.values) for layer in cast(Any, cache).layers]
@@ -295,6 +296,12 @@ def closing(allowed: Bool[np.ndarray, " v"], vocabulary: Vocabulary) -> Bool[np.
         if kept.any():
             return kept
     return allowed
+
+
+def cache_argument(model: nn.Module) -> str:
+    """Return how a model of transformers calls its cache: from 5.24 on by another name."""
+    known = signature(model.forward).parameters
+    return "cache" if "cache" in known else "past_key_values"
 
 
 def _pictures(prompt: Prompt, model: Any) -> dict[str, Any]:  # noqa: ANN401  # transformers' class
