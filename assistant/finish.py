@@ -165,17 +165,18 @@ def _origin(statement: Statement, ledger: Ledger) -> Origin:
 
 
 def _stock(statement: Statement, brief: Brief) -> list[tuple[Line, Statement]]:
-    """Say what holds of the records that a failed statement was about, one line each.
+    """Say what holds of the records that a failed statement was about.
 
-    Of an answer it is the sentence that was to stand there: it says what was asked.
+    It is the sentence that was to stand there, else one line a record.
     """
-    if statement.section == "answer" and statement.stock in brief.phrasebook.phrases:
-        planned = phrase_statement(statement.stock, statement.cites, brief.phrasebook, "answer")
+    if statement.stock in brief.phrasebook.phrases:
+        section = statement.section
+        planned = phrase_statement(statement.stock, statement.cites, brief.phrasebook, section)
         line, _ = _attempt(planned, brief)
         if line is not None:
             return [(line, planned)]
     known = (cite for cite in dict.fromkeys(statement.cites) if cite in brief.ledger)
-    section: Section = statement.section if statement.section in OWN_STOCK else "findings"
+    section = statement.section if statement.section in OWN_STOCK else "findings"
     said = [
         stock_statement(brief.ledger[cite], brief.exam, brief.phrasebook, section) for cite in known
     ]

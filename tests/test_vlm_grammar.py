@@ -22,11 +22,18 @@ DRAFTS_EACH = 100  # of four adversaries in two languages: 800
 NUMBER_WORDS = [
     word for name in prompts.languages() for word in prompts.load(name).lexicon["number_words"]
 ]
-# "the volume of ..." and "its reason is ...": two reportable records and a withheld pair
+# "the volume of ..." and "its reason is ...": three reportable records and a withheld pair
 READING, NORM = SLOTS[0], SLOTS[2]
 WITHHELD = (SLOTS[7], SLOTS[11])
-GROUPS = (Group((READING,), (NORM,)), Group(WITHHELD), Group((SLOTS[12],), SLOTS[13:15]))
-REQUIRED = [READING, *WITHHELD, SLOTS[12]]
+COMPARED = (SLOTS[16], SLOTS[18])
+GROUPS = (
+    Group((READING,), (NORM,)),
+    Group(WITHHELD),
+    Group((SLOTS[12],), SLOTS[13:15]),
+    Group(COMPARED[:1], SLOTS[17:18], COMPARED[1:]),
+)
+REQUIRED = [READING, *WITHHELD, SLOTS[12], *COMPARED]
+JOINTS = {"en": (", within the reference range of", " and"), "zh": ("，在参考范围内（", "，")}
 
 
 @cache
@@ -41,7 +48,7 @@ def sentences(language):
 
 @cache
 def prose(language):
-    return prose_of(sentences(language), NUMBER_WORDS)
+    return prose_of(sentences(language), NUMBER_WORDS, JOINTS[language])
 
 
 @cache
@@ -110,6 +117,15 @@ def test_a_line_holds_slots_of_one_group(language, adversary):
     for lines in drafts(language, adversary):
         for line in lines:
             assert any({*SLOT.findall(line)} <= group for group in groups)
+
+
+@each
+def test_what_is_compared_stands_in_one_sentence_with_its_range(language, adversary):
+    first, then = COMPARED
+    for lines in drafts(language, adversary):
+        findings = lines[: lines.index(SECTION)]
+        (line,) = [line for line in findings if first in line and then in line]
+        assert line.split(first)[1].split(then)[0] in JOINTS[language]
 
 
 @each

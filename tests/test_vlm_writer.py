@@ -40,6 +40,7 @@ languages = pytest.mark.parametrize("language", prompts.languages())
 STOP = "<end_of_turn>"
 NEXT = "And how sure is that?"
 QUESTION = "What is the volume of the left hippocampus?"
+PLACED = Wanted((plain_ledger().records[0],), ("reading", "norm"))
 
 
 def brief(kind="plain", language="en", shown=None):
@@ -164,27 +165,33 @@ def test_a_model_that_learnt_nothing_leaves_a_report_that_holds():
 
 
 def groups_of(pair, table):
-    """Say what each line of a dialogue's target must hold: the first slot that it holds."""
+    """Say what each line of a dialogue's target must hold: the slots of its first record."""
     for line in pair.target.split("\n"):
         record, field = table.field(TOKEN.search(line)[0])
         cites = dict.fromkeys(table.field(found[0])[0].id for found in TOKEN.finditer(line))
         records = tuple(r for r in table.records if r.id in cites)
-        yield group_of(Wanted(records if field == "reason" else (record,), field), table)
+        yield group_of(Wanted(records if field == "reason" else (record,), (field,)), table)
+
+
+def spelled_out(grammar, text):
+    """Hand a whole text to a grammar; raises GrammarError where it may not stand."""
+    ready = toy_ready()
+    tokens = Tokens(ready.model.tokenizer, ready.decoder.vocabulary, ready.markup, STOP)
+    matcher = ready.decoder.guide.start(grammar)
+    for piece in (*tokens.pieces(text), STOP):
+        matcher.consume(ready.decoder.vocabulary.dense[piece])
 
 
 @languages
 def test_the_grammar_of_a_study_allows_what_the_model_is_trained_to_write(language):
-    ready, refused = toy_ready(), []
-    tokens = Tokens(ready.model.tokenizer, ready.decoder.vocabulary, ready.markup, STOP)
+    refused = []
     for pair in training_pairs(np.random.default_rng(8), 60, (language,)):
         table = SlotTable.of(pair.task.ledger)
         grammar = grammar_of(table, language)
         if pair.task.question is not None:
             grammar = answer_grammar(list(groups_of(pair, table)), prose(language))
-        matcher = ready.decoder.guide.start(grammar)
         try:
-            for piece in (*tokens.pieces(pair.target), STOP):
-                matcher.consume(ready.decoder.vocabulary.dense[piece])
+            spelled_out(grammar, pair.target)
         except GrammarError:
             refused.append(pair.target)
     assert refused == []
@@ -251,7 +258,10 @@ def test_a_line_that_the_model_does_not_come_to_is_told_in_its_stock_sentence():
             "How sure are you about the left hippocampus?",
             "The volume of the left hippocampus is within <unused1002>.",
         ),
-        ("Is the left hippocampus small?", "The volume of the left hippocampus is <unused1000>."),
+        (
+            "Is the left hippocampus reliable?",
+            "The volume of the left hippocampus is <unused1000>.",
+        ),
     ],
 )
 def test_a_line_that_is_true_and_no_answer_gives_way_to_one(question, written):
@@ -263,18 +273,46 @@ def test_a_line_that_is_true_and_no_answer_gives_way_to_one(question, written):
 
 def test_a_false_line_gives_way_to_the_sentence_that_was_to_stand_there():
     name = "posterior part of the left hippocampus"
-    text = f"The volume of the {name} is <unused1008>, above <unused1010>."
+    text = f"The volume of the {name} is<unused1008>, above the reference range of<unused1010>."
     composed, _ = answered(towards(text), "Is the posterior part of the left hippocampus small?")
     assert len(composed.problems) == 1
     assert [line.cites for line in composed.lines] == [("m3",)]
     assert "within the reference range" in composed.lines[0].text
 
 
-@pytest.mark.parametrize("written", ["below the reference range", "within <unused1002>"])
-def test_a_line_that_compares_answers_whether_something_is_small(written):
-    text = f"The volume of the left hippocampus is <unused1000>, {written}."
+def test_whether_something_is_small_is_answered_with_the_limits():
+    said = "<unused1000>, inside the reference range of<unused1002>"
+    text = f"The volume of the left hippocampus is{said}."
     composed, _ = answered(towards(text), "Is the left hippocampus small?")
-    assert not any("no answer" in why for problem in composed.problems for why in problem.why)
+    assert composed.problems == ()
+    assert "to 3.96 mL" in composed.lines[0].text
+
+
+@pytest.mark.parametrize("stop", [".", ", within the reference range.", ". <unused1002>."])
+def test_a_size_without_its_limits_in_the_sentence_cannot_be_written(stop):
+    grammar = answer_grammar([group_of(PLACED, SlotTable.of(plain_ledger()))], prose("en"))
+    with pytest.raises(GrammarError):
+        spelled_out(grammar, f"The volume of the left hippocampus is<unused1000>{stop}")
+
+
+@languages
+def test_the_model_hedges_nothing_by_itself(language):
+    hedges = {*prompts.load(language).lexicon["hedge"]} - {"about"}  # "not about this study"
+    assert hedges <= {*prose(language).forbidden}
+
+
+@languages
+@pytest.mark.parametrize("kind", ["plain", "wide"])
+def test_findings_hold_the_limits_of_every_whole_and_of_the_index(kind, language):
+    about = brief(kind, language)
+    lines = wanted(kind, language).split(f"\n{SECTION_TOKEN}\n")[0].split("\n")
+    ranged = [r for r in about.ledger.records if r.reference and not r.structure.endswith("rior")]
+    assert len(ranged) > 1
+    for record in ranged:
+        norm = SlotTable.of(about.ledger).token(record.id, "norm")
+        without = "\n".join(line.replace(norm, "") for line in lines)
+        with pytest.raises(GrammarError):
+            spelled_out(grammar_of(SlotTable.of(about.ledger), language), without)
 
 
 @pytest.mark.parametrize("template", ["{} {}", "{1}: {0}"])

@@ -38,9 +38,11 @@ class Author:
     ledger: Ledger
 
     def findings(self) -> tuple[Statement, ...]:
-        """Say every record in order; how much of the reference range is drawn once a report."""
-        detail: Detail = "range" if self.chance(0.5) else "words"
-        of_parts: Detail = detail if self.chance(0.4) else "none"
+        """Say every record in order; how much is said of the parts' ranges is drawn once a report.
+
+        A whole structure and an index are compared with their reference range and its limits.
+        """
+        of_parts: Detail = self._drawn() if self.chance(0.4) else "none"
         found: list[Statement] = []
         for group in SlotTable.of(self.ledger).groups():
             record = group[0]
@@ -48,11 +50,16 @@ class Author:
                 found.append(self.withheld(group, "findings"))
             elif record.quantity == ASYMMETRY:
                 found.append(self.asymmetry(record, "findings"))
-                if record.reference and self.chance(0.5):
+                if record.reference:
                     found.append(self.reference(record, "findings"))
             else:
-                found.append(self.volume(record, "findings", detail if whole(record) else of_parts))
+                found.append(
+                    self.volume(record, "findings", "range" if whole(record) else of_parts)
+                )
         return tuple(found)
+
+    def _drawn(self) -> Detail:
+        return "range" if self.chance(0.5) else "words"
 
     def impression(self, section: Section = "impression") -> tuple[Statement, ...]:
         """Say the whole structures again, and a part where it alone is withheld or unusual."""
@@ -145,7 +152,7 @@ class Author:
         """Make a statement of a wording."""
         text = fill(wording, records, self.words, self.phrasings) + self.phrasings.words["stop"]
         cites = tuple(record.id for record in records)
-        return Statement(section, text, cites, stock_of(records, section, exam(), self.words))
+        return Statement(section, text, cites, stock_of(text, records, section, exam(), self.words))
 
 
 @cache

@@ -61,6 +61,29 @@ def corpus(language: str) -> str:
     return NEWLINE.join(lines)
 
 
+@cache
+def joints(language: str) -> tuple[str, ...]:
+    """List all that stands between a volume and its reference range in one sentence."""
+    phrasings, found = load(language), dict[str, None]()
+    for closing in (c for key, cs in phrasings.closings.items() if _is_of(key) for c in cs):
+        for opening in phrasings.openings["volume"]:
+            before, slot, _ = (opening + closing).partition("{norm}")
+            if slot:
+                found[before.partition("{reading}")[2].rstrip(" ")] = None
+    return tuple(found)
+
+
+@cache
+def leads(language: str) -> tuple[str, ...]:
+    """List all that leads to the reference range of an index, in a sentence about that alone."""
+    words, phrasings, found = prompts.load(language), load(language), dict[str, None]()
+    for record in (record for record in plain_records() if record.side == "none"):
+        for wording in _comparing(phrasings):
+            before, _, _ = fill(wording, (record,), words, phrasings).partition(f"{{{record.id}.")
+            found[before.rstrip(" ")] = None
+    return tuple(found)
+
+
 def vocabulary_words(tokenizer: Tokenizes, languages: Iterable[str]) -> tuple[str, ...]:
     """List the pieces of the corpora in order, slots apart.
 
@@ -123,6 +146,21 @@ def _wordings(record: Measurement, phrasings: Phrasings) -> Iterator[str]:
                 yield opening + phrasings.without_norm(closing)
     for kind in ("sure", "sure_wide", "reliable"):
         yield from phrasings.sentences[kind]
+
+
+def _is_of(closing: str) -> bool:
+    """Tell whether closings are those of volumes."""
+    return closing.startswith(CLOSED_BY["volume"][0])
+
+
+def _comparing(phrasings: Phrasings) -> Iterator[str]:
+    """List the wordings that compare an index with its reference range."""
+    for name in ("reference", "reference_interval"):
+        start, _ = CLOSED_BY[name]
+        for key, closings in phrasings.closings.items():
+            overlaps = key == CLOSED_BY["reference_interval"][0]
+            if key.startswith(start) and overlaps == (name == "reference_interval"):
+                yield from (a + b for a in phrasings.openings[name] for b in closings)
 
 
 def _groups(records: Sequence[Measurement]) -> Iterator[tuple[Measurement, ...]]:

@@ -236,8 +236,8 @@ def _tell_volume(author: Author, record: Measurement) -> tuple[Statement, ...]:
 
 
 def _tell_size(author: Author, record: Measurement) -> tuple[Statement, ...]:
-    """Compare with the reference range; without one say so."""
-    told = author.tell(record, "answer", "range" if author.chance(0.6) else "words")
+    """Compare with the reference range and its limits; without one say so."""
+    told = author.tell(record, "answer", "range")
     if record.reason is None and record.reference is None:
         return told, author.fixed("no_reference")
     return (told,)

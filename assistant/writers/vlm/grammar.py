@@ -5,6 +5,7 @@ bound, so that what is written has an end.
 """
 
 import hashlib
+import json
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
@@ -29,29 +30,35 @@ class Prose:
     """The characters of a language between slots.
 
     A Han numeral stands only in a pair of ``pairs``, with the letter after it. ``forbidden`` are
-    number words: of Latin letters as whole words, in any case; of others anywhere.
+    words: of Latin letters as whole words, in any case; of others anywhere. ``joints`` are all that
+    may lead from a required slot to the next one of its sentence, ``leads`` all that may lead to a
+    sentence's first one where none is required before it.
     """
 
     letters: str
     marks: str
     pairs: tuple[str, ...] = ()
     forbidden: tuple[str, ...] = ()
+    joints: tuple[str, ...] = ()
+    leads: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Group:
     """Slots of one record, or of records that are withheld together.
 
-    The required ones stand in one line, next to each other; the optional ones around or after it.
+    The required ones stand in one line, next to each other, and those of ``then`` later in the same
+    sentence, or alone; the optional ones around or after it.
     """
 
     required: tuple[str, ...]
     optional: tuple[str, ...] = ()
+    then: tuple[str, ...] = ()
 
     @property
     def slots(self) -> tuple[str, ...]:
         """All slots, each once."""
-        return tuple(dict.fromkeys((*self.required, *self.optional)))
+        return tuple(dict.fromkeys((*self.required, *self.then, *self.optional)))
 
 
 @dataclass(frozen=True)
@@ -67,11 +74,16 @@ class Grammar:
         return hashlib.sha256(self.text.encode()).hexdigest()
 
 
-def prose_of(texts: Iterable[str], number_words: Iterable[str]) -> Prose:
+def prose_of(
+    texts: Iterable[str],
+    forbidden: Iterable[str],
+    joints: Iterable[str] = (),
+    leads: Iterable[str] = (),
+) -> Prose:
     """Learn the characters of a language from its texts, which hold no slots and no numbers.
 
-    A number word that they use themselves ("excludes zero") is not forbidden: the verifier knows
-    where it may stand. Raises ValueError for a text with a number or the sign of a unit.
+    A forbidden word that they use themselves ("excludes zero") is allowed: the verifier knows where
+    it may stand. Raises ValueError for a text with a number or the sign of a unit.
     """
     joined = NEWLINE.join(texts)
     characters = sorted({*joined} - {NEWLINE})
@@ -87,10 +99,12 @@ def prose_of(texts: Iterable[str], number_words: Iterable[str]) -> Prose:
         forbidden=tuple(
             dict.fromkeys(
                 word
-                for word in number_words
+                for word in forbidden
                 if " " not in word and not (word in used if word.isascii() else word in joined)
             )
         ),
+        joints=tuple(joints),
+        leads=tuple(leads),
     )
 
 
@@ -147,15 +161,15 @@ def _finding_rules(n: int, group: Group) -> Iterator[str]:
 
 def _line_rules(n: int, group: Group) -> Iterator[str]:
     """Write a line with the required slots of a group, and its optional ones around them."""
-    run = " ".join(group.required) or f"any{n}"
-    if not group.optional:
-        yield f"line{n}: head {run} tail"
-        return
-    yield (
-        f"line{n}: head (any{n} mid){{0,{MOST_MENTIONS}}} {run} (mid any{n}){{0,{MOST_MENTIONS}}}"
-        " tail"
-    )
-    yield f"any{n}: {' | '.join(group.optional)}"
+    run = " join ".join([*filter(None, [" ".join(group.required)]), *group.then]) or f"any{n}"
+    before, after = "head", "tail"
+    if group.optional:
+        before += f" (any{n} mid){{0,{MOST_MENTIONS}}}"
+        after = f"(mid any{n}){{0,{MOST_MENTIONS}}} tail"
+        yield f"any{n}: {' | '.join(group.optional)}"
+    if group.then and not group.required:
+        before = "lead"
+    yield f"line{n}: {before} {run} {after}"
 
 
 def _said_rule(n: int, group: Group) -> str:
@@ -177,6 +191,9 @@ def _prose_rules(prose: Prose) -> Iterator[str]:
     """
     yield f"head: (WORD MARK){{0,{MOST_WORDS}}} WORD?"
     yield f"mid: MARK? (WORD MARK){{0,{MOST_WORDS}}} WORD?"
+    for rule, texts in (("join", prose.joints), ("lead", prose.leads)):
+        if texts:
+            yield f"{rule}: {' | '.join(json.dumps(text, ensure_ascii=False) for text in texts)}"
     yield f"tail: WORD? (MARK WORD){{0,{MOST_WORDS}}} CLOSE?"
     yield f"WORD: {_word(prose)}"
     yield f"MARK: /{_one_of(prose.marks)}{{1,{MOST_MARKS}}}/"

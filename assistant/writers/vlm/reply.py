@@ -4,7 +4,7 @@ What no record holds is said in fixed words, so the model writes no line without
 line that is true and no answer gives way to the stock sentence that was planned.
 """
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from dataclasses import dataclass, replace
 
 from assistant.draft import Draft, Statement
@@ -16,10 +16,10 @@ from assistant.writers.vlm.slots import MOST_RECORDS, TEXT_SLOT
 from assistant.writers.vlm.tell import NAME, Request, Wanted, tell
 from prompts import Phrasebook
 
-FREE = ("size", "sure", "reliable")  # topics whose lines may hold any field of their record
+FREE = ("sure", "reliable")  # topics whose lines may hold any field of their record
+PLACED = ("reading", "norm")  # what a size holds where its stock sentence does
 NO_ANSWER = "a line of the language model was no answer to the question"
-COMPARED = ("comparators", "sizes")  # of the lexicon: what places a value
-TRUSTED = ("reportable",)  # of the lexicon: what calls it reliable
+TRUSTED = "reportable"  # of the lexicon: what calls it reliable
 
 
 def reply(ready: Ready, brief: Brief, request: Request) -> Generator[Statement, None, Draft]:
@@ -70,8 +70,10 @@ def wanted_of(said: Statement, asked: Asked, brief: Brief) -> Wanted | None:
     if not said.cites or len(records) < len(said.cites):
         return None
     if records[0].reason is not None:
-        return Wanted(records, "reason")
-    return Wanted(records, None if asked.topic in FREE else "reading")
+        return Wanted(records, ("reason",))
+    if asked.topic == "size":
+        return Wanted(records, tuple(field for field in PLACED if f".{field}}}" in said.text))
+    return Wanted(records, () if asked.topic in FREE else ("reading",))
 
 
 def _answers(statement: Statement, planned: Statement, asked: Asked, words: Phrasebook) -> bool:
@@ -82,13 +84,6 @@ def _answers(statement: Statement, planned: Statement, asked: Asked, words: Phra
     if asked.topic == "sure":
         return bool(held & {"reading", "interval", "reason"})
     if asked.topic == "reliable" and "reason" not in held:
-        return _says(statement, TRUSTED, words)
-    if asked.topic == "size" and not held & {"norm", "reason"}:
-        return ".norm}" not in planned.text or _says(statement, COMPARED, words)
+        phrases = (phrase for told in words.lexicon[TRUSTED].values() for phrase in told)
+        return any(phrase in statement.text for phrase in phrases)
     return True
-
-
-def _says(statement: Statement, kinds: Sequence[str], words: Phrasebook) -> bool:
-    """Tell whether a line holds a phrase of some tables of the lexicon."""
-    phrases = (p for kind in kinds for told in words.lexicon[kind].values() for p in told)
-    return any(phrase in statement.text for phrase in phrases)

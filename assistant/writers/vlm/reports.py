@@ -145,7 +145,7 @@ def _bound(
     if _numerals(before + clause[written.end :]):
         raise Refused("holds a number besides that of the measurement")
     slotted = f"{before}{{{record.id}.reading}}{clause[written.end :]}"
-    stock = stock_of((record,), section, exam, words)
+    stock = stock_of(slotted, (record,), section, exam, words)
     table = SlotTable.of(ledger)
     plain, cites = table.decode(table.encode(Statement(section, slotted, (record.id,), stock)))
     return Statement(section, plain, cites, stock)

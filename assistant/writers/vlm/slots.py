@@ -11,7 +11,8 @@ from functools import cache
 from assistant.draft import Section, Statement
 from assistant.exams import Exam
 from assistant.ledger import Ledger
-from assistant.writers.template import COUNTS, stock_statement, together
+from assistant.writers import assess
+from assistant.writers.template import ASYMMETRY, COUNTS, stock_statement, together
 from prompts import Phrasebook
 from segment.measurement import Measurement, Reliability
 
@@ -156,9 +157,20 @@ def parse_answer(
 
 
 def stock_of(
-    records: tuple[Measurement, ...], section: Section, exam: Exam, phrasebook: Phrasebook
+    text: str,
+    records: tuple[Measurement, ...],
+    section: Section,
+    exam: Exam,
+    phrasebook: Phrasebook,
 ) -> str:
-    """Name the phrase that stands in for a statement about one record or a withheld group."""
+    """Name the phrase that stands in for a statement about one record or a withheld group.
+
+    A text that only compares an index with its reference range gives way to the same.
+    """
+    held = {field for _, field in TEXT_SLOT.findall(text)}
+    placed = assess(records[0]) if records[0].quantity == ASYMMETRY else None
+    if placed and "norm" in held and "reading" not in held:
+        return f"reference.{placed}"
     stock = stock_statement(records[0], exam, phrasebook, section).stock
     if len(records) == 1:
         return stock
@@ -179,7 +191,7 @@ def parse_line(
     if not cites:
         return Statement(section, text, (), _keys(phrasebook).get(text, ""))
     records = tuple(record for record in table.records if record.id in cites)
-    return Statement(section, text, cites, stock_of(records, section, exam, phrasebook))
+    return Statement(section, text, cites, stock_of(text, records, section, exam, phrasebook))
 
 
 def worded(statement: Statement, ledger: Ledger, words: Phrasebook) -> Statement:

@@ -4,7 +4,7 @@ Knows nothing of how a model is loaded and nothing of what becomes of a statemen
 """
 
 import re
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator
 from dataclasses import asdict, dataclass
 from functools import cache
 from typing import Any
@@ -17,7 +17,9 @@ import prompts
 from assistant.draft import Draft, Section, Statement
 from assistant.quality import told
 from assistant.writers import Brief, Turn
-from assistant.writers.vlm.corpus import corpus
+from assistant.writers.template import ASYMMETRY
+from assistant.writers.vlm.author import whole
+from assistant.writers.vlm.corpus import corpus, joints, leads
 from assistant.writers.vlm.generate import Decoded, DecodingError, Prompt, Sampling, Statistics
 from assistant.writers.vlm.grammar import (
     Grammar,
@@ -43,6 +45,8 @@ from assistant.writers.vlm.vision import normalised
 from segment.measurement import Measurement
 
 NAME = "vlm"
+FORBIDDEN = ("number_words", "hedge")  # of the lexicon
+COMPARED = "norm"  # the field that a comparison leads to
 ANY_TOKEN = re.compile(r"<unused\d+>")
 
 
@@ -63,13 +67,13 @@ class Request:
 
 @dataclass(frozen=True)
 class Wanted:
-    """Records that a line is about, withheld together or one alone, and the field it must hold.
+    """Records that a line is about, withheld together or one alone, and the fields it must hold.
 
-    Without a field any of the record's will do.
+    The fields stand in their order. Without any each of the record's will do.
     """
 
     records: tuple[Measurement, ...]
-    field: str | None = None
+    fields: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -197,38 +201,53 @@ def group_of(wanted: Wanted, table: SlotTable) -> Group:
 
     Raises SlotTokenError for a record that the prompt had no room for.
     """
-    first, field = wanted.records[0], wanted.field
-    if field is None:
-        return Group((), tuple(table.token(first.id, other) for other in fields_of(first)))
-    required = tuple(table.token(record.id, field) for record in wanted.records)
-    others = () if len(required) > 1 else fields_of(first)
+    records, held = wanted.records, wanted.fields
+    first, together = records[0], len(records) > 1 and held
+    others = () if together else (field for field in fields_of(first) if field not in held)
+    begins = held[:1] if held[:1] != (COMPARED,) else ()
     return Group(
-        required, tuple(table.token(first.id, other) for other in others if other != field)
+        tuple(table.token(record.id, field) for record in records for field in begins),
+        tuple(table.token(first.id, field) for field in others),
+        tuple(table.token(first.id, field) for field in held[len(begins) :]),
     )
 
 
 @cache
 def prose(language: str) -> Prose:
-    """Learn the characters between slots from all that can be said in a language."""
+    """Learn what stands between slots from all that can be said in a language.
+
+    The model says no number and hedges none: that is the renderer's, from the interval.
+    """
     parts = ANY_TOKEN.split(corpus(language))
-    number_words = [w for name in prompts.languages() for w in _number_words(name)]
-    return prose_of(parts, number_words)
-
-
-def _number_words(language: str) -> Sequence[str]:
-    found: Sequence[str] = prompts.load(language).lexicon["number_words"]
-    return found
+    lexicons = [prompts.load(name).lexicon for name in prompts.languages()]
+    forbidden = [word for lexicon in lexicons for key in FORBIDDEN for word in lexicon[key]]
+    return prose_of(parts, forbidden, joints(language), leads(language))
 
 
 def _groups(table: SlotTable) -> Iterator[Group]:
-    """List what shares a line: a reading with the rest of its record, reasons together."""
+    """List what shares a line: a reading with the rest of its record, reasons together.
+
+    What a stock sentence compares with its reference range is compared here too: a volume in the
+    line of its reading, an index in a line of its own.
+    """
     for records in table.groups():
         if records[0].reason is not None:
-            yield Group(tuple(table.token(record.id, "reason") for record in records))
+            yield group_of(Wanted(records, ("reason",)), table)
             continue
-        for record in records:
-            reading, *rest = (table.token(record.id, field) for field in fields_of(record))
-            yield Group((reading,), tuple(rest))
+        yield from (group_of(wanted, table) for r in records for wanted in _lines_about(r))
+
+
+def _lines_about(record: Measurement) -> Iterator[Wanted]:
+    """List the lines that the findings hold of a reportable record."""
+    has_norm = COMPARED in fields_of(record)
+    if record.quantity == ASYMMETRY:
+        yield Wanted((record,), ("reading",))
+        if has_norm:
+            yield Wanted((record,), (COMPARED,))
+    elif has_norm and whole(record):
+        yield Wanted((record,), ("reading", COMPARED))
+    else:
+        yield Wanted((record,), ("reading",))
 
 
 def _left_out(text: Text) -> dict[str, Any]:
