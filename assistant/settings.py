@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 DEFAULT_READER = "none"  # "auto" from the day on which its figures on whole heads are known
-DEFAULT_WRITER = "template"  # "vlm" once its findings always hold the reference range
+DEFAULT_WRITER = "vlm"
 DEFAULT_EXAM = "hippocampus"
 Precision = Literal["bfloat16", "float32", "4bit"]
 Device = Literal["auto", "cpu", "cuda"]
