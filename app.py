@@ -11,6 +11,7 @@ from pathlib import Path
 
 from assistant.cli.terminal import add_writer, settings_of
 from assistant.settings import DEFAULT_EXAM
+from assistant.threads import wait_without_spinning
 
 PORT = 7860
 MEGABYTE = 2**20
@@ -49,6 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Read by Gradio and the hub when they are imported: nothing is looked up outside.
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    wait_without_spinning()
     try:
         serve(chosen)
     except (ValueError, OSError) as error:

@@ -26,6 +26,7 @@ from assistant.cli.terminal import (
     REFUSED,
     without_folders,
 )
+from assistant.threads import wait_without_spinning
 
 __all__ = ["DOES_NOT_HOLD", "NOTHING_MEASURED", "OK", "REFUSED", "main", "parser"]
 COMMANDS = (
@@ -47,6 +48,7 @@ COMMANDS = (
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     chosen = parser().parse_args(arguments)
+    wait_without_spinning()
     run: Callable[[argparse.Namespace], int] = chosen.run
     from assistant.cli.missing import what_to_install
     from segment.errors import ScanError
