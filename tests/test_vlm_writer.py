@@ -6,6 +6,8 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
 
 import prompts
 from assistant import exams
@@ -24,6 +26,7 @@ from assistant.writers.vlm.grammar import answer_grammar
 from assistant.writers.vlm.matcher import GrammarError
 from assistant.writers.vlm.slots import SECTION_TOKEN, TOKEN, SlotTable
 from assistant.writers.vlm.sources import source_of
+from assistant.writers.vlm.spoken import SLOTS, read_vocabulary
 from assistant.writers.vlm.tell import Wanted, grammar_of, group_of, prose
 from assistant.writers.vlm.writer import VisionLanguage
 from tests.drafts import template_draft
@@ -299,6 +302,15 @@ def test_a_size_without_its_limits_in_the_sentence_cannot_be_written(stop):
 def test_the_model_hedges_nothing_by_itself(language):
     hedges = {*prompts.load(language).lexicon["hedge"]} - {"about"}  # "not about this study"
     assert hedges <= {*prose(language).forbidden}
+
+
+def test_a_hedge_that_a_training_kept_is_not_offered(tmp_path):
+    words = ["\n", "▁about", "▁estimated", "▁measured"]
+    pieces = (*words, *SLOTS, SECTION_TOKEN, STOP)
+    tokenizer = Tokenizer(WordLevel({piece: n for n, piece in enumerate(pieces)}, STOP))
+    (tmp_path / "vocabulary.json").write_text(json.dumps({"words": words}))
+    read = read_vocabulary(tmp_path / "vocabulary.json", tokenizer)
+    assert {*read.words} == {"\n", "▁about", "▁measured"}
 
 
 @languages

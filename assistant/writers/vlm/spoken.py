@@ -6,12 +6,13 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
-from assistant.writers.vlm.corpus import Encoding, holds_number, vocabulary_words
+import prompts
+from assistant.writers.vlm.corpus import Encoding, corpus, holds_number, vocabulary_words
 from assistant.writers.vlm.errors import Fault, ModelError
 from assistant.writers.vlm.model import IMAGE_TOKEN, STAND_IN, Model
 from assistant.writers.vlm.prompt import Markup
 from assistant.writers.vlm.slots import FIELDS, FIRST, MOST_RECORDS, SECTION_TOKEN
-from assistant.writers.vlm.vocabulary import BYTE, NAMED, Vocabulary, make_vocabulary
+from assistant.writers.vlm.vocabulary import BYTE, NAMED, Vocabulary, make_vocabulary, spelled
 
 TURN_START, TURN_END, END = "<start_of_turn>", "<end_of_turn>", "<eos>"
 SLOTS = tuple(f"<unused{FIRST + n}>" for n in range(MOST_RECORDS * len(FIELDS)))
@@ -50,7 +51,7 @@ def _is_word(piece: str) -> bool:
 
 
 def read_vocabulary(path: Path, tokenizer: Tokenizer) -> Vocabulary | None:
-    """Read the words that a training kept; None where this tokenizer has others.
+    """Read the words that a training kept, but for hedges; None where this tokenizer has others.
 
     Raises ModelError for a file that holds no words.
     """
@@ -63,7 +64,17 @@ def read_vocabulary(path: Path, tokenizer: Tokenizer) -> Vocabulary | None:
     base = tokenizer.get_vocab()
     if any(word not in base for word in wanted):
         return None
-    return make_vocabulary(wanted, (*SLOTS, SECTION_TOKEN), _stops(base), base)
+    kept = [word for word in wanted if not _hedges(word)]
+    return make_vocabulary(kept, (*SLOTS, SECTION_TOKEN), _stops(base), base)
+
+
+def _hedges(piece: str) -> bool:
+    """Tell whether a word does what the renderer does, and no wording of ours uses it."""
+    word = spelled(piece).strip().lower()
+    languages = prompts.languages()
+    return any(word in prompts.load(name).lexicon["hedge"] for name in languages) and not any(
+        word in corpus(name) for name in languages
+    )
 
 
 def _stops(base: Iterable[str]) -> tuple[str, ...]:
