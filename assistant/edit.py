@@ -265,11 +265,23 @@ def _followed(
     """Write each line about changed records anew; the stock sentence where it no longer holds."""
     words, exam = prompts.load(report.language), exams.load(report.exam)
     seen: set[Line] = set()
-    for passage in passages:
+    for passage in _with_bounds(passages, words):
         for new in _rewritten(passage, ledger, moved, words, exam):
             if new.line not in seen:
                 seen.add(new.line)
                 yield new
+
+
+def _with_bounds(passages: Sequence[Passage], words: Phrasebook) -> Iterator[Passage]:
+    """Say beside the prediction intervals that there are bounds which a person stated."""
+    told = words.phrases["technique.interval"]
+    for passage in passages:
+        if passage.line.text == told:
+            text = words.phrases["technique.bounds"]
+            statement = replace(passage.statement, text=text, stock="technique.bounds")
+            yield Passage(replace(passage.line, text=text), statement)
+        else:
+            yield passage
 
 
 def _rewritten(

@@ -48,7 +48,7 @@ def overridden(change: Overridden, records: Sequence[Measurement]) -> tuple[Meas
     new = replace(
         old,
         value=change.value,
-        interval=Interval(change.lower, change.upper, _coverage(records)),
+        interval=Interval(change.lower, change.upper, coverage=None),
         reliability=Reliability.REPORTABLE,
         reason=None,
         method=f"entered by hand by {one_line(change.who)}",
@@ -61,16 +61,11 @@ def overridden(change: Overridden, records: Sequence[Measurement]) -> tuple[Meas
     return tuple(_derived(record, changed, new.id) for record in changed)
 
 
-def _coverage(records: Sequence[Measurement]) -> float:
-    """Return the coverage that the intervals of the report state."""
-    return next((r.interval.coverage for r in records if r.interval is not None), 0.9)
-
-
 def _derived(record: Measurement, records: Sequence[Measurement], changed: str) -> Measurement:
     """Evaluate a derived record again where it rests on a changed one.
 
-    Its bounds are the least and the greatest that any corner of the bounds below it gives, so
-    they hold at least what those hold.
+    Its bounds are the least and the greatest that any corner of the bounds below it gives. Like
+    those that a person stated, they have no coverage.
     """
     if record.expression is None or changed not in (names := names_in(record.expression)):
         return record
@@ -92,7 +87,7 @@ def _derived(record: Measurement, records: Sequence[Measurement], changed: str) 
     return replace(
         record,
         value=value,
-        interval=Interval(min(ends), max(ends), _coverage(records)),
+        interval=Interval(min(ends), max(ends), coverage=None),
         reliability=Reliability.REPORTABLE if is_sound else record.reliability,
         reason=None if is_sound else record.reason,
         calibration=None,

@@ -121,16 +121,29 @@ Field = Callable[[Measurement, Phrasebook], str]
 
 
 def _composed(name: str) -> Field:
-    """Return the field that the composite of a name writes; ratios may have one of their own."""
+    """Return the field that the composite of a name writes.
+
+    Ratios may have one of their own, and so may bounds that a person stated or that follow from
+    such.
+    """
 
     def write(m: Measurement, words: Phrasebook) -> str:
-        of_ratio = f"{name}_of_ratio"
-        is_ratio = m.denominator is not None and of_ratio in words.composites
-        pattern = words.composites[of_ratio if is_ratio else name]
+        of_ratio = "_of_ratio" if m.denominator is not None else ""
+        basis = "" if m.basis == "predicted" else f"_{m.basis}"
+        known = [key + basis for key in (name + of_ratio, name)] + [name]
+        pattern = next(words.composites[key] for key in known if key in words.composites)
         parts = {part for _, part, _, _ in Formatter().parse(pattern) if part}
         return pattern.format(**{part: FIELDS[part](m, words) for part in parts})
 
     return write
+
+
+def _write_coverage(m: Measurement, words: Phrasebook) -> str:
+    coverage = _interval(m).coverage
+    if coverage is None:
+        msg = f"{m.id} has bounds that a person stated and no coverage to be written"
+        raise SlotError(msg)
+    return words.share(coverage)
 
 
 FIELDS: Mapping[str, Field] = {
@@ -139,7 +152,7 @@ FIELDS: Mapping[str, Field] = {
     "norm": _composed("norm"),
     "value": _write_value,
     "bounds": _write_bounds,
-    "coverage": lambda m, words: words.share(_interval(m).coverage),
+    "coverage": _write_coverage,
     "reference": _write_reference,
     "reference_coverage": lambda m, words: words.share(_reference(m).coverage),
     "n": lambda m, words: str(_reference(m).n),

@@ -3,7 +3,7 @@
 import json
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from importlib.resources import files
 from math import floor, log10
@@ -226,7 +226,8 @@ def _score(record: Mapping[str, Any]) -> Score:
 
 def _floats(table: Mapping[str, Any]) -> dict[str, Any]:
     """Read bounds and shares as floats, which JSON may write as integers."""
-    return {k: float(v) if k in ("lower", "upper", "coverage") else v for k, v in table.items()}
+    numbers = ("lower", "upper", "coverage")
+    return {k: float(v) if k in numbers and v is not None else v for k, v in table.items()}
 
 
 def _float(number: float | int | None) -> float | None:
@@ -271,13 +272,21 @@ def measurement_row(m: Measurement, words: Phrasebook) -> tuple[str, ...]:
         digits = decimals(m.interval, m.unit)
         value = words.amount(m.value, m.unit, digits)
         bounds = words.range(m.interval.lower, m.interval.upper, m.unit, digits)
-        interval = f"{bounds} ({words.share(m.interval.coverage)})"
+        coverage = m.interval.coverage
+        basis = words.marks[str(m.basis)] if coverage is None else words.share(coverage)
+        interval = f"{bounds} ({basis})"
         if m.reference is not None:
             bounds = words.range(m.reference.lower, m.reference.upper, m.unit, digits)
             reference = f"{bounds} (n = {m.reference.n})"
     name = words.structure(m.structure, "none" if m.side == "none" else m.side)
     quantity = words.quantities[m.quantity]
     return (m.id, name, words.sides[m.side], quantity, value, interval, reliability, reference)
+
+
+def columns_of(records: Sequence[Measurement], words: Phrasebook) -> dict[str, str]:
+    """Name the columns of the table; bounds that a person stated are no prediction."""
+    is_predicted = {record.basis for record in records} <= {"predicted", None}
+    return dict(words.columns) | ({} if is_predicted else {"interval": words.marks["bounds"]})
 
 
 def report_rows(report: Report, words: Phrasebook) -> tuple[tuple[str, ...], ...]:
@@ -330,7 +339,8 @@ def _cited(line: Line, words: Phrasebook) -> str:
 
 def _table(report: Report, words: Phrasebook) -> str:
     """Write all records as a table."""
-    rows = [tuple(words.columns.values()), tuple("---" for _ in words.columns)]
+    columns = columns_of(report.measurements, words)
+    rows = [tuple(columns.values()), tuple("---" for _ in columns)]
     rows += [tuple(map(_literal, row)) for row in report_rows(report, words)]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 

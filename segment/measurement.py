@@ -6,8 +6,11 @@ Knows nothing of how it was counted, of languages or of reports.
 import math
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Literal
 
 from segment.segmentation import Side
+
+Basis = Literal["predicted", "entered", "derived"]
 
 
 class Reliability(StrEnum):
@@ -36,17 +39,21 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True)
 class Interval:
-    """Bounds calibrated to hold the expert's value in the share ``coverage`` of cases."""
+    """Bounds calibrated to hold the expert's value in the share ``coverage`` of cases.
+
+    Bounds that a person stated, or that follow from such, are no prediction: ``coverage`` is None.
+    """
 
     lower: float
     upper: float
-    coverage: float
+    coverage: float | None
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.lower) and math.isfinite(self.upper)):
             msg = f"an interval has finite bounds, not {self.lower} to {self.upper}"
             raise ValueError(msg)
-        if not self.lower <= self.upper or not 0 < self.coverage < 1:
+        is_share = self.coverage is None or 0 < self.coverage < 1
+        if not self.lower <= self.upper or not is_share:
             msg = f"not an interval: {self.lower} to {self.upper} at coverage {self.coverage}"
             raise ValueError(msg)
 
@@ -104,6 +111,15 @@ class Measurement:
     voxel_volume_mm3: float | None = None
     expression: str | None = None
     reference: Reference | None = None
+
+    @property
+    def basis(self) -> Basis | None:
+        """What the bounds rest on: a prediction, a person, or a value that a person entered."""
+        if self.interval is None:
+            return None
+        if self.interval.coverage is not None:
+            return "predicted"
+        return "entered" if self.expression is None else "derived"
 
     def __post_init__(self) -> None:
         label = f"{self.id} ({self.side} {self.structure} {self.quantity})"

@@ -30,7 +30,7 @@ from tests.hostile.make import nifti
 from tests.ledgers import random_ledger
 from tests.shared_data import shared_data
 from tests.sources import LABELS, OBLIQUE, PATIENT, fitted, labels_of, series, written
-from tests.test_exports import EXAM, SNOMED_SIDES, numbers_of
+from tests.test_exports import EXAM, SNOMED_SIDES, basis_of, numbers_of
 from tests.test_report import drafted
 
 AXIAL, SAGITTAL, CORONAL = (1, 0, 0, 0, 1, 0), (0, 1, 0, 0, 0, -1), (1, 0, 0, 0, 0, -1)
@@ -116,10 +116,12 @@ def expected_facts(record):
 def expected_values(record):
     """List the numbers that the report shows, and how far the interval reaches to each side."""
     names = ["118565006" if record["quantity"] == "volume" else "asymmetry-index"]
-    names += ["interval-lower", "interval-upper", "coverage", "reference-lower", "reference-upper"]
-    shown = [f"{value:.{digits}f}" for value, digits in numbers_of(record)[:6]]
+    names += [f"{NAMES_OF_BOUNDS[basis_of(record)]}-{end}" for end in ("lower", "upper")]
+    names += [] if basis_of(record) != "predicted" else ["coverage"]
+    names += ["reference-lower", "reference-upper"]
+    shown = [f"{value:.{digits}f}" for value, digits in numbers_of(record)[: len(names)]]
     plain = [text.replace("-", "") if not float(text) else text for text in shown]
-    units = [record["unit"], record["unit"], record["unit"], "%", record["unit"], record["unit"]]
+    units = ["%" if name == "coverage" else record["unit"] for name in names]
     found = {n: (v, u, "UCUM") for n, v, u in zip(names, plain, units, strict=False)}
     if plain:
         digits, numbers = numbers_of(record)[0][1], [float(text) for text in plain]
@@ -129,6 +131,9 @@ def expected_values(record):
         ):
             found[name] = (f"{reach:.{digits}f}", record["unit"], "UCUM")
     return found
+
+
+NAMES_OF_BOUNDS = {"predicted": "interval", "entered": "entered", "derived": "derived"}
 
 
 def sr_mismatches(instance, report):
@@ -493,13 +498,24 @@ def test_labels_of_another_draft_are_refused(tmp_path):
         exports.load("dicom_seg", source)(report, [], MADE)
 
 
-def test_a_value_that_was_entered_by_hand_is_no_segment(tmp_path):
+def test_a_value_that_was_entered_by_hand_is_called_that_and_refers_to_no_segment(tmp_path):
     _, report, source = exported("dicom_seg", drafted(), tmp_path)
-    first = next(r for r in report.measurements if r.voxels is not None)
-    byhand = Overridden(first.id, first.value, first.value, first.value, "Dr Test", "2021-03-04")
+    byhand = Overridden("m1", 3.9, 3.6, 4.2, "Dr Test", MADE)
     changed = replace(report, measurements=overridden(byhand, report.measurements))
-    with pytest.raises(ScanError, match="found one entered by hand"):
-        exports.load("dicom_seg", source)(changed, [], MADE)
+    sr, seg = (
+        instance_of(exports.load(name, source)(changed, [], MADE))
+        for name in ("dicom_sr", "dicom_seg")
+    )
+    assert list(sr_mismatches(sr, changed)) == []
+    entered, derived = groups_of(sr)["m1"], groups_of(sr)["m7"]
+    for group, basis in ((entered, "entered"), (derived, "derived")):
+        names = {code_of(i) for i in items_of(group) if i.ValueType == "NUM"}
+        assert {f"{basis}-lower", f"{basis}-upper"} < names
+        assert not names & {"interval-lower", "interval-upper", "coverage"}
+    assert not [i for i in entered.ContentSequence if i.ValueType == "IMAGE"]
+    assert "unet-1" not in [i.TextValue for i in items_of(entered) if i.ValueType == "TEXT"]
+    assert "Prediction interval" not in str(entered)
+    assert "m1" not in {segment.TrackingID for segment in seg.SegmentSequence}
 
 
 def test_labels_on_another_grid_are_refused(tmp_path):

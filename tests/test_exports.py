@@ -13,8 +13,10 @@ import pytest
 import prompts
 from assistant import exams, exports
 from assistant.cli import main
+from assistant.edit import Manuscript
 from assistant.exports.sheet import moment, read_png, sheet
 from assistant.finish import finish
+from assistant.override import Overridden
 from assistant.report import Line, decimals, report_bytes, report_from_json
 from segment.errors import ScanError
 from tests.drafts import template_draft
@@ -58,10 +60,18 @@ def numbers_of(record):
     interval, reference = record["interval"], record["reference"]
     digits = decimals(report_interval(record), record["unit"])
     found = [(record["value"], digits), (interval["lower"], digits), (interval["upper"], digits)]
-    found.append((interval["coverage"] * 100, 0))
+    if interval["coverage"] is not None:
+        found.append((interval["coverage"] * 100, 0))
     if reference is not None:
         found += [(reference["lower"], digits), (reference["upper"], digits), (reference["n"], 0)]
     return found
+
+
+def basis_of(record):
+    """Say what the bounds of a record rest on."""
+    if record["interval"] is None or record["interval"]["coverage"] is not None:
+        return "predicted"
+    return "derived" if record["expression"] else "entered"
 
 
 def report_interval(record):
@@ -152,9 +162,13 @@ def fhir_facts(resource):
     parts = {c["code"]["coding"][0]["code"]: c for c in resource.get("component", ())}
     quantities = []
     if "valueQuantity" in resource:
-        bounds = parts["prediction-interval"]["valueRange"]
+        (basis,) = BASES & parts.keys()
+        bounds = parts[basis]["valueRange"]
         quantities = [resource["valueQuantity"], bounds["low"], bounds["high"]]
-        quantities.append(parts["coverage"]["valueQuantity"])
+        if basis == "prediction-interval":
+            quantities.append(parts["coverage"]["valueQuantity"])
+        else:
+            assert "coverage" not in parts
         for reference in resource.get("referenceRange", ()):
             quantities += [reference["low"], reference["high"]]
     absent = [c["code"] for c in resource.get("dataAbsentReason", {}).get("coding", ())]
@@ -163,10 +177,14 @@ def fhir_facts(resource):
     return numbers, site, absent, resource["status"]
 
 
+BASES = {"prediction-interval", "entered-bounds", "derived-bounds"}
+
+
 def expected_facts(record):
     """List the same of a record in report.json."""
-    units = [record["unit"]] * 3 + ["%"] + [record["unit"]] * 2
-    values = numbers_of(record)[:6]
+    coverage = ["%"] if basis_of(record) == "predicted" else []
+    units = [record["unit"]] * 3 + coverage + [record["unit"]] * 2
+    values = numbers_of(record)[: len(units)]
     numbers = [
         (round(value, digits) + 0.0, unit, unit, "unitsofmeasure.org")
         for (value, digits), unit in zip(values, units, strict=False)
@@ -199,6 +217,32 @@ def test_what_a_file_says_is_what_the_report_says(name, language):
 @languages
 def test_what_a_file_says_is_what_the_report_says_of_two_hundred_reports(name, language):
     assert list(round_trip(name, range(200), language)) == []
+
+
+ENTERED = {
+    "en": ("Interval or bounds", "entered by hand", "derived from a value entered by hand"),
+    "zh": ("区间或上下限", "人工录入", "由人工录入值推算"),
+}
+
+
+@pytest.mark.parametrize("name", ["pdf", "docx", "fhir", "markdown"])
+@languages
+def test_bounds_that_a_person_stated_are_no_prediction_in_any_file(name, language):
+    made = Manuscript(drafted("plain", language))
+    change = Overridden("m1", 3.9, 3.6, 4.2, "Dr Test", MADE)
+    report = made.with_change(change).report
+    data = exporter(name)(report, [], MADE)
+    if name == "fhir":
+        assert list(fhir_mismatches(data, report)) == []
+    elif name != "markdown":
+        rows = {"pdf": pdf_rows, "docx": docx_rows}[name](data)
+        assert list(mismatches(name, data, report, rows)) == []
+    text = "".join(bare(page) for page in PAGES[name](data))
+    assert all(bare(words) in text for words in ENTERED[language])
+    words = prompts.load(language)
+    assert bare(words.columns["interval"]) not in text.partition(bare(ENTERED[language][0]))[2]
+    assert bare(words.phrases["technique.interval"]) not in text
+    assert bare(words.phrases["technique.bounds"]) in text
 
 
 @pytest.mark.parametrize("name", ["pdf", "docx"])

@@ -18,10 +18,10 @@ from assistant.edit import (
     change_record,
 )
 from assistant.finish import finish
-from assistant.report import report_bytes, report_from_json
+from assistant.report import Line, report_bytes, report_from_json
 from assistant.score import Score
 from assistant.sign import SignError, problems, sign
-from assistant.verify import verify_report
+from assistant.verify import verify_line, verify_report
 from assistant.writers import Brief, drain
 from assistant.writers.template import Template
 from tests.ledgers import plain_ledger, refused_ledger, wide_ledger
@@ -149,6 +149,63 @@ def test_the_ratio_is_derived_again_from_an_overridden_value():
 def test_a_report_with_an_overridden_value_holds_when_it_is_checked(language):
     changed = manuscript(language=language).with_change(overridden())
     assert verify_report(json.loads(report_bytes(changed.report))) == ()
+
+
+@languages
+def test_bounds_that_a_person_stated_are_no_prediction_in_any_sentence(language):
+    changed = manuscript(language=language).with_change(overridden())
+    report, words = changed.report, prompts.load(language)
+    records = {record.id: record for record in report.measurements}
+    assert (records["m1"].basis, records["m7"].basis) == ("entered", "derived")
+    assert records["m4"].basis == "predicted"
+    (predicted,) = words.lexicon["interval"]
+    about = [line.text for line in report.lines if {"m1", "m7"} & set(line.cites)]
+    assert about
+    assert not [text for text in about if predicted in text]
+    texts = {line.text for line in report.lines}
+    assert words.phrases["technique.bounds"] in texts
+    assert words.phrases["technique.interval"] not in texts
+    undone = {line.text for line in changed.undone().report.lines}
+    assert words.phrases["technique.interval"] in undone
+
+
+WRONGLY = {
+    "en": (
+        "The volume of the left hippocampus is 3.90 mL (90 % prediction interval 3.60 to 4.20 mL).",
+        "The volume of the left hippocampus is 3.90 mL (prediction interval 3.60 to 4.20 mL).",
+        "The volume of the left hippocampus is 3.90 mL (derived from a value entered by hand, with"
+        " bounds of 3.60 to 4.20 mL).",
+    ),
+    "zh": (
+        "左侧海马体积 3.90 mL（90 % 预测区间 3.60 至 4.20 mL）。",
+        "左侧海马体积 3.90 mL（预测区间 3.60 至 4.20 mL）。",
+        "左侧海马体积 3.90 mL（由人工录入值推算，上下限 3.60 至 4.20 mL）。",
+    ),
+}
+
+
+@languages
+@pytest.mark.parametrize("number", range(3))
+@pytest.mark.parametrize("origin", ["measured", "edited by"])
+def test_a_sentence_that_calls_stated_bounds_another_thing_fails(language, number, origin):
+    report = manuscript(language=language).with_change(overridden()).report
+    records = {record.id: record for record in report.measurements}
+    words = prompts.load(language)
+    line = Line("findings", WRONGLY[language][number], ("m1",), origin)
+    assert verify_line(line, records, words)
+    right = next(line for line in report.lines if line.cites == ("m1",))
+    assert verify_line(right, records, words) == ()
+
+
+@languages
+def test_a_measured_interval_is_not_called_stated_by_a_person(language):
+    changed = manuscript(language=language).with_change(overridden())
+    right = next(line for line in changed.report.lines if line.cites == ("m1",))
+    records = {r.id: r for r in manuscript(language=language).report.measurements}
+    number = prompts.load(language).amount(3.21, "mL", 2)
+    text = right.text.replace("3.90 mL", number).replace("3.60", "2.95").replace("4.20", "3.50")
+    found = verify_line(replace(right, text=text), records, prompts.load(language))
+    assert any("which is predicted" in why for why in found)
 
 
 @languages

@@ -8,7 +8,15 @@ from datetime import datetime
 from pathlib import Path
 
 import prompts
-from assistant.report import SECTIONS, Report, one_line, provenance_rows, report_rows, said
+from assistant.report import (
+    SECTIONS,
+    Report,
+    columns_of,
+    one_line,
+    provenance_rows,
+    report_rows,
+    said,
+)
 from prompts import Phrasebook
 from segment.errors import Refusal, ScanError
 
@@ -71,7 +79,7 @@ def sheet(report: Report, pictures: Sequence[Path], created: str) -> Sheet:
         disclaimer=report.disclaimer(),
         made=words.export["created"].format(time=moment(created).strftime("%Y-%m-%d %H:%M %Z")),
         sections=tuple(_sections(report, words)),
-        columns=tuple(words.columns.values()),
+        columns=tuple(columns_of(report.measurements, words).values()),
         rows=report_rows(report, words),
         figures=tuple(Figure(read_png(path), _caption(path, report, words)) for path in pictures),
         provenance=provenance_rows(report.provenance, words),

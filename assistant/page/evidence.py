@@ -6,7 +6,7 @@ Knows nothing of the viewer; a row carries where its structure lies.
 from collections.abc import Iterator, Mapping, Sequence
 
 from assistant.page.markup import tag, text
-from assistant.report import Report, decimals, measurement_row, report_rows
+from assistant.report import Report, columns_of, decimals, measurement_row, report_rows
 from prompts import Phrasebook, page
 from segment.measurement import Measurement
 
@@ -29,7 +29,8 @@ def table(
     say = page.load(words.language)
     if not records:
         return tag("p", text(say["evidence.empty"]), class_="vx-empty")
-    names = [shown for key, shown in words.columns.items() if key != "quantity"]
+    columns = columns_of(records, words)
+    names = [shown for key, shown in columns.items() if key != "quantity"]
     head = tag("tr", "".join(tag("th", text(name), scope="col") for name in names))
     before = {record.id: record for record in measured}
     rows = "".join(_row(r, words, places, before.get(r.id)) for r in records)

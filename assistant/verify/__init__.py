@@ -72,9 +72,10 @@ def _check_cited(
     if line.origin != "edited by" and line.origin != _expected_origin(cited):
         yield f"the origin of a line about these records is not {line.origin!r}"
     is_edited = line.origin == "edited by"
+    predicted = phrasebook.lexicon["interval"]
     named: set[str] = set()
     for sentence in sentences(tokens(line.text, lexicon(phrasebook)), cited):
-        yield from check_sentence(sentence, records, is_edited=is_edited)
+        yield from check_sentence(sentence, records, is_edited=is_edited, predicted=predicted)
         named |= {record.id for record in sentence.subjects}
     for cite in line.cites:
         if cite not in named:

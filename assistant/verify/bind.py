@@ -13,6 +13,7 @@ Role = Literal[
 LISTING = ("glue", "punctuation", "name", "quantity")  # what stands between the names of a list
 MARKERS = {
     "interval": "interval",
+    "basis": "interval",
     "reference": "reference",
     "comparator": "reference",
     "size": "reference",

@@ -1,6 +1,6 @@
 """Judges bound sentences against the records: every number, unit and word. Never corrects."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from assistant.verify import facts
 from assistant.verify.bind import Bound, Sentence
@@ -20,12 +20,16 @@ FOLLOWED_BY: Mapping[str, tuple[str, ...]] = {
 }
 
 
-def check_sentence(sentence: Sentence, records: Records, *, is_edited: bool) -> Iterator[str]:
+def check_sentence(
+    sentence: Sentence, records: Records, *, is_edited: bool, predicted: Sequence[str]
+) -> Iterator[str]:
     """Say what in a sentence about records differs from them.
 
     In a line edited by a person only numbers and claims are bound, the other words are theirs.
+    ``predicted`` are the words for bounds that are a prediction.
     """
     for bound in sentence.bound:
+        yield from _check_basis(bound, predicted)
         if not is_edited or bound.token.kind not in OWN_WORDS:
             yield from _check_token(bound, sentence, records)
     for record in sentence.subjects:
@@ -33,6 +37,15 @@ def check_sentence(sentence: Sentence, records: Records, *, is_edited: bool) -> 
         yield from _check_complete(record, sentence, records)
     if not sentence.subjects and not is_edited:
         yield "a sentence names no structure that its line cites"
+
+
+def _check_basis(bound: Bound, predicted: Sequence[str]) -> Iterator[str]:
+    """Say where bounds that rest on a person are called a prediction."""
+    if not any(phrase in bound.token.text.lower() for phrase in predicted):
+        return
+    for record in (bound.record, *bound.also):
+        if record is not None and facts.basis(record) in ("entered", "derived"):
+            yield f"{bound.token.text!r}: the bounds of {record.id} rest on what a person entered"
 
 
 def _check_token(bound: Bound, sentence: Sentence, records: Records) -> Iterator[str]:
@@ -80,6 +93,7 @@ CLAIMS: Mapping[str, Callable[[Measurement, Records], str | None]] = {
     "change": lambda record, records: facts.change(record),
     "size": lambda record, records: facts.size(record),
     "precision": lambda record, records: facts.precision(record),
+    "basis": lambda record, records: facts.basis(record),
     "reportable": lambda record, records: str(record.reliability),
     "denominator": lambda record, records: record.denominator,
     "date": lambda record, records: record.date,
@@ -212,8 +226,9 @@ def _check_complete(record: Measurement, sentence: Sentence, records: Records) -
     roles = sentence.roles(record)
     if "value" in roles:
         yield from _check_value_complete(record, sentence, records)
-    if ("interval" in roles) != ("coverage" in roles):
-        yield f"{record.id}: an interval stands with its coverage"
+    is_predicted = facts.basis(record) == "predicted"
+    if ("interval" in roles and is_predicted) != ("coverage" in roles):
+        yield f"{record.id}: an interval stands with its coverage, a person's bounds without one"
     stated = roles & {"reference", "reference coverage", "n"}
     compared = sentence.keys("comparator", record) + sentence.keys("size", record)
     if stated and (len(stated) < 3 or not compared or not sentence.keys("scope", record)):

@@ -118,6 +118,25 @@ def change(record: Measurement) -> str | None:
     return {1: "increased", -1: "decreased", 0: "stable"}[which]
 
 
+def basis(record: Measurement) -> str | None:
+    """Say what the bounds rest on: a prediction, a person, or what follows from a person's."""
+    if record.reason is not None or record.interval is None:
+        return None
+    if record.interval.coverage is not None:
+        return "predicted"
+    return "entered" if record.expression is None else "derived"
+
+
+def _is_predicted(records: Sequence[Measurement]) -> bool:
+    """Tell whether no bounds rest on a person."""
+    return not {basis(record) for record in records} & {"entered", "derived"}
+
+
+def _is_entered(records: Sequence[Measurement]) -> bool:
+    """Tell whether some bounds rest on a person."""
+    return not _is_predicted(records)
+
+
 def _is_first(records: Sequence[Measurement]) -> bool:
     """Tell whether nothing is compared with an earlier examination."""
     return all(record.comparator is None for record in records)
@@ -140,6 +159,8 @@ def _is_without_reference(records: Sequence[Measurement]) -> bool:
 
 # Fixed sentences, by the beginning of their key, that hold of some studies and not of others.
 CONDITIONS: Mapping[str, Callable[[Sequence[Measurement]], bool]] = {
+    "technique.interval": _is_predicted,
+    "technique.bounds": _is_entered,
     "not_assessed.change": _is_first,
     "answer.prior.": _is_first,
     "answer.one_side.": _is_one_sided,

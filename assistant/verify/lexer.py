@@ -35,6 +35,7 @@ Kind = Literal[
     "scope",
     "hedge",
     "interval",
+    "basis",
     "reference",
     "central",
     "cases",
@@ -76,6 +77,7 @@ TABLES: Mapping[str, Kind] = {
     "zero": "zero",
     "changes": "change",
     "precision": "precision",
+    "bases": "basis",
     "reportable": "reportable",
     "withheld": "withheld",
 }

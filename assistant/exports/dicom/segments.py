@@ -120,8 +120,8 @@ def label_numbers(organ: Organ) -> Mapping[tuple[Side, str], int]:
 
 
 def segment_of(record: Measurement, segments: tuple[Segment, ...]) -> Segment | None:
-    """Return the segment whose voxels a record counts."""
-    if record.quantity != VOLUME:
+    """Return the segment whose voxels a record counts; a value entered by hand counts none."""
+    if record.quantity != VOLUME or record.basis == "entered":
         return None
     key = (record.structure, record.side)
     return next((s for s in segments if (s.structure.name, s.side) == key), None)
@@ -145,14 +145,8 @@ def _check_count(record: Measurement, segment: Segment | None) -> None:
     found, expected = 0 if segment is None else segment.voxels, record.voxels or 0
     if record.quantity != VOLUME or found == expected:
         return
-    if record.voxels is None and record.value is not None:
-        msg = (
-            f"expected a measured volume in {record.id}, found one entered by hand, which no"
-            " segment holds; undo it, or export to another format"
-        )
-    else:
-        msg = (
-            f"expected labels with {expected} voxels of {record.id}, found {found};"
-            " give the report and the segmentation of one draft"
-        )
+    msg = (
+        f"expected labels with {expected} voxels of {record.id}, found {found};"
+        " give the report and the segmentation of one draft"
+    )
     raise ScanError(Refusal.WRONG_GRID, msg)

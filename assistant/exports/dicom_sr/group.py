@@ -48,7 +48,7 @@ class Groups:
             "finding_category": CATEGORY,
             "finding_type": snomed(record.code, self.drawn.organ.name.capitalize()),
             "finding_sites": [self._site(record)],
-            "algorithm_id": self._algorithm(record),
+            "algorithm_id": None if record.basis == "entered" else self._algorithm(record),
             "measurements": [measurement(record, self.words)],
             "qualitative_evaluations": self._evaluations(record),
         }

@@ -27,6 +27,7 @@ from segment.measurement import Measurement as Record
 QUANTITIES = {"volume": codes.SCT.Volume}  # PS3.16 CID 7474
 UPPER = codes.SCT.RangeOfUpperMeasurementUncertainty
 LOWER = codes.SCT.RangeOfLowerMeasurementUncertainty
+BASES = {"entered": "entered by hand", "derived": "derived from a value entered by hand"}
 ABSENT = {  # PS3.16 CID 42
     Reliability.NOT_RELIABLE: codes.DCM.MeasurementFailure,
     Reliability.NOT_ASSESSED: codes.DCM.MeasurementNotAttempted,
@@ -44,7 +45,7 @@ def measurement(record: Record, words: Phrasebook) -> Measurement:
         number = rounded(record.value, digits)
         item = Measurement(_quantity(record), float(number), unit(record.unit))
         put_number(item[0], number)
-        _append(item, _interval(record.interval, number, record.unit, digits))
+        _append(item, _interval(record, record.interval, number, digits))
         if record.reference is not None:
             _append(item, _reference(record.reference, record.unit, digits, words))
     _append(item, _definition(record))
@@ -64,11 +65,22 @@ def _quantity(record: Record) -> CodedConcept:
     return own(record.quantity.replace(" ", "-")) if code is None else CodedConcept.from_code(code)
 
 
-def _interval(interval: Interval, number: Decimal, ucum: str, digits: int) -> Iterator[ContentItem]:
-    """Write how far the interval reaches to each side, its bounds, and the share it holds."""
+def _interval(
+    record: Record, interval: Interval, number: Decimal, digits: int
+) -> Iterator[ContentItem]:
+    """Write how far the interval reaches to each side, its bounds, and the share it holds.
+
+    Bounds that rest on a person's are called that, and hold no share.
+    """
     lower, upper = rounded(interval.lower, digits), rounded(interval.upper, digits)
+    ucum = record.unit
     yield property_of(CodedConcept.from_code(UPPER), upper - number, ucum)
     yield property_of(CodedConcept.from_code(LOWER), number - lower, ucum)
+    if interval.coverage is None:
+        basis = BASES[str(record.basis)]
+        yield property_of(own(f"{record.basis}-lower", f"Lower bound, {basis}"), lower, ucum)
+        yield property_of(own(f"{record.basis}-upper", f"Upper bound, {basis}"), upper, ucum)
+        return
     yield property_of(own("interval-lower", "Prediction interval, lower bound"), lower, ucum)
     yield property_of(own("interval-upper", "Prediction interval, upper bound"), upper, ucum)
     coverage = Decimal(f"{interval.coverage * 100:.10g}")

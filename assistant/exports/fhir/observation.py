@@ -44,7 +44,7 @@ def observation(record: Measurement, organ: Organ, words: Phrasebook) -> Element
         resource["dataAbsentReason"] = _absent(record, words)
     else:
         resource |= _numbers(record, record.value, record.interval, words)
-        components += _interval(record.interval, record.unit, words)
+        components += _interval(record, record.interval, words)
     return resource | ({"component": components} if components else {})
 
 
@@ -61,9 +61,13 @@ def _numbers(record: Measurement, value: float, interval: Interval, words: Phras
     return found
 
 
-def _interval(interval: Interval, unit: str, words: Phrasebook) -> Iterator[Element]:
-    """Write the prediction interval and its coverage."""
-    bounds = _bounds(interval, unit, decimals(interval, unit))
+def _interval(record: Measurement, interval: Interval, words: Phrasebook) -> Iterator[Element]:
+    """Write the prediction interval and its coverage, or bounds that rest on a person's."""
+    bounds = _bounds(interval, record.unit, decimals(interval, record.unit))
+    if interval.coverage is None:
+        name = words.export[f"bounds_{record.basis}"]
+        yield _component(f"{record.basis}-bounds", name, valueRange=bounds)
+        return
     yield _component("prediction-interval", words.columns["interval"], valueRange=bounds)
     share = Decimal(f"{interval.coverage * 100:.10g}")
     quantity = {"value": share, "unit": "%", "system": UCUM, "code": "%"}

@@ -20,6 +20,7 @@ from assistant.exports.sheet import Figure, Sentence, Sheet, sheet, unbroken
 from assistant.report import Report
 
 VARIANT = "pdf/ua-1"
+LONGEST_ON_ONE_LINE = 28  # characters of a cell
 ADVICE = "install a font with Chinese and Latin glyphs (Debian: fonts-wqy-microhei)"
 
 
@@ -72,6 +73,11 @@ def _section(heading: str, sentences: Sequence[Sentence], headings: Mapping[str,
     return f"<section{kind}><h2>{_text(heading)}</h2><ul>{items}</ul></section>"
 
 
+def _long(cell: str) -> str:
+    """Let a long cell wrap: a table that is wider than its page loses numbers at the edge."""
+    return " long" if len(cell) > LONGEST_ON_ONE_LINE else ""
+
+
 def _table(shown: Sheet) -> str:
     """Write all records, each under the headings of its columns."""
     heading = shown.words.headings["measurements"]
@@ -81,7 +87,10 @@ def _table(shown: Sheet) -> str:
     )
     body = "".join(
         "<tr>"
-        + "".join(f'<td class="c{n}">{_text(unbroken(cell))}</td>' for n, cell in enumerate(row))
+        + "".join(
+            f'<td class="c{n}{_long(cell)}">{_text(unbroken(cell))}</td>'
+            for n, cell in enumerate(row)
+        )
         + "</tr>"
         for row in shown.rows
     )
