@@ -1,10 +1,11 @@
-"""Writes an array on the grid of a scan as NIfTI. Knows nothing of what the array means."""
+"""Writes an array on the grid of a scan as NIfTI, and hashes it. Knows nothing of its meaning."""
 
+import hashlib
 from pathlib import Path
 
 import nibabel
 import numpy as np
-from jaxtyping import Shaped
+from jaxtyping import Shaped, UInt8
 
 from segment.geometry import Geometry
 
@@ -21,3 +22,8 @@ def write_map(
     image.header.set_xyzt_units("mm")
     image.header.set_slope_inter(slope, intercept)
     image.to_filename(path)
+
+
+def map_sha256(array: UInt8[np.ndarray, "i j k"]) -> str:
+    """Hash the numbers of a map, whatever file holds them; k runs slowest."""
+    return hashlib.sha256(array.tobytes(order="F")).hexdigest()

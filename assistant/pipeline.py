@@ -14,10 +14,12 @@ import prompts
 from assistant import exams, gate, readers
 from assistant.answer import Answer
 from assistant.draft import Draft
+from assistant.entropy import entropy_steps
 from assistant.exams import Exam
 from assistant.finish import complete, compose
 from assistant.ledger import Ledger
 from assistant.loading import Loading
+from assistant.maps import map_sha256
 from assistant.quotation import quotations
 from assistant.readers import Reader
 from assistant.report import Line, Report
@@ -30,7 +32,7 @@ from assistant.writers.template import Template
 from prompts import Phrasebook
 from segment import models, organs
 from segment.calibration import Calibrated
-from segment.infer import Found, Missing, Side, segment_crop, segment_head
+from segment.infer import Found, Missing, Side, paint, segment_crop, segment_head
 from segment.measure import Wanted, measure
 from segment.models import Segmenter
 from segment.organs import Organ
@@ -239,6 +241,7 @@ class Assistant:
             made["segmenter"] = segmenter.name
             made["model_sha256"] = segmenter.weights_sha256
             made["seeds"] = list(segmenter.seeds)
+            made |= _drawn(volume, segmented)
         if segmented.registration is not None:
             made["registration"] = _summary(segmented.registration)
         if draft is not None:
@@ -291,6 +294,15 @@ def _summary(registration: Registration) -> dict[str, Any]:
         "rotation_degrees": round(registration.rotation_degrees, 1),
         "inside": round(registration.inside, 3),
         "seed": SEED,
+    }
+
+
+def _drawn(volume: Volume, segmented: Segmented) -> dict[str, str]:
+    """Name the labels and the entropy that belong to a report by the hashes of their voxels."""
+    found = [side for side in segmented.sides if isinstance(side, Found)]
+    return {
+        "segmentation_sha256": map_sha256(paint(volume.geometry, segmented.sides)),
+        "entropy_sha256": map_sha256(entropy_steps(volume.geometry, found)),
     }
 
 

@@ -12,6 +12,7 @@ from assistant import exports
 from assistant.entropy import STEPS
 from assistant.exports.source import Source
 from assistant.folder import ENTROPY
+from assistant.maps import map_sha256
 from assistant.study import read_study
 from tests.hostile.make import dicom_slices
 
@@ -81,12 +82,14 @@ def fitted_to(study, report, scan, path):
     assessed = {r.side for r in report.measurements if r.value is not None}
     labels = labels_of(study.volume.geometry.shape, assessed)
     written(labels, study.volume.geometry, path)
-    written(disagreement(labels), study.volume.geometry, path.with_name(ENTROPY), 1 / STEPS)
+    entropy = disagreement(labels)
+    written(entropy, study.volume.geometry, path.with_name(ENTROPY), 1 / STEPS)
     records = [
         replace(r, voxels=count(labels, r)) if r.value is not None and r.side != "none" else r
         for r in report.measurements
     ]
-    provenance = {**report.provenance, "input_sha256": study.volume.sha256}
+    hashes = {"segmentation_sha256": map_sha256(labels), "entropy_sha256": map_sha256(entropy)}
+    provenance = {**report.provenance, "input_sha256": study.volume.sha256, **hashes}
     changed = replace(report, measurements=tuple(records), provenance=provenance)
     return changed, Source(scan, path)
 

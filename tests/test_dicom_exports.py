@@ -498,6 +498,15 @@ def test_labels_of_another_draft_are_refused(tmp_path):
         exports.load("dicom_seg", source)(report, [], MADE)
 
 
+def test_labels_of_equal_counts_in_other_places_are_refused(tmp_path):
+    _, report, source = exported("dicom_seg", drafted(), tmp_path)
+    geometry = read_study(source.series).volume.geometry
+    labels = np.asarray(nibabel.load(source.labels).dataobj)
+    written(labels[:, ::-1], geometry, source.labels)
+    with pytest.raises(ScanError, match="expected the map whose hash the report states"):
+        exports.load("dicom_seg", source)(report, [], MADE)
+
+
 def test_a_value_that_was_entered_by_hand_is_called_that_and_refers_to_no_segment(tmp_path):
     _, report, source = exported("dicom_seg", drafted(), tmp_path)
     byhand = Overridden("m1", 3.9, 3.6, 4.2, "Dr Test", MADE)

@@ -82,6 +82,16 @@ def test_a_draft_without_its_entropy_is_refused_by_name(fits):
     assert refused.value.code is Refusal.MISSING
 
 
+def test_a_map_of_another_draft_is_refused(fits):
+    report, source = fits
+    image = nibabel.load(source.entropy)
+    values = np.asarray(image.dataobj)[::-1]
+    nibabel.Nifti1Image(values, image.affine).to_filename(source.entropy)
+    with pytest.raises(ScanError, match="whose hash the report states") as refused:
+        exports.load("dicom_pm", source)(report, [], MADE)
+    assert refused.value.code is Refusal.WRONG_GRID
+
+
 @pytest.mark.slow
 def test_a_map_on_another_grid_is_refused(fits):
     report, source = fits

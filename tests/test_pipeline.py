@@ -1,17 +1,21 @@
 """Scan in, report out: the steps in order, the same bytes twice, and nothing said without cause."""
 
+import hashlib
 import json
 from dataclasses import dataclass, replace
 from typing import get_args
 
+import nibabel
 import numpy as np
 import pytest
 
 import prompts
 from assistant import Assistant, Settings, exams, writers
 from assistant.draft import Draft
+from assistant.folder import ENTROPY, LABELS
 from assistant.ledger import Ledger
 from assistant.loading import Loading
+from assistant.output import write_draft
 from assistant.pipeline import STEPS, Gated, Segmented, Step
 from assistant.report import Line, Report, report_bytes
 from assistant.score import Score
@@ -22,6 +26,7 @@ from segment.errors import Refusal, ScanError
 from segment.infer import Missing
 from segment.measurement import Reason, Reliability
 from segment.register import Registration
+from tests.exported import MADE
 from tests.phantoms import CASES, ThresholdSegmenter, ball, calibrated, grid, head, registered
 
 ORGAN = organs.load("hippocampus")
@@ -224,6 +229,16 @@ def test_a_report_says_what_it_was_made_from_and_with(study, in_place):
     assert provenance["plan"]["language"] == "en"
     assert {"voxcite", "torch", "SimpleITK"} <= provenance["versions"].keys()
     assert provenance["writer"] == "template"
+
+
+def test_a_report_states_the_hashes_of_the_maps_that_are_written_with_it(study, in_place, tmp_path):
+    *steps, report = assistant_of().steps(study)
+    segmented = next(step for step in steps if isinstance(step, Segmented))
+    write_draft(tmp_path, study, segmented, report, MADE)
+    for name, key in ((LABELS, "segmentation_sha256"), (ENTROPY, "entropy_sha256")):
+        stored = nibabel.load(tmp_path / name).dataobj.get_unscaled()
+        digest = hashlib.sha256(stored.tobytes(order="F")).hexdigest()
+        assert report.provenance[key] == digest
 
 
 def test_a_report_names_no_file_and_no_patient(study, in_place, tmp_path):

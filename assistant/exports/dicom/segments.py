@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float32, Shaped, UInt8
 from assistant import exams
 from assistant.exports.dicom.series import SourceSeries, read_source_series, without_patient
 from assistant.exports.source import Source
+from assistant.maps import map_sha256
 from assistant.report import Report
 from segment import organs
 from segment.errors import Refusal, ScanError
@@ -62,7 +63,11 @@ class Drawn:
         if source.pseudonyms is not None:
             series = without_patient(series, source.pseudonyms)
         labels = read_labels(source.labels, series.geometry)
-        return cls(organ, series, labels, find_segments(labels, organ, report))
+        segments = find_segments(labels, organ, report)
+        expected = report.provenance.get("segmentation_sha256")
+        if expected is not None:  # a draft of before counts its voxels alone
+            check_map(labels, expected, source.labels)
+        return cls(organ, series, labels, segments)
 
 
 def read_labels(path: Path, geometry: Geometry) -> UInt8[np.ndarray, "i j k"]:
@@ -83,6 +88,14 @@ def read_map(path: Path, geometry: Geometry, what: str) -> Float32[np.ndarray, "
         msg = f"{name}: expected {what} on the grid of the series, found another; draft again"
         raise ScanError(Refusal.WRONG_GRID, msg)
     return volume.array
+
+
+def check_map(array: UInt8[np.ndarray, "i j k"], expected: object, path: Path) -> None:
+    """Refuse a map that is not the one whose hash a report states."""
+    if map_sha256(array) != expected:
+        name = file_name(path)
+        msg = f"{name}: expected the map whose hash the report states, found another; draft again"
+        raise ScanError(Refusal.WRONG_GRID, msg)
 
 
 def occupied(array: Shaped[np.ndarray, "i j k"]) -> slice:

@@ -10,9 +10,10 @@ from jaxtyping import Float32
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 
+from assistant.entropy import STEPS
 from assistant.exports.dicom.codes import own, snomed
 from assistant.exports.dicom.instance import Uids, called, finished, labelled, marked, quietly
-from assistant.exports.dicom.segments import Drawn, occupied, read_map
+from assistant.exports.dicom.segments import Drawn, check_map, occupied, read_map
 from assistant.exports.sheet import Sheet, sheet
 from assistant.exports.source import Source
 from assistant.report import Report
@@ -38,6 +39,8 @@ class DicomPm:
         del pictures
         drawn = Drawn.of(report, self.source)
         values = read_entropy(self.source.entropy, drawn.series.geometry)
+        steps = np.round(values * STEPS).astype(np.uint8)
+        check_map(steps, report.provenance.get("entropy_sha256"), self.source.entropy)
         with quietly():
             instance = _instance(drawn, values, report, sheet(report, [], created), created)
             return finished(instance, drawn.series, created)
