@@ -1,11 +1,14 @@
 """A parametric map holds the entropy of a draft, in its places, read back by other programs."""
 
+from dataclasses import replace
+
 import nibabel
 import numpy as np
 import pytest
 
 from assistant import exports
 from segment.errors import Refusal, ScanError
+from segment.measurement import Reason, Reliability
 from tests.exported import MADE, exporter, instance_of
 from tests.shared_data import shared_data
 from tests.sources import fitted, series
@@ -72,6 +75,23 @@ def test_a_validator_finds_no_error(name, tmp_path):
     report, source = fitted(drafted(), scan, tmp_path / "segmentation.nii.gz")
     instance = instance_of(exports.load("dicom_pm", source)(report, [], MADE))
     assert dciodvfy(instance, tmp_path / "pm.dcm") == []
+
+
+@pytest.mark.parametrize(
+    ("sides", "laterality"),
+    [(("left", "right", "none"), "B"), (("left",), "L"), (("right",), "R")],
+)
+def test_the_frames_are_of_the_sides_that_were_found(sides, laterality, tmp_path):
+    exporter("dicom_pm")
+    never = {"reliability": Reliability.NOT_ASSESSED, "reason": Reason.OUTSIDE_FIELD}
+    gone = dict.fromkeys(("value", "interval", "voxels", "mask_sha256")) | never
+    report = drafted()
+    records = [r if r.side in sides else replace(r, **gone) for r in report.measurements]
+    one_sided = replace(report, measurements=tuple(records))
+    one_sided, source = fitted(one_sided, series(tmp_path / "scan"), tmp_path / "labels.nii.gz")
+    instance = instance_of(exports.load("dicom_pm", source)(one_sided, [], MADE))
+    (shared,) = instance.SharedFunctionalGroupsSequence
+    assert shared.FrameAnatomySequence[0].FrameLaterality == laterality
 
 
 def test_a_draft_without_its_entropy_is_refused_by_name(fits):

@@ -19,11 +19,11 @@ from assistant.exports.source import Source
 from assistant.report import Report
 from segment.errors import Refusal, ScanError
 from segment.geometry import Geometry
-from segment.organs import Organ
 from segment.reading import file_name
 
 SERIES_NUMBER = 9003
 ROUNDING = 1e-6
+LATERALITY = {"left": "L", "right": "R", "none": "U"}  # PS3.3 C.7.6.16.2.8, unpaired or both
 QUANTITY = own("segmentation-entropy", "Entropy of segmentation probability")
 
 
@@ -89,7 +89,7 @@ def _instance(
     )
     marked(instance, shown, uids.uid("pm dimensions"))
     (shared,) = instance.SharedFunctionalGroupsSequence
-    shared.FrameAnatomySequence = [_anatomy(drawn.organ)]
+    shared.FrameAnatomySequence = [_anatomy(drawn)]
     _put_in_order(instance)
     return instance
 
@@ -110,9 +110,10 @@ def _put_in_order(instance: Dataset) -> None:
         frame.FrameContentSequence[0].DimensionIndexValues = number
 
 
-def _anatomy(organ: Organ) -> Dataset:
+def _anatomy(drawn: Drawn) -> Dataset:
     """Say what the frames show, which dcmqi does not read them without."""
+    found = {segment.side for segment in drawn.segments} or set(drawn.organ.sides)
     anatomy = Dataset()
-    anatomy.FrameLaterality = "B"
-    anatomy.AnatomicRegionSequence = [snomed(organ.code, organ.name.capitalize())]
+    anatomy.FrameLaterality = LATERALITY[next(iter(found))] if len(found) == 1 else "B"
+    anatomy.AnatomicRegionSequence = [snomed(drawn.organ.code, drawn.organ.name.capitalize())]
     return anatomy
