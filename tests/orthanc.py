@@ -10,10 +10,21 @@ import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
 NAME, PASSWORD = "ada", "a-password"
 STARTS_WITHIN_S = 60
 IS_THERE = shutil.which("Orthanc") is not None and PLUGIN.is_file()
+
+needs_server = pytest.mark.skipif(not IS_THERE, reason="needs Debian's orthanc, orthanc-dicomweb")
+
+
+def log_in(path, monkeypatch):
+    """Write the name and password where they are looked for."""
+    path.write_text(f"machine 127.0.0.1\nlogin {NAME}\npassword {PASSWORD}\n", encoding="utf-8")
+    path.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(path))
 
 
 @contextmanager

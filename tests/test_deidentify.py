@@ -23,6 +23,7 @@ from segment.reading.deidentify import kept
 from segment.reading.pseudonym import Pseudonyms
 from tests.exported import MADE, exporter
 from tests.hostile.make import dicom_slices, slice_file
+from tests.orthanc import log_in, needs_server, orthanc
 from tests.phantoms import ThresholdSegmenter, calibrated, head, registered
 from tests.planted import NAME, plant, series_of
 from tests.shared_data import shared_data
@@ -30,6 +31,7 @@ from tests.sources import PATIENT, fitted, series
 from tests.test_page_work import phantom_assistant
 from tests.test_report import drafted
 
+DICOM = "dicom_sr,dicom_seg,dicom_pm"
 ENHANCED = "mr_enhanced_multiframe_five_volumes"
 KEY = Pseudonyms(bytes(range(32)))
 
@@ -289,7 +291,7 @@ def test_a_name_in_the_scan_is_in_no_output(
     in_place, tmp_path, capfd, caplog, recwarn, monkeypatch
 ):
     """Report, pictures, every export, logs, messages, refusals and the page's own files."""
-    for name in ("pdf", "docx", "fhir", "dicom_sr"):
+    for name in ("pdf", "docx", "fhir", "dicom_sr", "dicom_pm"):
         exporter(name)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     scan, out, key = tmp_path / NAME / "scan", tmp_path / "out", tmp_path / "key"
@@ -302,7 +304,7 @@ def test_a_name_in_the_scan_is_in_no_output(
             main(["deidentify", str(scan), "-o", str(tmp_path / "clean"), "--key", str(key)]) == OK
         )
         dicom = ["--source", str(scan), "--deidentified", "--key", str(key)]
-        assert main([*plain, "dicom_sr,dicom_seg", *dicom, "-o", str(tmp_path / "dicom")]) == OK
+        assert main([*plain, DICOM, *dicom, "-o", str(tmp_path / "dicom")]) == OK
         first = min(scan.iterdir())
         first.write_bytes(first.read_bytes()[:-50])
         damaged = ["draft", str(scan), "-o", str(tmp_path / "no"), "--writer", "template"]
@@ -312,6 +314,47 @@ def test_a_name_in_the_scan_is_in_no_output(
     assert {name: found for name in folders if (found := holding(tmp_path / name))} == {}
     said = [caplog.text, *capfd.readouterr(), *(str(w.message) for w in recwarn)]
     assert [text[:200] for text in said if NAME in text.replace(first.name, "")] == []
+
+
+@pytest.mark.slow
+@needs_server
+def test_a_name_in_a_scan_on_a_server_is_in_no_output(
+    in_place, tmp_path, capfd, caplog, recwarn, monkeypatch
+):
+    """Store, find, fetch, draft from the server, DICOM files of the draft, and refusals."""
+    exporter("dicom_pm")
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
+    log_in(tmp_path / "netrc", monkeypatch)
+    scan = series_of(head(field_mm=110).volume, tmp_path / NAME / "scan", planted_in=0)
+    names = dict.fromkeys(("PatientName", "PatientID", "StudyDescription", "ImageComments"), NAME)
+    first = min(scan.iterdir())
+    data = pydicom.dcmread(first)
+    assert all(NAME in str(data[tag].value) for tag in names)
+    out, fetched, files = tmp_path / "out", tmp_path / "fetched", tmp_path / "files"
+    (tmp_path / "server").mkdir()
+    with caplog.at_level(logging.DEBUG), orthanc(tmp_path / "server") as root:
+        study = f"{root}/studies/{data.StudyInstanceUID}"
+        assert main(["dicomweb", "store", root, *map(str, sorted(scan.iterdir()))]) == OK
+        assert main(["dicomweb", "find", root]) == OK
+        assert main(["dicomweb", "fetch", study, "-o", str(fetched)]) == OK
+        assert main(["draft", study, "-o", str(out), "--writer", "template"]) == OK
+        report = ["export", str(out / "report.json"), "--source", str(fetched), "-o", str(files)]
+        key = ["--deidentified", "--key", str(tmp_path / "key")]
+        assert main(["deidentify", str(fetched), "-o", str(tmp_path / "clean"), *key[1:]]) == OK
+        assert main([*report, "--to", DICOM, *key]) == OK
+        assert main(["dicomweb", "store", root, *map(str, files.iterdir())]) == OK
+        first.write_bytes(first.read_bytes()[:-50] + NAME.encode())
+        assert main(["dicomweb", "store", root, str(first), str(tmp_path / "key")]) == REFUSED
+        assert main(["dicomweb", "fetch", study, "-o", str(fetched)]) == REFUSED
+        assert main(["draft", f"{study}.1", "-o", str(out), "--writer", "template"]) == REFUSED
+    assert [holding(tmp_path / name) for name in ("out", "files", "clean")] == [[], [], []]
+    assert not [path.name for path in fetched.iterdir() if NAME in path.name]
+    assert list(temporary.iterdir()) == []
+    said = [caplog.text, *capfd.readouterr(), *(str(w.message) for w in recwarn)]
+    assert f"  {study}" in said[1]
+    assert [text for text in said if NAME in text.replace(first.name, "")] == []
 
 
 def on_the_page(scan, state):

@@ -2,10 +2,8 @@
 
 import json
 import socket
-from contextlib import contextmanager, suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import contextmanager
 from pathlib import Path
-from threading import Thread
 
 import pytest
 from pydicom import dcmread
@@ -18,13 +16,13 @@ from assistant.dicomweb.parts import write_parts
 from assistant.study import read_study
 from segment.errors import Refusal, ScanError
 from tests.exported import MADE, exporter
-from tests.orthanc import IS_THERE, NAME, PASSWORD, orthanc
+from tests.loopback import JSON, PARTS, answering, in_parts
+from tests.orthanc import log_in, needs_server, orthanc
 from tests.shared_data import shared_data
 from tests.sources import PATIENT, fitted, series
 from tests.test_report import drafted
 
 STUDY = "1.2.826.0.1.3680043.8.498.4711"
-needs_server = pytest.mark.skipif(not IS_THERE, reason="needs Debian's orthanc, orthanc-dicomweb")
 
 
 @pytest.mark.parametrize(
@@ -80,39 +78,6 @@ def test_a_server_alone_is_no_study():
 # beside servers that are none
 
 
-class Strange(BaseHTTPRequestHandler):
-    """Answers every request with what the server was given."""
-
-    def do_GET(self):
-        status, headers, body = self.server.answer
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name, value)
-        self.end_headers()
-        with suppress(OSError):
-            for piece in [body] if isinstance(body, bytes) else body():
-                self.wfile.write(piece)
-
-    def log_message(self, *_):
-        """Say nothing."""
-
-
-@contextmanager
-def answering(status=200, body=b"", **headers):
-    """Serve one answer to everything on loopback; yields the root."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Strange)
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    server.answer = (status, named, body)
-    thread = Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/dicom-web"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
-
-
 def json_of(*studies):
     return json.dumps(studies).encode()
 
@@ -122,19 +87,9 @@ def study_json(**values):
     return {tags[name]: {"vr": "LO", "Value": [value]} for name, value in values.items()}
 
 
-def in_parts(*parts, end=b"--\r\n"):
-    """Put parts together as a multipart answer does."""
-    head = b"--x\r\nContent-Type: application/dicom\r\n\r\n"
-    return b"\r\n".join([head + part for part in parts] + [b"--x"]) + end
-
-
 def picture(size=3000):
     """Return bytes that look like a DICOM file, with the delimiter's beginning among them."""
     return bytes(128) + b"DICM" + b"\r\n--\r\n" * (size // 6)
-
-
-PARTS = {"Content_Type": "multipart/related; type=application/dicom; boundary=x"}
-JSON = {"Content_Type": "application/dicom+json"}
 
 
 @pytest.mark.slow
@@ -158,7 +113,9 @@ def test_an_answer_that_is_none_of_a_search_is_one_sentence(answer, said):
 
 @pytest.mark.slow
 def test_what_a_server_says_of_a_study_reaches_no_terminal_as_it_is(capfd):
-    odd = study_json(uid="1.2/../3", date="\x1b[2J", kinds="MR\n", text="a\x1b[31m\nb" + "c" * 99)
+    odd = study_json(
+        uid="1.2/../3", date="\x1b[2J", kinds="MR\n", text="\x1b[31m MR\nBrain " + "c" * 99
+    )
     good = study_json(uid="1.2", date="20240229", kinds="MR", text="Head")
     with answering(body=json_of(odd, good), Warning="299 x \x1b[31mQuetzal", **JSON) as root:
         assert main(["dicomweb", "find", root]) == OK
@@ -168,8 +125,14 @@ def test_what_a_server_says_of_a_study_reaches_no_terminal_as_it_is(capfd):
     with answering(body=json_of(odd | study_json(uid="1.3")), **JSON) as root:
         (one,) = find(root)
     assert (one.date, one.modalities) == ("", ())
-    assert one.description.isprintable()
-    assert len(one.description) == 64
+    assert one.description == "MR Brain"
+
+
+def test_a_description_is_shown_by_the_terms_of_imaging_in_it():
+    pytest.importorskip("dicomweb_client")
+    from assistant.dicomweb.child import known_words
+
+    assert known_words("MR Head/Brain^T1 R. Quetzal, Dr O'Neill") == ["MR", "Head", "Brain", "T1"]
 
 
 @pytest.mark.slow
@@ -245,9 +208,7 @@ def server(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def logged_in(tmp_path_factory, monkeypatch):
     path = tmp_path_factory.mktemp("home") / "netrc"
-    path.write_text(f"machine 127.0.0.1\nlogin {NAME}\npassword {PASSWORD}\n", encoding="utf-8")
-    path.chmod(0o600)
-    monkeypatch.setenv("NETRC", str(path))
+    log_in(path, monkeypatch)
     return path
 
 

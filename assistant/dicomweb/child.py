@@ -18,6 +18,7 @@ from assistant.dicomweb.connection import PROBLEMS, explained, session
 from assistant.dicomweb.parts import boundary_of, write_parts
 from segment.errors import Refusal, ScanError
 from segment.reading.child import limit_memory, take_standard_output
+from segment.reading.deidentify import kept
 
 AS_IT_IS = 'multipart/related; type="application/dicom"; transfer-syntax=*'
 MEMORY_BYTES = 2**31
@@ -25,6 +26,7 @@ CHUNK_BYTES = 2**18
 DATE, DESCRIPTION = "00080020", "00081030"
 MODALITIES, STUDY_UID = "00080061", "0020000D"
 LONGEST_TEXT = 64
+WORD = re.compile(r"[A-Za-z0-9_]+")
 FORMS = {
     STUDY_UID: re.compile(r"[0-9.]{1,64}"),
     DATE: re.compile(r"\d{8}"),
@@ -72,13 +74,22 @@ def _study(item: Mapping[str, Any]) -> dict[str, Any]:
     def formed(tag: str) -> list[str]:
         return [value for value in values(tag) if FORMS[tag].fullmatch(value)]
 
-    text = "".join(letter for letter in " ".join(values(DESCRIPTION)) if letter.isprintable())
+    text = " ".join(known_words(" ".join(values(DESCRIPTION))))
     return {
         "uid": "".join(formed(STUDY_UID)[:1]),
         "date": "".join(formed(DATE)[:1]),
         "modalities": formed(MODALITIES),
         "description": text[:LONGEST_TEXT],
     }
+
+
+def known_words(text: str) -> list[str]:
+    """List the words of a free text that are terms of imaging: any other can be a patient's name.
+
+    They are those that a de-identified file keeps.
+    """
+    words = WORD.findall(text)
+    return [word for word in words if len(word) > 1 and word.upper() in kept().vocabulary]
 
 
 def _fetch(request: dict[str, Any]) -> int:
