@@ -278,6 +278,20 @@ def test_the_comparison_of_observations_sees_each_kind_of_difference(key):
     )
 
 
+def test_a_bundle_holds_what_r4_has_and_its_models_know(tmp_path):
+    from fhir.resources import R4B
+
+    data = exporter("fhir")(drafted(), [picture(tmp_path, "hippocampus_left")], MADE)
+    found = {resource["resourceType"] for resource in resources(data)}
+    assert found == {"DiagnosticReport", "Observation", "Media", "Device", "Provenance"}
+    assert R4B.__fhir_version__ == "4.3.0"
+    (provenance,) = [r for r in resources(data) if r["resourceType"] == "Provenance"]
+    targets = {target["reference"] for target in provenance["target"]}
+    made = [e for e in json.loads(data)["entry"] if e["resource"]["resourceType"] != "Device"]
+    said = ("DiagnosticReport", "Observation")
+    assert targets == {e["fullUrl"] for e in made if e["resource"]["resourceType"] in said}
+
+
 def test_markdown_and_json_are_the_reports_own():
     report = drafted("wide", "zh")
     assert exports.load("markdown")(report, [], MADE).decode() == report.markdown()

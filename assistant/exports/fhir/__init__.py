@@ -1,8 +1,10 @@
 """The report as HL7 FHIR R4: one Bundle of type collection, checked by models of fhir.resources.
 
-Those models are R4B, which left every resource used here as it was in R4. There is no subject: a
-report knows no patient, and R4 asks for none. Codes of systems that begin with ``urn:voxcite:`` are
-this project's own, where no standard has one.
+Those models are R4B (4.3.0): the package has none of R4 (4.0.1), and R4B left every resource used
+here as it was in R4. ImagingSelection came with R5: Media hold the pictures in its place, and
+Provenance names the scan by the hash of its files. There is no subject: a report knows no patient,
+and R4 asks for none. Codes of systems that begin with ``urn:voxcite:`` are this project's own,
+where no standard has one.
 """
 
 import base64
