@@ -10,10 +10,12 @@ JSON = {"Content_Type": "application/dicom+json"}
 
 
 class Strange(BaseHTTPRequestHandler):
-    """Answers every request with what the server was given."""
+    """Answers every request that calls the server by its name with what the server was given."""
 
     def do_GET(self):
         status, headers, body = self.server.answer
+        if self.headers["Host"] != f"127.0.0.1:{self.server.server_port}":
+            status, body = 421, b""  # as a host of many names would: RFC 9110 7.4
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)

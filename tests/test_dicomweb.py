@@ -128,6 +128,12 @@ def test_what_a_server_says_of_a_study_reaches_no_terminal_as_it_is(capfd):
     assert one.description == "MR Brain"
 
 
+@pytest.mark.slow
+def test_a_server_is_called_by_its_name_and_port():
+    with answering(body=json_of(study_json(uid="1.3")), **JSON) as root:
+        assert [one.uid for one in find(root)] == ["1.3"]
+
+
 def test_a_description_is_shown_by_the_terms_of_imaging_in_it():
     pytest.importorskip("dicomweb_client")
     from assistant.dicomweb.child import known_words

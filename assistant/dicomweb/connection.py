@@ -48,11 +48,21 @@ KINDS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], Refusal, str],
 
 
 class Patience(HTTPAdapter):
-    """Gives up on a server that does not answer in time."""
+    """Gives up on a server that does not answer in time, and calls it by its whole name."""
 
-    def send(self, *args: Any, **options: Any) -> requests.Response:  # noqa: ANN401
-        """Send a request with limits on how long it may take to connect and between two bytes."""
-        return super().send(*args, **{**options, "timeout": (CONNECT_S, READ_S)})
+    def send(
+        self,
+        request: requests.PreparedRequest,
+        *args: Any,  # noqa: ANN401
+        **options: Any,  # noqa: ANN401
+    ) -> requests.Response:
+        """Send a request with limits on how long it may take to connect and between two bytes.
+
+        dicomweb-client names the host without its port, which RFC 9110 7.2 asks for; without its
+        header the name is that of the address.
+        """
+        request.headers.pop("Host", None)
+        return super().send(request, *args, **{**options, "timeout": (CONNECT_S, READ_S)})
 
 
 def session() -> requests.Session:
