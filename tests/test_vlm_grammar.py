@@ -22,18 +22,21 @@ DRAFTS_EACH = 100  # of four adversaries in two languages: 800
 NUMBER_WORDS = [
     word for name in prompts.languages() for word in prompts.load(name).lexicon["number_words"]
 ]
-# "the volume of ..." and "its reason is ...": three reportable records and a withheld pair
+# "the volume of ..." and "its reason is ...": four reportable records and a withheld pair
 READING, NORM = SLOTS[0], SLOTS[2]
 WITHHELD = (SLOTS[7], SLOTS[11])
 COMPARED = (SLOTS[16], SLOTS[18])
+ALONE = SLOTS[22]
 GROUPS = (
     Group((READING,), (NORM,)),
     Group(WITHHELD),
     Group((SLOTS[12],), SLOTS[13:15]),
     Group(COMPARED[:1], SLOTS[17:18], COMPARED[1:]),
+    Group((), SLOTS[20:21], (ALONE,)),
 )
-REQUIRED = [READING, *WITHHELD, SLOTS[12], *COMPARED]
+REQUIRED = [READING, *WITHHELD, SLOTS[12], *COMPARED, ALONE]
 JOINTS = {"en": (", within the reference range of", " and"), "zh": ("，在参考范围内（", "，")}
+LEADS = {"en": ("The index is within the range of", "Index: within"), "zh": ("指数在参考范围内（",)}
 
 
 @cache
@@ -48,7 +51,7 @@ def sentences(language):
 
 @cache
 def prose(language):
-    return prose_of(sentences(language), NUMBER_WORDS, JOINTS[language])
+    return prose_of(sentences(language), NUMBER_WORDS, JOINTS[language], LEADS[language])
 
 
 @cache
@@ -126,6 +129,14 @@ def test_what_is_compared_stands_in_one_sentence_with_its_range(language, advers
         findings = lines[: lines.index(SECTION)]
         (line,) = [line for line in findings if first in line and then in line]
         assert line.split(first)[1].split(then)[0] in JOINTS[language]
+
+
+@each
+def test_what_is_compared_alone_begins_as_such_a_sentence_does(language, adversary):
+    for lines in drafts(language, adversary):
+        findings = lines[: lines.index(SECTION)]
+        begins = [line.split(ALONE)[0] for line in findings if ALONE in line]
+        assert any(begin in LEADS[language] for begin in begins)
 
 
 @each

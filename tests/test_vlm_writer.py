@@ -313,6 +313,14 @@ def test_a_hedge_that_a_training_kept_is_not_offered(tmp_path):
     assert {*read.words} == {"\n", "▁about", "▁measured"}
 
 
+def test_a_word_that_is_begun_in_an_odd_piece_can_be_brought_to_its_end():
+    vocabulary = toy_ready().decoder.vocabulary
+    known = toy_ready().model.tokenizer.get_vocab()
+    letters = {letter for word in vocabulary.words for letter in word if letter in known}
+    assert len(letters) > 100
+    assert letters <= {*vocabulary.words}
+
+
 @languages
 @pytest.mark.parametrize("kind", ["plain", "wide"])
 def test_findings_hold_the_limits_of_every_whole_and_of_the_index(kind, language):

@@ -174,7 +174,7 @@ def _line_rules(n: int, group: Group) -> Iterator[str]:
 
 def _said_rule(n: int, group: Group) -> str:
     """Write a line with slots of one group; where several are required, with a run of some."""
-    if len(group.required) == 1:
+    if len(group.required) < 2:
         one = f"({' | '.join(group.slots)})"
         return f"said{n}: head {one} (mid {one}){{0,{MOST_MENTIONS}}} tail"
     runs = (

@@ -1,7 +1,7 @@
 """What a model may write and how its prompts are marked up, by its tokenizer. Loads no network."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from tokenizers import Tokenizer
@@ -29,8 +29,7 @@ def vocabulary_of(
     for text in extra:
         found: Encoding = tokenizer.encode(text, add_special_tokens=False)
         words |= {piece for piece in found.tokens if _is_word(piece)}
-    base = tokenizer.get_vocab()
-    return make_vocabulary(words, (*SLOTS, SECTION_TOKEN), _stops(base), base)
+    return _vocabulary(words, tokenizer.get_vocab())
 
 
 def markup_of(model: Model) -> Markup:
@@ -64,8 +63,17 @@ def read_vocabulary(path: Path, tokenizer: Tokenizer) -> Vocabulary | None:
     base = tokenizer.get_vocab()
     if any(word not in base for word in wanted):
         return None
-    kept = [word for word in wanted if not _hedges(word)]
-    return make_vocabulary(kept, (*SLOTS, SECTION_TOKEN), _stops(base), base)
+    return _vocabulary([word for word in wanted if not _hedges(word)], base)
+
+
+def _vocabulary(words: Iterable[str], base: Mapping[str, int]) -> Vocabulary:
+    """Number words and the letters that they are made of, slots and stops.
+
+    With its letters a word that was begun in an odd piece can always be brought to its end.
+    """
+    said = {*words}
+    said |= {letter for word in said for letter in word if letter in base and _is_word(letter)}
+    return make_vocabulary(said, (*SLOTS, SECTION_TOKEN), _stops(base), base)
 
 
 def _hedges(piece: str) -> bool:
