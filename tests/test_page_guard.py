@@ -110,7 +110,16 @@ def test_files_are_taken_up_to_the_limit(parts):
     small = ask(parts, "POST", "/upload", files=[("files", ("a.nii", b"x" * 100))])
     assert re.fullmatch("[0-9a-f]{32}", small.json()["upload"])
     large = ask(parts, "POST", "/upload", files=[("files", ("a.nii", b"x" * 9000))])
-    assert large.status_code == 413
+    assert (large.status_code, large.json()) == (413, {"code": "too-large"})
+
+
+def test_an_upload_of_no_files_or_too_many_is_refused_with_its_code(parts, monkeypatch):
+    none = ask(parts, "POST", "/upload", files=[("other", ("a.nii", b"x"))])
+    assert (none.status_code, none.json()) == (400, {"code": "empty-folder"})
+    monkeypatch.setattr("assistant.page.uploads.MOST_FILES", 2)
+    many = ask(parts, "POST", "/upload", files=[("files", ("a.nii", b"x"))] * 3)
+    assert (many.status_code, many.json()) == (413, {"code": "too-large"})
+    assert list(parts.uploads.folder.iterdir()) == []
 
 
 def test_a_message_that_is_no_upload_is_small(parts):

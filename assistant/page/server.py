@@ -23,13 +23,13 @@ from assistant.page.guard import LOCAL, OWNER, Guard, cookie_of
 from assistant.page.login import Doorkeeper
 from assistant.page.markup import tag, text
 from assistant.page.store import Store
-from assistant.page.uploads import UploadError, Uploads
+from assistant.page.uploads import MOST_FILES, UploadError, Uploads
 from assistant.page.work import Workshop
 from assistant.pipeline import Assistant
 from assistant.settings import Settings
 from assistant.sign import SignError
 from prompts import page as words_of
-from segment.errors import ScanError
+from segment.errors import Refusal, ScanError
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -221,26 +221,32 @@ def _add_uploads(app: "FastAPI", parts: Parts) -> None:
     from starlette.formparsers import MultiPartException
     from starlette.requests import ClientDisconnect
 
+    def refused(status: int, code: Refusal) -> Response:
+        return Response(json.dumps({"code": code}), status, media_type="application/json")
+
     @app.post("/upload")
     async def upload(request: Request) -> Response:
         length = request.headers.get("content-length", "")
         limit = parts.options.largest_upload
         if not length.isdecimal() or int(length) > limit:
-            return Response(status_code=413)
+            return refused(413, Refusal.TOO_LARGE)
         token = parts.uploads.begin(request.scope[OWNER])
         try:
-            async with request.form(max_files=20_000, max_fields=10) as form:
+            async with request.form(max_files=MOST_FILES + 1, max_fields=10) as form:
                 sent = [item for item in form.getlist("files") if not isinstance(item, str)]
                 for number, item in enumerate(sent):
                     target = parts.uploads.place(token, item.filename or "file", number)
                     with target.open("wb") as stream:
                         shutil.copyfileobj(item.file, stream, CHUNK)
-        except (UploadError, MultiPartException, OSError, ClientDisconnect):
+        except UploadError:
             parts.uploads.drop(token)
-            return Response(status_code=400)
+            return refused(413, Refusal.TOO_LARGE)
+        except (MultiPartException, OSError, ClientDisconnect):
+            parts.uploads.drop(token)
+            return refused(400, Refusal.UNREADABLE)
         if not sent:
             parts.uploads.drop(token)
-            return Response(status_code=400)
+            return refused(400, Refusal.EMPTY_FOLDER)
         return Response(json.dumps({"upload": token}), media_type="application/json")
 
 

@@ -2,8 +2,9 @@
 
     python -m tests.benchmarks.exporting
 
-The report is that of a fixed ledger, fitted to the series with labels that nobody drew: what takes
-time is the size of the grid. The best of some runs; the process starts anew in each.
+The report is that of a fixed ledger, fitted to the series with labels that nobody drew, beside two
+pictures of noise: what takes time is the size of the grid. The best of some
+runs; the process starts anew in each.
 """
 
 import subprocess
@@ -11,6 +12,9 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+
+import numpy as np
+from PIL import Image
 
 from assistant import exports
 from assistant.report import report_bytes
@@ -21,6 +25,7 @@ from tests.test_report import drafted
 
 SERIES = "mr_t1_whole_head_120slices"
 RUNS = 3
+PICTURE = (800, 1200, 3)
 
 
 def seconds(folder: Path, scan: Path, names: str) -> float:
@@ -41,6 +46,9 @@ def main() -> None:
         folder = Path(temporary)
         report, _ = fitted(drafted(), scan, folder / "segmentation.nii.gz")
         (folder / "report.json").write_bytes(report_bytes(report, MADE))
+        for side in ("left", "right"):
+            noise = np.random.default_rng(0).integers(0, 256, PICTURE, dtype=np.uint8)
+            Image.fromarray(noise).save(folder / f"overlay_hippocampus_{side}.png")
         every = ",".join(exports.available())
         print(f"| export | seconds, best of {RUNS} |\n|---|---|")
         for names in (every, *exports.available()):

@@ -2,7 +2,9 @@
 
 import json
 import random
+import signal
 from collections import Counter
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from segment.reading.pseudonym import Pseudonyms
 from tests.hostile.make import archive, dicom_slices, nifti, slice_file
 from tests.hostile.objects import directory
 
+HANGS_S = 10
 KEY = Pseudonyms(bytes(32))
 REFUSALS = (ScanError, UnreadableError)
 
@@ -121,16 +124,36 @@ FORMATS = {
 
 @dataclass(frozen=True)
 class Fuzzed:
-    """How many runs of a format were read and refused, and what was neither."""
+    """How many runs of a format were read, refused and hung, and what was none of these."""
 
     name: str
     counts: Counter
     crashes: tuple[str, ...]
 
 
-def fuzzed(name, folder, runs, seed):
+class HungError(BaseException):
+    """A run took more CPU time than any may; no ``except Exception`` answers it."""
+
+
+@contextmanager
+def at_most(seconds):
+    """Stop what takes more seconds of this process's CPU: a busy machine is slow by the clock."""
+
+    def stop(*_):
+        raise HungError
+
+    before = signal.signal(signal.SIGPROF, stop)
+    signal.setitimer(signal.ITIMER_PROF, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)
+
+
+def fuzzed(name, folder, runs, seed, formats=FORMATS, most_s=HANGS_S):
     """Read ``runs`` damaged files of a format; equal seeds damage them equally."""
-    make, read, _ = FORMATS[name]
+    make, read, _ = formats[name]
     folder.mkdir()
     path = make(folder)
     whole, generator = path.read_bytes(), random.Random(f"{seed} {name}")
@@ -139,10 +162,13 @@ def fuzzed(name, folder, runs, seed):
     for run in range(runs):
         path.write_bytes(damaged(whole, generator))
         try:
-            read(path)
+            with at_most(most_s):
+                read(path)
             counts["read"] += 1
         except REFUSALS:
             counts["refused"] += 1
+        except HungError:
+            counts["hung"] += 1
         except Exception as error:
             crashes.append(f"run {run}: {type(error).__name__}: {error}"[:200])
     return Fuzzed(name, counts, tuple(crashes))

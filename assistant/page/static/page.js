@@ -187,11 +187,15 @@
     request.onload = () => {
       bar.hidden = true;
       if (request.status === 200) page.send("upload", JSON.parse(request.responseText));
-      else status(request.status === 413 ? role.tooLarge : role.failed);
+      else status(`${request.status === 413 ? role.tooLarge : role.failed}${codeOf(request)}`);
     };
     request.onerror = () => { bar.hidden = true; status(role.failed); };
     request.open("POST", "/upload");
     request.send(form);
+  }
+
+  function codeOf(request) {
+    try { return ` [${JSON.parse(request.responseText).code}]`; } catch { return ""; }
   }
 
   async function dropped(transfer) {
