@@ -67,35 +67,47 @@ class Study:
     referral: Referral = field(default=Referral(), repr=False)
 
 
-def read_study(source: str | Path, *, series: str | None = None) -> Study:
+@dataclass(frozen=True)
+class _Wanted:
+    """Which of several series is read: the one of a number, else the one of a modality."""
+
+    series: str | None = None
+    modality: str | None = None
+
+
+def read_study(
+    source: str | Path, *, series: str | None = None, modality: str | None = None
+) -> Study:
     """Read a NIfTI file, a DICOM file, folder or DICOMDIR, a zip of one, or the word ``sample``.
 
     A text that begins with http:// or https:// is the address of a study or series on a DICOMweb
     server, as in ``https://SERVER/dicom-web/studies/UID``.
     ``series`` chooses one DICOM series by the number that the refusal of several lists, and one
-    volume of a series of several as ``5.2``: the second volume of series 5.
+    volume of a series of several as ``5.2``: the second volume of series 5. Without it, where there
+    are several, those of ``modality`` alone are looked at, as in "MR" for an exam of MR.
     """
+    wanted = _Wanted(series, modality)
     if source == SAMPLE:
         return read_sample()
     if is_address(source):
         with fetched(str(source)) as folder:
-            return _read_folder(folder, FETCHED_NAME, series)
+            return _read_folder(folder, FETCHED_NAME, wanted)
     if not str(source):
         raise ScanError(Refusal.MISSING, "expected a scan, found no name; give a file or folder")
     path = Path(source)
     name = file_name(path)
     if os.path.isdir(path):  # noqa: PTH112  pathlib's raises on a name that is too long
-        return _read_folder(path, name, series)
+        return _read_folder(path, name, wanted)
     file_bytes(path)
     kind = file_kind(path)
     if kind == "zip":
         with extracted(path) as folder:
-            return replace(_read_folder(folder, name, series), name=name)
+            return replace(_read_folder(folder, name, wanted), name=name)
     if kind == "dicomdir":
-        return _read_dicom(_find(directory_files(path)), name, series)
+        return _read_dicom(_find(directory_files(path)), name, wanted)
     if kind == "dicom":
-        return _read_dicom(_find([path]), name, series)
-    return _read_nifti([path], name, series)
+        return _read_dicom(_find([path]), name, wanted)
+    return _read_nifti([path], name, wanted)
 
 
 def read_sample() -> Study:
@@ -116,25 +128,25 @@ def read_sample() -> Study:
     return Study(volume, SAMPLE_NAME, is_template=True)
 
 
-def _read_folder(folder: Path, name: str, choice: str | None) -> Study:
+def _read_folder(folder: Path, name: str, wanted: _Wanted) -> Study:
     """Read the DICOM below a folder, else its one NIfTI file; all other files are set aside."""
     files = list_files(folder)
     if not files:
         msg = f"{name}: expected a scan, found an empty folder; give the folder that holds it"
         raise ScanError(Refusal.EMPTY_FOLDER, msg)
     if found := _find(files):
-        return _read_dicom(found, name, choice)
-    return _read_nifti([path for path in files if file_kind(path) == "nifti"], name, choice)
+        return _read_dicom(found, name, wanted)
+    return _read_nifti([path for path in files if file_kind(path) == "nifti"], name, wanted)
 
 
-def _read_nifti(files: Sequence[Path], name: str, choice: str | None) -> Study:
+def _read_nifti(files: Sequence[Path], name: str, wanted: _Wanted) -> Study:
     if not files:
         msg = f"{name}: expected a scan, found neither DICOM nor NIfTI; give the scan's folder"
         raise ScanError(Refusal.EMPTY_FOLDER, msg)
     if len(files) > 1:
         msg = f"{name}: expected one scan, found {len(files)} NIfTI files; give one of them"
         raise ScanError(Refusal.SEVERAL_SERIES, msg)
-    if choice is not None:
+    if wanted.series is not None:
         msg = f"{name}: expected DICOM to choose a series from, found NIfTI; leave --series out"
         raise ScanError(Refusal.BAD_OPTION, msg)
     return Study(read_nifti(files[0]), name)
@@ -144,29 +156,29 @@ def _find(files: Sequence[Path]) -> tuple[Series, ...]:
     return find_series(files, asked=tuple(IDENTIFYING_TAGS.values()))
 
 
-def _read_dicom(found: Sequence[Series], name: str, choice: str | None) -> Study:
+def _read_dicom(found: Sequence[Series], name: str, wanted: _Wanted) -> Study:
     if not found:
         msg = f"{name}: expected pictures among the files it lists, found none; give their folder"
         raise ScanError(Refusal.EMPTY_FOLDER, msg)
-    series = _choose(found, name, choice)
+    series = _choose(found, name, wanted)
     asked = series.headers[0].asked
     known = {key: asked.get(tag, "") for key, tag in IDENTIFYING_TAGS.items()}
     return Study(read_series(series, name=name), name, Identifiers(**known))
 
 
-def _choose(found: Sequence[Series], name: str, choice: str | None) -> Series:
+def _choose(found: Sequence[Series], name: str, wanted: _Wanted) -> Series:
     """Take the one volume that is a scan, or the chosen one; list them where several are."""
-    labels = _labels(found)
+    labels, choice = _labels(found), wanted.series
     if choice is None:
-        label = _only(labels, name)
+        label = _only(labels, name, wanted.modality)
         check_readable(labels[label], name, label)
         return labels[label]
     label, _, place = choice.partition(".")
     volumes = labels[label].volumes if label in labels else ()
     if place:
-        wanted = int(place) if place.isdecimal() and len(place) < 6 else 0
-        if 1 <= wanted <= len(volumes):
-            return volumes[wanted - 1]
+        number = int(place) if place.isdecimal() and len(place) < 6 else 0
+        if 1 <= number <= len(volumes):
+            return volumes[number - 1]
     elif volumes:
         check_readable(labels[label], name, label)
         return labels[label]
@@ -175,11 +187,16 @@ def _choose(found: Sequence[Series], name: str, choice: str | None) -> Series:
     raise ScanError(Refusal.BAD_OPTION, msg)
 
 
-def _only(labels: dict[str, Series], name: str) -> str:
+def _only(labels: dict[str, Series], name: str, modality: str | None) -> str:
     """Return the label of the one series that can be read; refuse none and several."""
     readable = {label: series for label, series in labels.items() if series.is_readable}
     scans = {label: series for label, series in labels.items() if series.is_scan}
     candidates = readable or scans or labels
+    candidates = {
+        label: series
+        for label, series in candidates.items()
+        if series.headers[0].modality == modality
+    } or candidates
     if len(candidates) == 1:
         return next(iter(candidates))
     if not scans:

@@ -56,6 +56,21 @@ def test_nothing_of_a_zip_stays_on_disk(tmp_path, monkeypatch):
     assert not list(scratch.iterdir())
 
 
+def test_the_one_series_of_the_modality_is_read_among_others(tmp_path):
+    folder = dicom_slices(tmp_path / "study", series=2)
+    dicom_slices(folder, series=5, count=4, Modality="CT")
+    dicom_slices(folder, series=6, count=3, Modality="PT")
+    study = read_study(folder, modality="MR")
+    assert (study.volume.modality, study.volume.geometry.shape[2]) == ("MR", 6)
+    assert read_study(folder, series="5", modality="MR").volume.modality == "CT"
+    with pytest.raises(ScanError, match="found 3"):
+        read_study(folder)
+    dicom_slices(folder, series=7, count=3)
+    with pytest.raises(ScanError, match=r"found 2 \(series 2: .*; series 7: ") as refusal:
+        read_study(folder, modality="MR")
+    assert refusal.value.code is Refusal.SEVERAL_SERIES
+
+
 def test_several_series_are_listed_and_one_can_be_chosen(tmp_path):
     folder = two_series(tmp_path)
     with pytest.raises(ScanError) as refusal:

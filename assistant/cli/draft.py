@@ -62,7 +62,9 @@ def run_draft(chosen: argparse.Namespace) -> int:
         folder = shown.enter_context(written_whole(chosen.output))
         prepare(assistant)
         bar = shown.enter_context(bar_of(len(STEPS) + 1, words["read"]))
-        study = replace(read_study(chosen.study, series=chosen.series), referral=referral)
+        modality = assistant.exam.modality
+        study = read_study(chosen.study, series=chosen.series, modality=modality)
+        study = replace(study, referral=referral)
         segmented: Segmented | None = None
         report: Report | None = None
         for step in stepped(assistant.steps(study), bar, words):

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from assistant import views
+from assistant import exams, views
 from assistant.draft import Draft
 from assistant.ledger import Ledger
 from assistant.page import scene
@@ -184,7 +184,8 @@ class Workshop:
     def _draft(self, job: Job) -> None:
         """Read, run every step, and keep what each leaves."""
         folder = self._store.files(job.kept.id)
-        study = read_study(job.request.source, series=job.request.series)
+        modality = exams.load(job.kept.exam).modality
+        study = read_study(job.request.source, series=job.request.series, modality=modality)
         job.tell()
         for step in self._timed(job, study):
             if isinstance(step, Gated):
