@@ -21,9 +21,9 @@ from segment.calibration import Calibrated, Level, reach, spread
 from segment.geometry import Geometry
 from segment.infer import segment_crop
 from segment.measure import agreement, member_volumes_ml
-from segment.models import Box, unet
-from segment.models.unet import Ensemble
-from segment.models.unet.train import Run, TrainingPlan, case_name, plan_runs, subject_of
+from segment.models import Box
+from segment.models.ensemble import Ensemble, pack, read
+from segment.models.training.plan import Run, TrainingPlan, case_name, plan_runs, subject_of
 from segment.organs import Organ, Structure
 from segment.reading import read_nifti
 from segment.volume import Volume
@@ -84,7 +84,7 @@ def crossfit(
     """
     split = json.loads((data / plan.split).read_text(encoding="utf-8"))
     planned = plan_runs(plan, split)
-    folds = _folds(planned, runs)
+    folds = _folds(plan, planned, runs)
     held_out = [(fold, case) for fold in folds for case in fold.cases]
     drawn = []
     for done, (fold, case) in enumerate(held_out, start=1):
@@ -101,7 +101,7 @@ def crossfit(
     calibrated = calibrate(found, organ, temperature.tolist(), plan.split)
     output.mkdir(parents=True, exist_ok=True)
     members = {r.seed: runs / r.name / WEIGHTS for r in planned if r.fold is None}
-    unet.pack(members, temperature, output / WEIGHTS)
+    pack(members, temperature, output / WEIGHTS)
     (output / "calibration.json").write_text(calibrated.to_json(), encoding="utf-8")
     write_cases(output / "cases.csv", found)
 
@@ -232,19 +232,21 @@ def _surprise(
     return float(-np.log(probability[labels, np.arange(len(labels))] + 1e-9).mean())
 
 
-def _folds(planned: Sequence[Run], runs: Path) -> list[_Fold]:
+def _folds(plan: TrainingPlan, planned: Sequence[Run], runs: Path) -> list[_Fold]:
     """Load each fold's ensemble."""
     folds = []
     for number in sorted({run.fold for run in planned if run.fold is not None}):
         mine = [run for run in planned if run.fold == number]
         paths = {run.seed: runs / run.name / WEIGHTS for run in mine}
         if missing := sorted(path.parent.name for path in paths.values() if not path.exists()):
-            msg = f"the runs {missing} are not trained yet; run voxcite train segmenter first"
+            command = f"voxcite train segmenter --network {plan.network}"
+            msg = f"the runs {missing} are not trained yet; run `{command}` first"
             raise FileNotFoundError(msg)
         with TemporaryDirectory() as folder:
             packed = Path(folder) / WEIGHTS
-            unet.pack(paths, np.ones(len(unet.STRUCTURES), np.float32), packed)
-            folds.append(_Fold(number, unet.read(packed, f"fold {number}"), mine[0].held_out))
+            pack(paths, np.ones(len(plan.structures), np.float32), packed)
+            ensemble = read(packed, f"fold {number}", plan.network)
+            folds.append(_Fold(number, ensemble, mine[0].held_out))
     return folds
 
 

@@ -395,7 +395,7 @@ def test_a_list_names_everything_that_can_be_chosen(capsys):
 
 
 def test_the_shipped_plan_is_where_the_command_looks_for_it():
-    assert files("segment.models.unet").joinpath("train.toml").is_file()
+    assert files("segment.models.training").joinpath("train.toml").is_file()
 
 
 @pytest.mark.slow

@@ -10,12 +10,12 @@ from segment import organs
 from segment.calibration import Calibrated
 from segment.crossfit import crossfit, fit_temperature, read_judged, thickened
 from segment.geometry import Geometry
-from segment.models import unet
-from segment.models.unet.train import train
+from segment.models.ensemble import read
+from segment.models.training.run import train
 from segment.volume import Volume
 from tests.toy_segmenter import toy_plan, write_crops
 
-PLAN = toy_plan(filters=(16, 32, 64, 128), patch=(32, 32, 32), batch=2, fold_members=2)
+PLAN = toy_plan(sizes={}, patch=(32, 32, 32), batch=2, fold_members=2)
 CASES = tuple(range(1, 21))
 BLOCKS = (np.s_[8:18, 18:28, 8:18], np.s_[8:18, 8:18, 8:18])
 
@@ -39,7 +39,7 @@ def test_a_crossfit_writes_weights_scores_and_every_case(data, tmp_path):
     judged = read_judged(tmp_path / "out" / "cases.csv")
     assert len(judged) == len(CASES) * 4 * 3
     assert {case.true_ml for case in judged if case.structure == "hippocampus"} == {2.0}
-    assert unet.read(tmp_path / "out" / "weights.safetensors", "toy").seeds == (0,)
+    assert read(tmp_path / "out" / "weights.safetensors", "toy").seeds == (0,)
 
 
 def test_a_calibration_without_its_networks_is_refused_in_one_sentence(data, tmp_path, capsys):

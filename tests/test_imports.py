@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from segment.models.unet.hiding import hidden
+from segment.models.hiding import hidden
 
 HEAVY = "torch monai transformers gradio open_clip peft accelerate SimpleITK"
 AT_HELP = f"{HEAVY} numpy scipy nibabel pydicom nilearn skimage PIL".split()

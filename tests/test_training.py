@@ -11,34 +11,19 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from segment.models import Box, unet
-from segment.models.unet.network import (
-    ALIASES,
-    COUNTER,
-    WINDOW_SHARE,
-    MixedNorm,
-    build_network,
-    load_state,
-    state_of,
-)
-from segment.models.unet.train import (
-    Progress,
-    Run,
-    Trainer,
-    TrainingPlan,
-    augmentation,
-    fold_of,
-    plan_runs,
-    read_cases,
-    subject_of,
-    train,
-    train_run,
-)
-from tests.toy_segmenter import toy_plan, write_crops
+from segment.models import Box, training
+from segment.models.ensemble import pack, read
+from segment.models.network import ALIASES, COUNTER, build_network, load_state, state_of
+from segment.models.norms import WINDOW_SHARE, MixedNorm
+from segment.models.training.cases import augmentation, read_cases
+from segment.models.training.plan import Run, TrainingPlan, fold_of, plan_runs, subject_of
+from segment.models.training.run import Progress, Trainer, train, train_run, untrained
+from segment.models.windows import WINDOW
+from tests.toy_segmenter import STRUCTURES, toy_plan, write_crops
 
 PLAN = toy_plan(epochs=2)
 RUN = Run("member0", 0, None, 2, (1, 2), (3,))
-SHIPPED = files(unet).joinpath("train.toml")
+SHIPPED = files(training).joinpath("train.toml")
 BLOCKS = (np.s_[6:13, 11:17, 5:12], np.s_[6:13, 5:11, 5:12])
 SPLIT = {"train": [c for c in range(1, 120) if c % 7], "val": [7, 14]}
 
@@ -65,7 +50,7 @@ def networks():
     made = {}
     for seed in (3, 7):
         torch.manual_seed(seed)
-        made[seed] = build_network([16, 32, 64, 128], 3)
+        made[seed] = build_network("unet", WINDOW, 3)
     return made
 
 
@@ -75,7 +60,7 @@ def packed(networks, tmp_path):
     paths = {seed: tmp_path / f"{seed}.safetensors" for seed in networks}
     for seed, path in paths.items():
         save_file(state_of(networks[seed]), path)
-    unet.pack(paths, np.array([1.0, 1.2, 0.9], np.float32), tmp_path / "packed.safetensors")
+    pack(paths, np.array([1.0, 1.2, 0.9], np.float32), tmp_path / "packed.safetensors")
     return tmp_path / "packed.safetensors"
 
 
@@ -87,7 +72,7 @@ def test_the_shipped_plan_is_read_whole(tmp_path):
     path = tmp_path / "plan.toml"
     path.write_text(plan_text(), encoding="utf-8")
     plan = TrainingPlan.read(path)
-    assert plan.structures == unet.STRUCTURES
+    assert plan.structures == STRUCTURES
     assert plan.patch == (32, 48, 32)
     assert plan.members == 5
 
@@ -152,7 +137,7 @@ def test_a_run_yields_each_epoch_and_logs_it(trained):
 
 def test_a_training_changes_the_weights(trained):
     torch.manual_seed(RUN.seed)
-    before = state_of(build_network(PLAN.filters, 3))
+    before = state_of(untrained(PLAN))
     after = load_file(trained[0] / "member0" / "weights.safetensors")
     assert before.keys() == after.keys()
     assert all(torch.isfinite(tensor).all() for tensor in after.values())
@@ -249,10 +234,10 @@ def test_an_augmentation_never_swaps_front_and_back(data, seed):
 
 
 def test_packed_weights_are_read_back(packed, networks):
-    ensemble = unet.read(packed, "packed")
+    ensemble = read(packed, "packed")
     assert ensemble.seeds == (3, 7)
     assert ensemble.temperature == pytest.approx([1.0, 1.2, 0.9])
-    assert ensemble.structures == unet.STRUCTURES
+    assert ensemble.structures == STRUCTURES
     for network, seed in zip(ensemble.networks, ensemble.seeds, strict=True):
         wanted = state_of(networks[seed])
         assert all(
@@ -279,17 +264,17 @@ def test_packed_weights_take_two_bytes_each(packed):
 def test_other_tensors_are_refused(tensors, tmp_path):
     save_file(tensors, tmp_path / "other.safetensors")
     with pytest.raises(ValueError, match=r"other\.safetensors: expected the packed weights"):
-        unet.read(tmp_path / "other.safetensors", "other")
+        read(tmp_path / "other.safetensors", "other")
 
 
 def test_weights_of_another_architecture_are_refused(trained, tmp_path):
-    unet.pack(
+    pack(
         {0: trained[0] / "member0" / "weights.safetensors"},
         np.ones(3, np.float32),
         tmp_path / "packed.safetensors",
     )
     with pytest.raises(ValueError, match="another architecture"):
-        unet.read(tmp_path / "packed.safetensors", "small")
+        read(tmp_path / "packed.safetensors", "small")
 
 
 def monais_network():
@@ -322,7 +307,7 @@ def test_a_network_is_monais_with_each_parameter_once(networks):
 def test_a_loaded_network_computes_what_monais_computes(networks):
     reference = monais_network()
     reference.load_state_dict(state_of(networks[3]), strict=False)
-    loaded = build_network([16, 32, 64, 128], 3, "batch")
+    loaded = build_network("unet", WINDOW, 3, norm="batch")
     load_state(loaded, state_of(networks[3]))
     crops = torch.randn(2, 1, 16, 16, 16, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
@@ -362,7 +347,7 @@ def test_members_segment_a_box_into_probabilities_side_by_side(packed):
     rng = np.random.default_rng(0)
     shapes = [(24, 30, 20), (20, 30, 22)]
     boxes = [Box(rng.random(s, np.float32), np.ones(s, bool)) for s in shapes]
-    found = unet.read(packed, "packed")(boxes)
+    found = read(packed, "packed")(boxes)
     assert [probability.shape for probability in found] == [(2, 3, *shape) for shape in shapes]
     for probability in found:
         assert np.allclose(probability.sum(axis=1), 1, atol=1e-4)
@@ -373,7 +358,7 @@ def test_a_box_is_segmented_alike_alone_and_beside_another(packed):
     rng = np.random.default_rng(0)
     inside = np.ones((20, 30, 22), bool)
     one, other = (Box(rng.random(inside.shape, np.float32), inside) for _ in range(2))
-    ensemble = unet.read(packed, "packed")
+    ensemble = read(packed, "packed")
     member = replace(ensemble, networks=ensemble.networks[:1], seeds=ensemble.seeds[:1])
     (alone,) = member([one])
     together, _ = member([one, other])
@@ -383,8 +368,23 @@ def test_a_box_is_segmented_alike_alone_and_beside_another(packed):
 @pytest.mark.slow
 def test_building_a_network_does_not_import_transformers():
     code = (
-        "import sys; from segment.models.unet.network import build_network as b; b([4, 8, 8], 3);"
+        "import sys; from segment.models.network import build_network as b; b('unet', (8,) * 3, 3);"
         "assert 'transformers' not in sys.modules; import transformers"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_checkpoint_of_another_network_is_refused_in_one_sentence(data, tmp_path):
+    interrupted = train_run(PLAN, RUN, data, tmp_path)
+    next(interrupted)
+    interrupted.close()
+    wider = replace(PLAN, sizes={"filters": (8, 8, 8)})
+    with pytest.raises(ValueError, match=r"^member0: expected a checkpoint of unet, found another"):
+        next(train_run(wider, RUN, data, tmp_path))
+
+
+def test_what_is_no_safetensors_is_refused(tmp_path):
+    (tmp_path / "notes.safetensors").write_bytes(b"not a tensor")
+    with pytest.raises(ValueError, match=r"^notes\.safetensors: expected the packed weights"):
+        read(tmp_path / "notes.safetensors", "notes")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from segment.models import Box
-from segment.models.unet.windows import (
+from segment.models.windows import (
     CLIP,
     MARGIN,
     SHIFTS,

@@ -6,18 +6,21 @@ from dataclasses import replace
 import nibabel
 import numpy as np
 
-from segment.models import unet
-from segment.models.unet.train import TrainingPlan, case_name
+from segment.models import describe
+from segment.models.training.plan import TrainingPlan, case_name
+
+STRUCTURES = tuple(describe("unet")["structures"])
 
 
 def toy_plan(**changes):
     """Return a plan of single epochs, one shipped member and two folds."""
     plan = TrainingPlan(
+        network="unet",
+        sizes={"filters": (4, 8, 8)},
         images="images",
         labels="labels",
         split="split.json",
-        structures=unet.STRUCTURES,
-        filters=(4, 8, 8),
+        structures=STRUCTURES,
         patch=(16, 16, 16),
         batch=1,
         epochs=1,

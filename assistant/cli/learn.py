@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from assistant.ledger import Ledger
     from assistant.writers.vlm.own import Measured
     from prompts import Phrasebook
+    from segment.models.training.plan import TrainingPlan
 
 DATA = "VOXCITE_DATA"
 
@@ -24,11 +25,12 @@ def add_train(commands: "Commands") -> None:
     parts = train.add_subparsers(required=True, metavar="PART")
     segmenter = parts.add_parser("segmenter", help="the ensemble and its out-of-fold twins")
     segmenter.add_argument("--config", type=Path, help="TOML; the default is the shipped plan")
+    _add_network(segmenter)
     segmenter.add_argument(
         "--share", type=_share, default=(1, 1), help="K/N: every Nth run, from the Kth on"
     )
     _add_folders(segmenter)
-    segmenter.set_defaults(run=run_train)
+    segmenter.set_defaults(run=run_train, runs=None)
     reader = parts.add_parser("reader", help="the vision tower and what it tells of a picture")
     reader.add_argument("--config", type=Path, help="TOML; the default is the shipped plan")
     _add_folders(reader)
@@ -49,24 +51,35 @@ def add_calibrate(commands: "Commands") -> None:
     """Describe the command."""
     calibrate = commands.add_parser("calibrate", help="fit the intervals on out-of-fold cases")
     calibrate.add_argument("--config", type=Path, help="the plan that was trained")
-    calibrate.add_argument("-o", "--output", type=Path, default=Path("runs/shipped"), metavar="DIR")
+    _add_network(calibrate)
+    calibrate.add_argument(
+        "-o", "--output", type=Path, metavar="DIR", help="default: runs/NETWORK/calibrated"
+    )
     _add_folders(calibrate)
-    calibrate.set_defaults(run=run_calibrate)
+    calibrate.set_defaults(run=run_calibrate, runs=None)
+
+
+def _add_network(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--network", metavar="NAME", help="one that `voxcite list` names; the default is the plan's"
+    )
 
 
 def _add_folders(command: argparse.ArgumentParser) -> None:
     data = os.environ.get(DATA, "../shared/data")
     command.add_argument("--data", type=Path, default=Path(data), metavar="DIR", help=f"or {DATA}")
-    command.add_argument("--runs", type=Path, default=Path("runs/unet"), metavar="DIR")
+    command.add_argument("--runs", type=Path, metavar="DIR", help="default: runs/NETWORK")
 
 
 def run_train(chosen: argparse.Namespace) -> int:
     """Train every network of a plan, or go on where it was interrupted."""
-    from segment.models.unet.train import TrainingPlan, train
+    from segment.models.training.run import parameters, train
 
     share, shares = chosen.share
-    plan = TrainingPlan.read(chosen.config or _shipped_plan())
-    progress = train(plan, chosen.data, chosen.runs, share=share - 1, shares=shares)
+    plan = _plan(chosen)
+    print(f"{plan.network}: {parameters(plan):,} parameters a member", flush=True)
+    runs = chosen.runs or Path("runs") / plan.network
+    progress = train(plan, chosen.data, runs, share=share - 1, shares=shares)
     for step in progress:
         print(f"{step.run} epoch {step.epoch}/{step.epochs} loss {step.loss:.4f}", flush=True)
     return OK
@@ -156,10 +169,11 @@ def run_calibrate(chosen: argparse.Namespace) -> int:
     """Fit temperature and intervals on cases that the networks never saw."""
     from segment import organs
     from segment.crossfit import crossfit
-    from segment.models.unet.train import TrainingPlan
 
-    plan = TrainingPlan.read(chosen.config or _shipped_plan())
-    steps = crossfit(plan, organs.load("hippocampus"), chosen.data, chosen.runs, chosen.output)
+    plan = _plan(chosen)
+    runs = chosen.runs or Path("runs") / plan.network
+    output = chosen.output or Path("runs") / plan.network / "calibrated"
+    steps = crossfit(plan, organs.load("hippocampus"), chosen.data, runs, output)
     with ExitStack() as bars:
         running = ""
         for step in steps:
@@ -168,8 +182,21 @@ def run_calibrate(chosen: argparse.Namespace) -> int:
                 bar = bars.enter_context(bar_of(step.of, step.step))
                 running = step.step
             bar.update()
-    print(f"wrote {chosen.output}")
+    print(f"wrote {output}")
     return OK
+
+
+def _plan(chosen: argparse.Namespace) -> "TrainingPlan":
+    """Read the plan that was given, of the network that was."""
+    from dataclasses import replace
+
+    from segment import models
+    from segment.models.training.plan import TrainingPlan
+
+    plan = TrainingPlan.read(chosen.config or _shipped_plan())
+    plan = replace(plan, network=chosen.network or plan.network)
+    models.describe(plan.network)
+    return plan
 
 
 def _share(text: str) -> tuple[int, int]:
@@ -181,7 +208,7 @@ def _share(text: str) -> tuple[int, int]:
     raise argparse.ArgumentTypeError(msg)
 
 
-def _shipped_plan(package: str = "segment.models.unet") -> Path:
+def _shipped_plan(package: str = "segment.models.training") -> Path:
     from importlib.resources import files
 
     return Path(str(files(package).joinpath("train.toml")))

@@ -61,21 +61,48 @@ def describe(name: str) -> Mapping[str, Any]:
     return tomllib.loads(text)
 
 
+def is_trained(name: str) -> bool:
+    """Whether a model's weights lie in its folder."""
+    return files(__package__).joinpath(name, str(describe(name)["weights"])).is_file()
+
+
 def load(name: str, weights: Path | None = None) -> Segmenter:
-    """Import one model and load its weights, the shipped ones unless others are given."""
-    module, _, attribute = str(describe(name)["factory"]).partition(":")
-    return cast(Segmenter, getattr(import_module(module), attribute)(weights))
+    """Import one model and load its weights, the shipped ones unless others are given.
+
+    Raises ValueError for a model that has none yet.
+    """
+    facts = describe(name)
+    if weights is None:
+        _expect_trained(name)
+    module, _, attribute = str(facts["factory"]).partition(":")
+    return cast(Segmenter, getattr(import_module(module), attribute)(name, weights))
 
 
 def calibrated(name: str) -> Calibrated:
-    """Read the calibration shipped with a model."""
+    """Read the calibration shipped with a model; raises ValueError for a model that has none."""
+    _expect_trained(name)
+    if "calibration" not in describe(name):
+        msg = f"{name} has no calibration, so no interval and no report; choose unet"
+        raise ValueError(msg)
     text = files(__package__).joinpath(name, str(describe(name)["calibration"]))
     return Calibrated.from_json(text.read_text(encoding="utf-8"))
 
 
 def figures(name: str) -> tuple[str, ...]:
     """Return the figures of a model's card, a sentence each; "no results" where there are none."""
+    if not is_trained(name):
+        return (f"untrained; `{_training(name)}` trains it",)
     path = files(__package__).joinpath(name, "figures.txt")
     if not path.is_file():
         return ("no results",)
     return tuple(path.read_text(encoding="utf-8").splitlines())
+
+
+def _expect_trained(name: str) -> None:
+    if not is_trained(name):
+        msg = f"{name} has no weights yet; train it with `{_training(name)}`, or choose unet"
+        raise ValueError(msg)
+
+
+def _training(name: str) -> str:
+    return f"voxcite train segmenter --network {name}"

@@ -15,7 +15,7 @@ import numpy as np
 from segment.calibration import spread, volume_interval
 from segment.crossfit import THICKNESSES, Case, best_floor, read_judged, score
 from segment.evaluate import CoverageRow, Judged, coverage_table
-from segment.models.unet.train import subject_of
+from segment.models.training.plan import subject_of
 
 NOMINAL = 0.9
 

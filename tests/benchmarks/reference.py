@@ -9,7 +9,7 @@ import nibabel
 import numpy as np
 
 from segment import organs
-from segment.models.unet.train import case_name, subject_of
+from segment.models.training.plan import case_name, subject_of
 from tests.shared_data import shared_data
 
 TAIL = (5, 95)

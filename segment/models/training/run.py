@@ -7,74 +7,22 @@ checkpoint with the same random numbers, and a run that is finished is left alon
 import csv
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import nibabel
 import numpy as np
 import torch
 from jaxtyping import Float32
 from monai.losses.dice import DiceCELoss
-from monai.transforms.compose import Compose
-from monai.transforms.intensity.dictionary import (
-    RandAdjustContrastd,
-    RandBiasFieldd,
-    RandGaussianNoised,
-    RandGaussianSmoothd,
-)
-from monai.transforms.spatial.dictionary import RandAffined, RandSimulateLowResolutiond
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from segment.models import Box
-from segment.models.unet.network import build_network, state_of
-from segment.models.unet.windows import around, cut, middle, scaled
+from segment.models.network import build_network, parameters_of, state_of
+from segment.models.training.cases import augmentation, read_cases
+from segment.models.training.plan import Run, TrainingPlan, plan_runs
+from segment.models.windows import around, cut
 from segment.resume import cut_log, replacing
-from segment.table import read_as
-
-IMAGE_AND_LABEL = ("image", "label")
-
-
-@dataclass(frozen=True)
-class TrainingPlan:
-    """Every number of a training, as read from its TOML file."""
-
-    images: str
-    labels: str
-    split: str
-    structures: tuple[str, ...]
-    filters: tuple[int, ...]
-    patch: tuple[int, int, int]
-    batch: int
-    epochs: int
-    learning_rate: float
-    weight_decay: float
-    settling_epochs: int
-    settling_learning_rate: float
-    settling_strength: float
-    checkpoint_every_epochs: int
-    members: int
-    folds: int
-    fold_members: int
-    fold_epochs: int
-
-    @classmethod
-    def read(cls, path: Path) -> "TrainingPlan":
-        """Read a plan; a key that is missing or unknown is refused."""
-        return read_as(cls, path)
-
-
-@dataclass(frozen=True)
-class Run:
-    """One network to train: which cases it sees, which judge it, its fold (if any) and seed."""
-
-    name: str
-    seed: int
-    fold: int | None
-    epochs: int
-    train: tuple[int, ...]
-    held_out: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -87,74 +35,14 @@ class Progress:
     loss: float
 
 
-def subject_of(case: int) -> int:
-    """Name the subject of a case: ids 2k-1 and 2k are the two hippocampi of one head."""
-    return (case + 1) // 2
+def untrained(plan: TrainingPlan) -> nn.Module:
+    """Build the network of a plan as it is before training."""
+    return build_network(plan.network, plan.patch, len(plan.structures), plan.sizes, "batch")
 
 
-def case_name(case: int) -> str:
-    """Name the file of a case."""
-    return f"hippocampus_{case:03d}.nii.gz"
-
-
-def fold_of(case: int, folds: int, rng_seed: int = 0) -> int:
-    """Assign a case to a fold so that both sides of a subject fall into the same one."""
-    return int(np.random.default_rng([rng_seed, subject_of(case)]).integers(folds))
-
-
-def plan_runs(plan: TrainingPlan, split: dict[str, list[int]]) -> tuple[Run, ...]:
-    """List the runs of a plan: the shipped members first, then each fold's."""
-    train, held_out = tuple(split["train"]), tuple(split["val"])
-    runs = [Run(f"member{s}", s, None, plan.epochs, train, held_out) for s in range(plan.members)]
-    for fold in range(plan.folds):
-        inside = tuple(c for c in train if fold_of(c, plan.folds) != fold)
-        outside = tuple(c for c in train if fold_of(c, plan.folds) == fold)
-        for member in range(plan.fold_members):
-            seed = 1000 + 100 * fold + member
-            name = f"fold{fold}-{member}"
-            runs.append(Run(name, seed, fold, plan.fold_epochs, inside, outside))
-    return tuple(runs)
-
-
-def read_cases(images: Path, labels: Path, ids: Sequence[int]) -> list[dict[str, Tensor]]:
-    """Read crops and their labels into memory, normalised, as ``1 i j k`` tensors."""
-    cases = []
-    for case in ids:
-        name = case_name(case)
-        image = np.asarray(nibabel.Nifti1Image.from_filename(images / name).dataobj, np.float32)
-        label = np.asarray(nibabel.Nifti1Image.from_filename(labels / name).dataobj, np.float32)
-        box = Box(image, np.ones(image.shape, dtype=bool))
-        normalised = torch.from_numpy(scaled(box, middle(image.shape)))
-        cases.append({"image": normalised[None], "label": torch.from_numpy(label)[None]})
-    return cases
-
-
-def augmentation(patch: Sequence[int], seed: int, strength: float = 1.0) -> Compose:
-    """Vary pose, resolution and contrast; never left-right: every crop is a left hippocampus.
-
-    ``strength``, 0 to 1, scales angles, sizes and how often a picture is made worse.
-    """
-    transform = Compose(
-        [
-            RandAffined(
-                IMAGE_AND_LABEL,
-                prob=1.0,
-                rotate_range=[0.3 * strength] * 3,
-                scale_range=[0.12 * strength] * 3,
-                translate_range=[4.0] * 3,
-                spatial_size=list(patch),
-                mode=("bilinear", "nearest"),
-                padding_mode="zeros",
-            ),
-            RandSimulateLowResolutiond("image", prob=0.2 * strength, zoom_range=(0.4, 1.0)),
-            RandGaussianSmoothd("image", prob=0.15 * strength),
-            RandBiasFieldd("image", prob=0.2 * strength, coeff_range=(0.0, 0.15)),
-            RandAdjustContrastd("image", prob=0.3 * strength, gamma=(0.6, 1.7)),
-            RandGaussianNoised("image", prob=0.3 * strength, std=0.08),
-        ]
-    )
-    transform.set_random_state(seed)
-    return transform
+def parameters(plan: TrainingPlan) -> int:
+    """Count the parameters of one member."""
+    return parameters_of(untrained(plan))
 
 
 class Trainer:
@@ -166,7 +54,7 @@ class Trainer:
             raise ValueError(msg)
         torch.manual_seed(run.seed)
         self.plan, self.run, self.cases = plan, run, cases
-        self.network = build_network(plan.filters, len(plan.structures), "batch")
+        self.network = untrained(plan)
         self.steps_per_epoch = len(cases) // plan.batch
         self.loss = DiceCELoss(to_onehot_y=True, softmax=True, include_background=False, batch=True)
         self.epoch = 0
@@ -254,9 +142,16 @@ class Trainer:
             torch.save(state, temporary)
 
     def resume(self, path: Path) -> None:
-        """Go on from a checkpoint."""
+        """Go on from a checkpoint; raises ValueError when it is another architecture's."""
         state = torch.load(path, weights_only=True)
-        self.network.load_state_dict(state["network"])
+        try:
+            self.network.load_state_dict(state["network"])
+        except RuntimeError as error:
+            msg = (
+                f"{self.run.name}: expected a checkpoint of {self.plan.network}, found another"
+                " architecture's; give another --runs folder"
+            )
+            raise ValueError(msg) from error
         self.epoch = state["epoch"]
         if self.epoch > self.run.epochs:
             self._begin_stage()

@@ -1,0 +1,161 @@
+"""A segmenter made of networks of one kind, whichever. Knows nothing of heads or of scans."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import as_file, files
+from itertools import cycle
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float32
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from segment.models import Box, describe
+from segment.models.network import build_network, load_state
+from segment.models.windows import (
+    SHIFTS,
+    WINDOW,
+    Start,
+    around,
+    assemble,
+    cut,
+    largest,
+    middle,
+    scaled,
+    tiles,
+)
+from segment.resume import replacing
+
+BATCH = 4  # windows at once: more takes memory and no less time
+
+
+@dataclass(frozen=True, eq=False)
+class Ensemble:
+    """Networks of one architecture whose probabilities stand side by side.
+
+    ``temperature`` divides the log-probability of each structure before they are made to sum to
+    one again.
+    """
+
+    name: str
+    structures: tuple[str, ...]
+    networks: tuple[nn.Module, ...]
+    temperature: Float32[np.ndarray, " structure"]
+    seeds: tuple[int, ...]
+    weights_sha256: str
+
+    def __call__(self, boxes: Sequence[Box]) -> list[Float32[np.ndarray, "member structure _ _ _"]]:
+        """Segment boxes; each member's probabilities fill the box.
+
+        The first member looks everywhere for the structure; then all members look at windows
+        around it, each from a place of its own.
+        """
+        coarse = self._segment(
+            [(scaled(box, middle(box.array.shape)), tiles(box.array.shape)) for box in boxes],
+            self.networks[0],
+        )
+        fine = []
+        for box, probability in zip(boxes, coarse, strict=True):
+            placed = around(largest(probability.argmax(axis=0) > 0))
+            fine.append((scaled(box, placed.centre), placed))
+        found = [
+            self._segment([(array, placed.shifted(shift)) for array, placed in fine], network)
+            for network, shift in zip(self.networks, cycle(SHIFTS), strict=False)
+        ]
+        return [np.stack(members) for members in zip(*found, strict=True)]
+
+    def _segment(
+        self,
+        placed: Sequence[tuple[Float32[np.ndarray, "_ _ _"], Sequence[Start]]],
+        network: nn.Module,
+    ) -> list[Float32[np.ndarray, "structure _ _ _"]]:
+        """Run one network over the windows of all boxes at once."""
+        windows = [cut(array, start) for array, starts in placed for start in starts]
+        probability = self._predict(windows, network)
+        results, done = [], 0
+        for array, starts in placed:
+            mine = list(probability[done : done + len(starts)])
+            results.append(assemble(array.shape, starts, mine))
+            done += len(starts)
+        return results
+
+    def _predict(
+        self, windows: Sequence[Float32[np.ndarray, "i j k"]], network: nn.Module
+    ) -> Float32[np.ndarray, "window structure i j k"]:
+        """Run one network over windows, a few at once."""
+        batch = torch.from_numpy(np.stack(windows))[:, None]
+        scale = torch.from_numpy(self.temperature)[None, :, None, None, None]
+        with torch.inference_mode():
+            logits = torch.cat([network(part) for part in batch.split(BATCH)])
+            found = _tempered(logits.float(), scale)
+        return found.numpy()
+
+
+def _tempered(logits: Tensor, scale: Tensor) -> Tensor:
+    """Turn ``window structure i j k`` logits into probabilities at one temperature a structure."""
+    return torch.softmax(torch.log_softmax(logits, dim=1) / scale, dim=1)
+
+
+def load(name: str, weights: Path | None = None) -> Ensemble:
+    """Load the ensemble that a network's folder ships, or one in the same layout."""
+    facts = describe(name)
+    if weights is None:
+        with as_file(files("segment.models").joinpath(name, facts["weights"])) as path:
+            return read(path, f"{facts['name']}-{facts['version']}", name)
+    return read(weights, weights.stem, name)
+
+
+def read(path: Path, name: str, network: str = "unet") -> Ensemble:
+    """Read an ensemble from safetensors: ``seed/parameter`` keys and the temperature.
+
+    Raises ValueError when the file holds something else or weights of another architecture than
+    the one that has the folder ``network``.
+    """
+    structures = tuple(describe(network)["structures"])
+    temperature, states = _unpacked(path)
+    networks = []
+    for state in states.values():
+        member = build_network(network, WINDOW, len(structures))
+        try:
+            load_state(member, state)
+        except ValueError as error:
+            msg = f"{path.name}: expected weights of {network}, found another architecture's; "
+            msg += f"give what `voxcite calibrate --network {network}` wrote"
+            raise ValueError(msg) from error
+        networks.append(member.eval())
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return Ensemble(name, structures, tuple(networks), temperature, tuple(states), digest)
+
+
+def _unpacked(path: Path) -> tuple[Float32[np.ndarray, " structure"], dict[int, dict[str, Tensor]]]:
+    """Return the temperature and each member's state by its seed, in single precision."""
+    try:
+        tensors = load_file(path)
+    except SafetensorError as error:
+        msg = f"{path.name}: expected the packed weights of an ensemble, found no safetensors"
+        raise ValueError(msg) from error
+    temperature = tensors.pop("temperature", None)
+    states: dict[int, dict[str, Tensor]] = {}
+    keys = [key.partition("/") for key in tensors]
+    if temperature is None or not keys or not all(seed.isdecimal() for seed, _, _ in keys):
+        msg = f"{path.name}: expected the packed weights of an ensemble, found other tensors"
+        raise ValueError(msg)
+    for seed, slash, parameter in sorted(keys, key=lambda key: int(key[0])):
+        states.setdefault(int(seed), {})[parameter] = tensors[f"{seed}{slash}{parameter}"].float()
+    return temperature.float().numpy(), states
+
+
+def pack(
+    runs: Mapping[int, Path], temperature: Float32[np.ndarray, " structure"], output: Path
+) -> None:
+    """Put trained members, by their seed, into one file in half precision."""
+    tensors = {"temperature": torch.from_numpy(temperature)}
+    for seed, path in runs.items():
+        for key, tensor in load_file(path).items():
+            tensors[f"{seed}/{key}"] = tensor.half()
+    with replacing(output) as temporary:
+        save_file(tensors, temporary)

@@ -1,0 +1,84 @@
+"""What is trained: every number of it, and which run sees which case. Knows nothing of networks."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from segment.table import read_as
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """Every number of a training, as read from its TOML file.
+
+    ``sizes`` stand in the place of those in the network's own ``model.toml``.
+    """
+
+    network: str
+    sizes: Mapping[str, Any]
+    images: str
+    labels: str
+    split: str
+    structures: tuple[str, ...]
+    patch: tuple[int, int, int]
+    batch: int
+    epochs: int
+    learning_rate: float
+    weight_decay: float
+    settling_epochs: int
+    settling_learning_rate: float
+    settling_strength: float
+    checkpoint_every_epochs: int
+    members: int
+    folds: int
+    fold_members: int
+    fold_epochs: int
+
+    @classmethod
+    def read(cls, path: Path) -> "TrainingPlan":
+        """Read a plan; a key that is missing or unknown is refused."""
+        return read_as(cls, path)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One network to train: which cases it sees, which judge it, its fold (if any) and seed."""
+
+    name: str
+    seed: int
+    fold: int | None
+    epochs: int
+    train: tuple[int, ...]
+    held_out: tuple[int, ...]
+
+
+def subject_of(case: int) -> int:
+    """Name the subject of a case: ids 2k-1 and 2k are the two hippocampi of one head."""
+    return (case + 1) // 2
+
+
+def case_name(case: int) -> str:
+    """Name the file of a case."""
+    return f"hippocampus_{case:03d}.nii.gz"
+
+
+def fold_of(case: int, folds: int, rng_seed: int = 0) -> int:
+    """Assign a case to a fold so that both sides of a subject fall into the same one."""
+    return int(np.random.default_rng([rng_seed, subject_of(case)]).integers(folds))
+
+
+def plan_runs(plan: TrainingPlan, split: dict[str, list[int]]) -> tuple[Run, ...]:
+    """List the runs of a plan: the shipped members first, then each fold's."""
+    train, held_out = tuple(split["train"]), tuple(split["val"])
+    runs = [Run(f"member{s}", s, None, plan.epochs, train, held_out) for s in range(plan.members)]
+    for fold in range(plan.folds):
+        inside = tuple(c for c in train if fold_of(c, plan.folds) != fold)
+        outside = tuple(c for c in train if fold_of(c, plan.folds) == fold)
+        for member in range(plan.fold_members):
+            seed = 1000 + 100 * fold + member
+            name = f"fold{fold}-{member}"
+            runs.append(Run(name, seed, fold, plan.fold_epochs, inside, outside))
+    return tuple(runs)
