@@ -388,3 +388,9 @@ def test_what_is_no_safetensors_is_refused(tmp_path):
     (tmp_path / "notes.safetensors").write_bytes(b"not a tensor")
     with pytest.raises(ValueError, match=r"^notes\.safetensors: expected the packed weights"):
         read(tmp_path / "notes.safetensors", "notes")
+
+
+@pytest.mark.parametrize("name", ["transunet", "unetr"])
+def test_a_patch_that_a_network_cannot_look_at_is_refused(name):
+    with pytest.raises(ValueError, match=rf"^{name} looks at windows of 32 x 48 x 32 voxels, not"):
+        replace(PLAN, network=name, sizes={})

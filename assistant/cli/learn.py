@@ -73,14 +73,15 @@ def _add_folders(command: argparse.ArgumentParser) -> None:
 
 def run_train(chosen: argparse.Namespace) -> int:
     """Train every network of a plan, or go on where it was interrupted."""
+    plan = _plan(chosen)
     from segment.models.training.run import parameters, train
 
     share, shares = chosen.share
-    plan = _plan(chosen)
-    print(f"{plan.network}: {parameters(plan):,} parameters a member", flush=True)
     runs = chosen.runs or Path("runs") / plan.network
     progress = train(plan, chosen.data, runs, share=share - 1, shares=shares)
-    for step in progress:
+    for number, step in enumerate(progress):
+        if number == 0:
+            print(f"{plan.network}: {parameters(plan):,} parameters a member")
         print(f"{step.run} epoch {step.epoch}/{step.epochs} loss {step.loss:.4f}", flush=True)
     return OK
 
@@ -190,13 +191,10 @@ def _plan(chosen: argparse.Namespace) -> "TrainingPlan":
     """Read the plan that was given, of the network that was."""
     from dataclasses import replace
 
-    from segment import models
     from segment.models.training.plan import TrainingPlan
 
     plan = TrainingPlan.read(chosen.config or _shipped_plan())
-    plan = replace(plan, network=chosen.network or plan.network)
-    models.describe(plan.network)
-    return plan
+    return replace(plan, network=chosen.network or plan.network)
 
 
 def _share(text: str) -> tuple[int, int]:

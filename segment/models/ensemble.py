@@ -106,7 +106,7 @@ def load(name: str, weights: Path | None = None) -> Ensemble:
     if weights is None:
         with as_file(files("segment.models").joinpath(name, facts["weights"])) as path:
             return read(path, f"{facts['name']}-{facts['version']}", name)
-    return read(weights, weights.stem, name)
+    return read(weights, f"{facts['name']}-own", name)
 
 
 def read(path: Path, name: str, network: str = "unet") -> Ensemble:
@@ -116,6 +116,7 @@ def read(path: Path, name: str, network: str = "unet") -> Ensemble:
     the one that has the folder ``network``.
     """
     structures = tuple(describe(network)["structures"])
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
     temperature, states = _unpacked(path)
     networks = []
     for state in states.values():
@@ -127,7 +128,6 @@ def read(path: Path, name: str, network: str = "unet") -> Ensemble:
             msg += f"give what `voxcite calibrate --network {network}` wrote"
             raise ValueError(msg) from error
         networks.append(member.eval())
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
     return Ensemble(name, structures, tuple(networks), temperature, tuple(states), digest)
 
 

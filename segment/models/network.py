@@ -32,12 +32,9 @@ def build_network(
     ``changes`` stand in the place of sizes in the folder's ``model.toml``. In training features
     are normalised over the batch, which learns faster; a trained network mixes those statistics
     with each window's own, since no scanner is the training's. Both have the same parameters and
-    statistics. Raises ValueError for a folder that has no network.
+    statistics.
     """
-    sizes = describe(name).get("sizes")
-    if sizes is None:
-        msg = f"{name} has no network and learns nothing; `voxcite list` names those that do"
-        raise ValueError(msg)
+    sizes = describe(name)["sizes"]
     module = import_module(f"segment.models.{name}.network")
     build: Callable[..., nn.Module] = module.build
     network = build(tuple(window), structures, **{**sizes, **changes})

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from segment.models import describe
+from segment.models.windows import WINDOW
 from segment.table import read_as
 
 
@@ -36,6 +38,16 @@ class TrainingPlan:
     folds: int
     fold_members: int
     fold_epochs: int
+
+    def __post_init__(self) -> None:
+        facts = describe(self.network)
+        if "sizes" not in facts:
+            msg = f"{self.network} has no network and learns nothing; choose another"
+            raise ValueError(msg)
+        if facts.get("has_one_window", False) and self.patch != WINDOW:
+            wanted, found = (" x ".join(map(str, size)) for size in (WINDOW, self.patch))
+            msg = f"{self.network} looks at windows of {wanted} voxels, not {found}; change patch"
+            raise ValueError(msg)
 
     @classmethod
     def read(cls, path: Path) -> "TrainingPlan":

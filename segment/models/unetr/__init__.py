@@ -1,0 +1,1 @@
+"""A network whose encoder is a transformer over cubes of the window."""
