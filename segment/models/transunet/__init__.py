@@ -1,0 +1,1 @@
+"""A U-Net with a transformer at its bottom."""
