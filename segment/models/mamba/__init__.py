@@ -1,0 +1,1 @@
+"""A U-Net with a state-space model at its bottom."""
