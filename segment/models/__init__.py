@@ -78,8 +78,10 @@ def load(name: str, weights: Path | None = None) -> Segmenter:
     return cast(Segmenter, getattr(import_module(module), attribute)(name, weights))
 
 
-def calibrated(name: str) -> Calibrated:
-    """Read the calibration shipped with a model; raises ValueError for a model that has none."""
+def calibrated(name: str, calibration: Path | None = None) -> Calibrated:
+    """Read the calibration shipped with a model, or another; raises ValueError where none is."""
+    if calibration is not None:
+        return Calibrated.from_json(calibration.read_text(encoding="utf-8"))
     _expect_trained(name)
     if "calibration" not in describe(name):
         msg = f"{name} has no calibration, so no interval and no report; choose unet"

@@ -1,0 +1,1 @@
+"""The classical baseline: what is brighter than a threshold."""
