@@ -40,6 +40,7 @@ from segment.register import SEED, Registration, doubt, register
 from segment.segmentation import Segmentation
 from segment.volume import Volume
 
+WEIGHTS, CALIBRATION = "weights.safetensors", "calibration.json"  # as `voxcite calibrate` writes
 STEPS = ("gate", "locate", "segment", "measure", "write", "verify")
 VERSIONED = ("voxcite", "torch", "monai", "SimpleITK", "numpy", "scipy")
 
@@ -86,13 +87,12 @@ class Assistant:
         if settings.coverage is not None:
             exam = replace(exam, coverage=settings.coverage)
         segmenter = settings.segmenter or exam.segmenter
-        calibrated = models.calibrated(segmenter)
         return cls(
             settings=settings,
             exam=exam,
             organ=organs.load(exam.organ),
-            loading=Loading(partial(models.load, segmenter)),
-            calibrated=calibrated,
+            loading=Loading(partial(models.load, segmenter, *_own(settings, WEIGHTS))),
+            calibrated=models.calibrated(segmenter, *_own(settings, CALIBRATION)),
             writer=writer_of(settings),
             phrasebook=prompts.load(settings.language),
             reading=_reading(settings.reader),
@@ -259,13 +259,19 @@ def _reading(name: str) -> Loading[Reader] | None:
     return None if name == "none" else Loading(partial(readers.load, name))
 
 
+def _own(settings: Settings, name: str) -> tuple[Path, ...]:
+    """Name a file of the segmenter's own weights, where there are some."""
+    return () if settings.weights is None else (Path(settings.weights) / name,)
+
+
 def _plan(settings: Settings) -> dict[str, Any]:
     """List the settings; of folders their names alone."""
     plan = asdict(settings)
     if settings.model is not None and Path(settings.model).exists():
         plan["model"] = Path(settings.model).resolve().name
-    if settings.adapter is not None:
-        plan["adapter"] = Path(settings.adapter).resolve().name
+    for key in ("adapter", "weights"):
+        if plan[key] is not None:
+            plan[key] = Path(plan[key]).resolve().name
     return plan
 
 

@@ -394,6 +394,51 @@ def test_a_list_names_everything_that_can_be_chosen(capsys):
         assert all(name in printed for name in names)
 
 
+def test_a_list_says_which_networks_are_untrained_and_what_trains_them(capsys):
+    run("list")
+    printed = capsys.readouterr().out
+    assert "  unetr: untrained; `voxcite train segmenter --network unetr` trains it\n" in printed
+    assert "  unet: untrained" not in printed
+
+
+@pytest.mark.parametrize(
+    ("chosen", "sentence"),
+    [
+        (("--segmenter", "mamba"), "train it with `voxcite train segmenter --network mamba`"),
+        (("--segmenter", "threshold"), "threshold has no calibration, so no interval"),
+        (("--segmenter", "vnet"), "unknown segmenter 'vnet'; there are "),
+        (("--weights", "nowhere"), "calibration.json: No such file or directory"),
+    ],
+    ids=["untrained", "no calibration", "unknown", "no weights"],
+)
+def test_a_segmenter_that_cannot_measure_is_refused(chosen, sentence, crop_file, tmp_path, capsys):
+    command = ("segment", crop_file, "-o", tmp_path / "labels.nii.gz", *SIDES, *chosen)
+    assert run(*command) == REFUSED
+    assert sentence in one_sentence(capsys)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_weights_of_ones_own_are_those_that_segment(crop_file, tmp_path):
+    labels = tmp_path / "shipped.nii.gz", tmp_path / "own.nii.gz"
+    run("segment", crop_file, "-o", labels[0], *SIDES)
+    run("segment", crop_file, "-o", labels[1], *SIDES, "--weights", files(models) / "unet")
+    one, other = (np.asarray(nibabel.load(path).dataobj) for path in labels)
+    assert np.array_equal(one, other)
+
+
+def test_an_unknown_network_is_not_trained(tmp_path, capsys):
+    command = ("train", "segmenter", "--network", "vnet", "--data", tmp_path, "--runs", tmp_path)
+    assert run(*command) == REFUSED
+    assert "unknown segmenter 'vnet'" in one_sentence(capsys)
+
+
+def test_what_learns_nothing_is_not_trained(tmp_path, capsys):
+    command = ("train", "segmenter", "--network", "threshold", "--data", tmp_path)
+    assert run(*command, "--runs", tmp_path) == REFUSED
+    assert "threshold has no network and learns nothing" in one_sentence(capsys)
+
+
 def test_the_shipped_plan_is_where_the_command_looks_for_it():
     assert files("segment.models.training").joinpath("train.toml").is_file()
 

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from assistant.cli.terminal import OK, add_crop, assistant_for, shown, side_of
+from assistant.cli.terminal import OK, add_crop, add_segmenter, assistant_for, shown, side_of
 from assistant.settings import DEFAULT_EXAM
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ def add_evaluate(commands: "Commands") -> None:
     evaluate.add_argument("--json", type=Path, metavar="OUT.json")
     evaluate.add_argument("--exam", default=DEFAULT_EXAM)
     add_crop(evaluate)
+    add_segmenter(evaluate)
     evaluate.set_defaults(run=run_evaluate)
 
 
@@ -31,7 +32,7 @@ def run_evaluate(chosen: argparse.Namespace) -> int:
     from assistant.evaluation import evaluate, pairs, summary
     from assistant.output import written_whole
 
-    assistant = assistant_for(chosen.exam)
+    assistant = assistant_for(chosen)
     matched = pairs(chosen.images, chosen.labels)
     if chosen.split:
         wanted = set(_validation_ids(chosen.split))

@@ -12,6 +12,7 @@ from assistant.cli.terminal import (
     STUDY_HELP,
     Side,
     add_crop,
+    add_segmenter,
     assistant_for,
     bar_of,
     is_measured,
@@ -38,6 +39,7 @@ def add_segment(commands: "Commands") -> None:
     segment.add_argument("--exam", default=DEFAULT_EXAM)
     segment.add_argument("--series", help=SERIES_HELP)
     add_crop(segment)
+    add_segmenter(segment)
     segment.set_defaults(run=run_segment)
 
 
@@ -48,7 +50,7 @@ def run_segment(chosen: argparse.Namespace) -> int:
 
     side = side_of(chosen)
     _expect_nifti(chosen.output)
-    assistant = assistant_for(chosen.exam)
+    assistant = assistant_for(chosen)
     folders = {chosen.output.parent, *([chosen.json.parent] if chosen.json else [])}
     for folder in folders:
         with written_whole(folder):

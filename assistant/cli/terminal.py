@@ -115,12 +115,28 @@ def stepped(
             yield step
 
 
-def assistant_for(exam: str) -> "Assistant":
+def add_segmenter(command: argparse.ArgumentParser) -> None:
+    """Take the options that say which network segments, and with which weights."""
+    command.add_argument(
+        "--segmenter", metavar="NAME", help="one that `voxcite list` names; default: the exam's"
+    )
+    command.add_argument(
+        "--weights", metavar="FOLDER", help="what `voxcite calibrate` wrote; default: the shipped"
+    )
+
+
+def assistant_for(chosen: argparse.Namespace) -> "Assistant":
     """Build the assistant of an exam to measure with; its writer reads no model."""
     from assistant.pipeline import Assistant
     from assistant.settings import Settings
 
-    return Assistant.from_settings(Settings(exam=exam, writer="template"))
+    settings = Settings(
+        exam=chosen.exam,
+        writer="template",
+        segmenter=chosen.segmenter,
+        weights=chosen.weights,
+    )
+    return Assistant.from_settings(settings)
 
 
 def is_measured(records: Iterable["Measurement"]) -> bool:
