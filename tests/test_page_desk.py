@@ -80,7 +80,7 @@ def test_a_signature_holds_until_something_is_changed(desk):
     assert desk.report().status == "signed"
     desk.accept(0, "Dr Other")
     assert desk.report().status == "draft"
-    assert desk.store.events(desk.study)[-1].what == "signature removed"
+    assert desk.store.events(desk.study)[-1].what == "unsigned"
 
 
 @pytest.mark.parametrize("name", ["json", "markdown"])

@@ -59,6 +59,9 @@ class Actions:
 
     def reread(self, request: gr.Request, study: str, series: str | None) -> Iterator[Updates]:
         """Read the same files again, another series of them, or after a stop."""
+        if not study:
+            yield {}
+            return
         desk = self.desk(request, study)
         yield from self._watched(lambda: self._opening(request).again(desk, series))
 
@@ -91,6 +94,8 @@ class Actions:
 
     def stop(self, request: gr.Request, study: str) -> Updates:
         """Stop drafting before the next step."""
+        if not study:
+            return self.show.blank()
         desk = self.desk(request, study)
         job = self.parts.workshop.job(study)
         if job is not None and not job.is_over:
@@ -126,18 +131,17 @@ class Actions:
     def edit(self, request: gr.Request, event: gr.EventData, study: str) -> Updates:
         """Put a line into the editor, with slots where its numbers come from records."""
         passages = self.desk(request, study).manuscript().passages
-        number, say = _line_of(event, len(passages)), self.show.say
+        number = _line_of(event, len(passages))
         return {
             "editing": True,
             "line": number,
-            "sentence": gr.update(
-                value=passages[number].statement.text,
-                label=f"{say['edit.line'].format(number=number + 1)}: {say['edit.text']}",
-            ),
+            "sentence": passages[number].statement.text,
         }
 
     def preview(self, request: gr.Request, study: str, sentence: str) -> Updates:
         """Show how a sentence will read."""
+        if not study or not sentence:
+            return {"preview": ""}
         report = self.desk(request, study).report()
         ledger = Ledger(report.measurements, report.scores)
         try:
@@ -190,10 +194,10 @@ class Actions:
         self, request: gr.Request, study: str, who: str, act: Callable[[Desk], object]
     ) -> Updates:
         """Do one act in somebody's name and show what became of the report."""
-        desk = self.desk(request, study)
-        if not (who or "").strip():
-            gr.Warning(self.show.say["who.missing"])
+        if missing := self._missing(study, who):
+            gr.Warning(self.show.say[missing])
             return {}
+        desk = self.desk(request, study)
         try:
             act(desk)
         except REFUSED as error:
@@ -201,12 +205,18 @@ class Actions:
             return {}
         return self.show.shown(desk)
 
+    def _missing(self, study: str, who: str) -> str | None:
+        """Name the sentence that says what an act still needs."""
+        if not study:
+            return "study.none"
+        return None if (who or "").strip() else "who.missing"
+
     def ask(self, request: gr.Request, study: str, question: str) -> Iterator[Updates]:
         """Answer a question, line by line."""
-        desk = self.desk(request, study)
-        if not (question or "").strip():
+        if not study or not (question or "").strip():
             yield {}
             return
+        desk = self.desk(request, study)
         messages = asking.history(desk)
         asked = {"role": "user", "content": markdown(question.strip())}
         yield {"question": "", "chatbot": [*messages, asked], "asked": question}

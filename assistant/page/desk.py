@@ -126,7 +126,7 @@ class Desk:
         self.store.change(self.study, changes=changes, signature=None)
         self.store.record(self.study, who, what, detail)
         if was_signed:
-            self.store.record(self.study, who, "signature removed", "")
+            self.store.record(self.study, who, "unsigned", "")
 
     def _name(self, who: str) -> str:
         """Say who acts: the name given, else the login."""

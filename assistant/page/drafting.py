@@ -41,14 +41,7 @@ def growing(lines: Sequence[Line], words: Phrasebook, language: str) -> str:
     """Write the lines that are there so far, while others are being written."""
     passages = [_line(line, language, "") for line in lines]
     marked = tag("p", text(words.marks["draft"]), class_="vx-status vx-draft")
-    return tag(
-        "div",
-        marked + _list(passages),
-        class_="vx-report",
-        tabindex="0",
-        lang=words.export["tag"],
-        aria_busy="true",
-    )
+    return _paper(marked, _list(passages), words, is_busy=True)
 
 
 def document(report: Report, passages: Sequence[Passage], words: Phrasebook, language: str) -> str:
@@ -58,10 +51,17 @@ def document(report: Report, passages: Sequence[Passage], words: Phrasebook, lan
     """
     is_draft = report.status == "draft"
     kind = "vx-draft" if is_draft else "vx-signed"
-    blocks = [tag("p", text(report.mark()), class_=f"vx-status {kind}", role="status")]
-    blocks.append(tag("p", text(report.disclaimer()), class_="vx-disclaimer"))
-    blocks += [_section(section, passages, words, language) for section in SECTIONS]
-    return tag("div", "".join(blocks), class_="vx-report", tabindex="0", lang=words.export["tag"])
+    mark = tag("p", text(report.mark()), class_=f"vx-status {kind}", role="status")
+    told = tag("p", text(report.disclaimer()), class_="vx-disclaimer")
+    blocks = [_section(section, passages, words, language) for section in SECTIONS]
+    return _paper(mark, told + "".join(blocks), words)
+
+
+def _paper(mark: str, inner: str, words: Phrasebook, *, is_busy: bool = False) -> str:
+    """Put the mark above what scrolls, so that it is seen whichever line is read."""
+    busy = "true" if is_busy else None
+    paper = tag("div", inner, class_="vx-report", tabindex="0", aria_busy=busy)
+    return tag("div", mark + paper, class_="vx-paper", lang=words.export["tag"])
 
 
 def _section(
@@ -82,7 +82,7 @@ def _list(items: Sequence[str]) -> str:
 def _passage(number: int, passage: Passage, language: str) -> str:
     """Write one line with its marks, its buttons and what it contradicts."""
     say = page.load(language)
-    marks = ""
+    marks, acts = "", ""
     if passage.edited_by is not None:
         told = say["mark.edited"].format(name=passage.edited_by)
         marks += tag("span", text(told), class_="vx-mark vx-human")
@@ -91,7 +91,7 @@ def _passage(number: int, passage: Passage, language: str) -> str:
         marks += tag("span", text(told), class_="vx-mark vx-accepted")
     for kind, key in (("edit", "line.edit"), ("accept", "line.accept")):
         label = say[f"{key}_number"].format(number=number + 1)
-        marks += tag(
+        acts += tag(
             "button",
             text(say[key]),
             type="button",
@@ -100,6 +100,7 @@ def _passage(number: int, passage: Passage, language: str) -> str:
             data_line=number,
             aria_label=label,
         )
+    marks += tag("span", acts, class_="vx-acts")
     if passage.contradictions:
         reasons = "".join(tag("li", text(why)) for why in passage.contradictions)
         heading = text(say["mark.contradicts"])

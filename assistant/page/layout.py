@@ -74,6 +74,8 @@ def _theme() -> Any:  # noqa: ANN401  gradio's own type
         body_text_color_subdued_dark="*neutral_300",
         block_label_text_color="*neutral_700",
         block_title_text_color="*neutral_700",
+        layout_gap="10px",
+        block_padding="8px 10px",
     )
 
 
@@ -175,6 +177,7 @@ def _asking(say: Any) -> Components:  # noqa: ANN401
     gr.HTML(tag("h2", text(say["chat"])))
     found["chatbot"] = gr.Chatbot(
         label=say["chat"],
+        show_label=False,
         height=320,
         buttons=["copy", "copy_all"],
         feedback_options=None,

@@ -15,7 +15,7 @@ from assistant.page import asking, drafting, evidence, scene, viewer
 from assistant.page.desk import SOURCE, Desk, export_names
 from assistant.page.markup import tag, text
 from assistant.page.server import Parts
-from assistant.page.store import Kept
+from assistant.page.store import BROWSER, Kept
 from assistant.page.work import Job
 from assistant.report import Line
 from prompts import page
@@ -52,6 +52,8 @@ class Showing:
             "editing": False,
             "suggestions": (),
             "several": False,
+            "records": gr.update(choices=[], value=None),
+            **dict.fromkeys(("value", "lower", "upper")),
         }
 
     def cleared(self, desk: Desk) -> Updates:
@@ -125,7 +127,18 @@ class Showing:
         return tag("ul", "".join(items), class_="vx-exports") + told
 
     def _trail(self, desk: Desk) -> str:
-        events = [(e.at, e.who, e.what, e.detail) for e in self.parts.store.events(desk.study)]
+        """Write the trail: times to the second, acts in words, this browser's own name in words."""
+        say = self.say
+        own = say["trail.browser"]
+        events = [
+            (
+                f"{e.at[:19].replace('T', ' ')} UTC",
+                own if e.who == desk.owner and e.who.startswith(BROWSER) else e.who,
+                say.get(f"trail.{e.what}", e.what),
+                e.detail,
+            )
+            for e in self.parts.store.events(desk.study)
+        ]
         return drafting.trail(events, self.language)
 
     def news(self, result: object, desk: Desk, lines: list[Line]) -> Updates:

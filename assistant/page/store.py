@@ -31,6 +31,7 @@ from sqlalchemy import (
     update,
 )
 
+BROWSER = "browser-"  # begins the name of an owner who has no login
 TABLES = MetaData()
 STUDIES = Table(
     "study",
@@ -205,7 +206,7 @@ def now() -> str:
 
 def owner_of(token: str) -> str:
     """Return the name under which the studies of a browser are kept: not its secret itself."""
-    return "browser-" + hashlib.sha256(token.encode()).hexdigest()[:32]
+    return BROWSER + hashlib.sha256(token.encode()).hexdigest()[:32]
 
 
 def _kept(row: Mapping[str, Any]) -> Kept:

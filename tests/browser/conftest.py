@@ -1,75 +1,25 @@
 """A served page and a real browser; skipped, with the reason, where there is no Chromium."""
 
-import os
-import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
-from pathlib import Path
-
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-STARTS_WITHIN_S, ANSWERS_WITHIN_MS = 180, 180_000
-FLAGS = [
-    "--no-sandbox",
-    "--no-first-run",
-    "--disable-quic",
-    "--disable-sync",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--use-angle=swiftshader",
-    "--enable-unsafe-swiftshader",
-    "--ignore-gpu-blocklist",
-]
+from tests.browser.serving import FLAGS, browser_path, serving
 
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+ANSWERS_WITHIN_MS = 180_000
 
 
 @pytest.fixture(scope="session")
 def served(tmp_path_factory):
     """Run the page in a process of its own; return its address."""
     pytest.importorskip("gradio", reason="the chat page needs voxcite[app]")
-    port = free_port()
-    state = tmp_path_factory.mktemp("state")
-    log = (state / "log.txt").open("wb")
-    kept = ("--state", str(state / "kept"), "--writer", "template")
-    command = [sys.executable, "app.py", "--port", str(port), *kept]
-    process = subprocess.Popen(
-        command, cwd=ROOT, stdout=log, stderr=log, env={**os.environ, "no_proxy": "*"}
-    )
-    address = f"http://127.0.0.1:{port}"
-    wait_for(f"{address}/healthz", process)
-    yield address
-    process.terminate()
-    process.wait(timeout=60)
-    log.close()
-
-
-def wait_for(address, process):
-    """Wait until the server answers; say what it said where it never does."""
-    until = time.monotonic() + STARTS_WITHIN_S
-    while time.monotonic() < until and process.poll() is None:
-        try:
-            urllib.request.urlopen(address, timeout=5).close()
-        except OSError:
-            time.sleep(0.3)
-        else:
-            return
-    pytest.fail(f"the page did not start (exit code {process.poll()})")
+    with serving(tmp_path_factory.mktemp("state")) as address:
+        yield address
 
 
 @pytest.fixture(scope="session")
 def chromium():
     """Return a headless Chromium, Debian's own."""
     api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
-    path = shutil.which("chromium")
+    path = browser_path()
     if path is None:
         pytest.skip("chromium is not installed")
     with api.sync_playwright() as playwright:

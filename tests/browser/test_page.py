@@ -173,6 +173,19 @@ def test_a_file_named_as_a_script_is_text(visit):
     shot(page, "refused")
 
 
+def test_nothing_of_a_study_is_seen_beside_another_that_was_refused(viewed):
+    shown = "[window.voxcite.viewer.volumes.length, window.voxcite.viewer.meshes.length]"
+    assert viewed.evaluate(shown) == [3, 2]
+    file = {"name": "scan.nii", "mimeType": "x/y", "buffer": b"no scan"}
+    viewed.set_input_files("#vx-upload input[type=file] >> nth=0", files=[file])
+    viewed.wait_for_selector(".vx-refusal")
+    viewed.wait_for_function(f"{shown}.join() === '0,0'")
+    assert viewed.inner_text("#vx-mm") == ""
+    viewed.get_by_role("button", name="Delete this study").click()
+    viewed.get_by_role("button", name="Delete with everything").click()
+    viewed.wait_for_selector(".vx-report [data-act]")
+
+
 def test_a_study_is_stopped_in_the_middle(visit):
     page = visit("/en/?no-webgl=1", token="t" * 43)
     page.get_by_role("button", name="Open the built-in sample").click()

@@ -12,14 +12,16 @@
 
   // ---- from and to the server
   page.bridge = (trigger) => { page.send = (event, data) => trigger(event, data); };
-  page.take = async (text) => {
+  // One after the other, so that what an earlier feed still loads is gone before the next is shown.
+  page.take = (text) => { page.taken = (page.taken || Promise.resolve()).then(() => taken(text)); };
+  async function taken(text) {
     const feed = text ? JSON.parse(text) : {};
     const before = page.feed;
     page.feed = feed;
     if (!find("#vx-canvas")) return;
-    if (!feed.study) return clear();
-    if (feed.study !== before.study || feed.stage !== before.stage) await load(feed);
-  };
+    if (feed.study !== before.study) clear();
+    if (feed.study && (feed.study !== before.study || feed.stage !== before.stage)) await load(feed);
+  }
 
   // ---- the viewer
   const url = (name) => `/study/${page.feed.study}/file/${name}`;
@@ -32,7 +34,8 @@
     if (page.viewer) return page.viewer;
     const nv = new window.niivue.Niivue({
       backColor: [0, 0, 0, 1], crosshairColor: [1, 0.9, 0.2, 0.9], isRadiologicalConvention: true,
-      show3Dcrosshair: true, isOrientCube: false, textHeight: 0.04,
+      show3Dcrosshair: true, isOrientCube: false, textHeight: 0.05, fontColor: [1, 1, 1, 1],
+      showAllOrientationMarkers: true, multiplanarPadPixels: 14,
       loadingText: "", dragAndDropEnabled: false, isResizeCanvas: true, logLevel: "error",
       multiplanarShowRender: window.niivue.SHOW_RENDER.NEVER,
     });
@@ -59,11 +62,9 @@
       volumes.push({ url: url("segmentation.nii.gz"), name: "segmentation.nii.gz", opacity: value("labels") });
       volumes.push({ url: url("entropy.nii.gz"), name: "entropy.nii.gz", colormap: "viridis", opacity: value("entropy") });
     }
-    const token = (page.token = {});
     try {
       nv.meshes.slice().forEach((mesh) => nv.removeMesh(mesh));
       await nv.loadVolumes(volumes);
-      if (token !== page.token) return;
       if (feed.stage === "found") {
         nv.volumes[1].setColormapLabel(COLOURS);
         nv.volumes[2].cal_min = 0.08; nv.volumes[2].cal_max = 1;
@@ -79,9 +80,16 @@
     } catch (error) { status(String(error && error.message ? error.message : error)); }
   }
 
+  // Nothing of the study before may be seen beside the words of the next one.
   function clear() {
     page.ready = false;
+    status("");
+    find("#vx-mm").textContent = "";
+    all("#vx-slices img").forEach((image) => image.removeAttribute("src"));
+    all("#vx-slices input").forEach((input) => { delete input.dataset.moved; });
+    page.slices = null;
     if (page.viewer) {
+      page.viewer.meshes.slice().forEach((mesh) => page.viewer.removeMesh(mesh));
       page.viewer.volumes.slice().forEach((volume) => page.viewer.removeVolume(volume));
       page.viewer.drawScene();
     }
@@ -226,6 +234,8 @@
     }
     const act = target.closest("[data-act]");
     if (act) {
+      all(".vx-line.vx-current").forEach((other) => other.classList.remove("vx-current"));
+      if (act.dataset.act === "edit") act.closest(".vx-line").classList.add("vx-current");
       page.send(act.dataset.act === "edit" ? "edit" : "select", { line: Number(act.dataset.line) });
       return undefined;
     }
