@@ -70,3 +70,16 @@ def test_only_the_owner_of_the_machines_account_can_read_the_folder(store):
 def test_a_browsers_secret_is_not_what_is_kept():
     assert "secret-of-a-browser" not in owner_of("secret-of-a-browser")
     assert owner_of("a") != owner_of("b")
+
+
+def test_a_store_of_an_earlier_version_is_opened_with_what_it_lacks(tmp_path):
+    first = Store.open(tmp_path)
+    kept = first.add("a", "scan", "hippocampus", "en")
+    with first.engine.begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE study DROP COLUMN referral")
+    first.close()
+    second = Store.open(tmp_path)
+    assert second.get("a", kept.id).referral == {}
+    second.change(kept.id, referral={"indication": "memory loss"})
+    assert second.get("a", kept.id).referral == {"indication": "memory loss"}
+    second.close()

@@ -20,6 +20,7 @@ from assistant.page.server import Parts
 from assistant.page.showing import Showing, Updates
 from assistant.page.uploads import UploadError
 from assistant.page.work import FullError
+from assistant.referral import Referral
 from assistant.report import Line
 from assistant.sign import SignError
 
@@ -45,17 +46,26 @@ class Actions:
         _ = desk.kept
         return desk
 
-    def open_sample(self, request: gr.Request, exam: str) -> Iterator[Updates]:
-        """Draft from the template that every installation has."""
-        yield from self._watched(lambda: self._opening(request).sample(exam))
+    def open_sample(self, request: gr.Request, exam: str, *written: str) -> Iterator[Updates]:
+        """Draft from the template that every installation has, quoting what others ``written``."""
+        yield from self._watched(lambda: self._opening(request).sample(exam, Referral(*written)))
 
     def open_upload(
-        self, request: gr.Request, event: gr.EventData, exam: str, series: str | None
+        self,
+        request: gr.Request,
+        event: gr.EventData,
+        exam: str,
+        series: str | None,
+        *written: str,
     ) -> Iterator[Updates]:
-        """Draft from files that were sent before."""
+        """Draft from files that were sent before, quoting what others have ``written``."""
         sent = event._data if isinstance(event._data, dict) else {}
         token = str(sent.get("upload"))
-        yield from self._watched(lambda: self._opening(request).upload(token, exam, series))
+
+        def begin() -> Desk:
+            return self._opening(request).upload(token, exam, series, Referral(*written))
+
+        yield from self._watched(begin)
 
     def reread(self, request: gr.Request, study: str, series: str | None) -> Iterator[Updates]:
         """Read the same files again, another series of them, or after a stop."""

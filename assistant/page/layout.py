@@ -19,9 +19,11 @@ from assistant.page.guard import OWNER
 from assistant.page.markup import tag, text
 from assistant.page.program import Program
 from assistant.page.server import Parts
-from assistant.page.showing import Updates
+from assistant.page.showing import REFERRAL, Updates
+from assistant.referral import LONGEST_INDICATION, LONGEST_PRIOR_REPORT
 from prompts import page
 
+LONGEST = (LONGEST_INDICATION, LONGEST_INDICATION, LONGEST_PRIOR_REPORT)  # as in REFERRAL
 QUESTIONS = 4  # suggested at once
 HEAD = """
 <script src="/static/niivue.umd.js" defer></script>
@@ -119,6 +121,16 @@ def _opening(say: Any, language: str) -> Components:  # noqa: ANN401  a table of
                 value=exams.available()[0],
                 filterable=False,
             )
+        with gr.Accordion(say["referral"], open=False):
+            gr.HTML(tag("p", text(say["referral.told"]), class_="vx-note"))
+            for name, longest in zip(REFERRAL, LONGEST, strict=True):
+                found[name] = gr.Textbox(
+                    "",
+                    label=say[f"referral.{name}"],
+                    max_lines=6,
+                    max_length=longest,
+                    elem_id=f"vx-{name}",
+                )
         gr.HTML(viewer.chooser(language))
         with gr.Row():
             found["sample"] = gr.Button(say["study.sample"], variant="primary", size="sm")
@@ -207,6 +219,7 @@ def _asking(say: Any) -> Components:  # noqa: ANN401
 def _connect(made: gr.Blocks, found: Components, act: Actions) -> None:
     """Connect each control with its act."""
     study, exam, series, who = (found[name] for name in ("study", "exam", "series", "who"))
+    written = [found[name] for name in REFERRAL]
 
     def on(trigger: Any, function: Any, *given: Any) -> Any:  # noqa: ANN401  gradio's own types
         shown = _shown(found, function)
@@ -221,8 +234,8 @@ def _connect(made: gr.Blocks, found: Components, act: Actions) -> None:
 
     watching = [
         on(made.load, act.load),
-        on(found["sample"].click, act.open_sample, exam),
-        on(found["bridge"].upload, act.open_upload, exam, series),
+        on(found["sample"].click, act.open_sample, exam, *written),
+        on(found["bridge"].upload, act.open_upload, exam, series, *written),
         on(found["reread"].click, act.reread, study, series),
         on(found["studies"].input, act.choose, found["studies"]),
     ]

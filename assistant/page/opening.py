@@ -1,12 +1,13 @@
 """A study begins: from the sample, or from files that were sent. Knows nothing of pages."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from assistant.page.desk import SOURCE, Desk
 from assistant.page.server import Parts
 from assistant.page.store import Kept
 from assistant.page.work import FullError, Request
+from assistant.referral import Referral
 from assistant.study import SAMPLE, SAMPLE_NAME
 from segment.reading.source import file_name
 
@@ -19,12 +20,12 @@ class Opening:
     owner: str
     language: str
 
-    def sample(self, exam: str) -> Desk:
+    def sample(self, exam: str, referral: Referral) -> Desk:
         """Queue the template that every installation has; raises FullError."""
         kept = self.parts.store.add(self.owner, SAMPLE_NAME, exam, self.language)
-        return self._queued(kept, Request(SAMPLE))
+        return self._queued(kept, Request(SAMPLE, referral=referral))
 
-    def upload(self, token: str, exam: str, series: str | None) -> Desk:
+    def upload(self, token: str, exam: str, series: str | None, referral: Referral) -> Desk:
         """Queue files that were sent before; raises UploadError and FullError."""
         store = self.parts.store
         kept = store.add(self.owner, "", exam, self.language)
@@ -35,17 +36,19 @@ class Opening:
             store.delete(self.owner, kept.id)
             raise
         store.change(kept.id, name=kept.created[:10] if path == into else file_name(path))
-        return self._queued(kept, Request(path, _chosen(series)))
+        return self._queued(kept, Request(path, _chosen(series), referral))
 
     def again(self, desk: Desk, series: str | None) -> Desk:
         """Queue the same files again: another series of them, or after a stop."""
         self.parts.store.change(
             desk.study, state="waiting", report=None, changes=[], signature=None
         )
-        self.parts.workshop.begin(desk.kept, Request(_source(desk), _chosen(series)))
+        referral = Referral(**desk.kept.referral)
+        self.parts.workshop.begin(desk.kept, Request(_source(desk), _chosen(series), referral))
         return desk
 
     def _queued(self, kept: Kept, request: Request) -> Desk:
+        self.parts.store.change(kept.id, referral=asdict(request.referral))
         try:
             self.parts.workshop.begin(kept, request)
         except FullError:

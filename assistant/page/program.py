@@ -14,6 +14,7 @@ from assistant.page.desk import Desk
 from assistant.page.opening import Opening
 from assistant.page.server import Parts
 from assistant.page.work import FullError
+from assistant.referral import Referral
 from assistant.study import SAMPLE
 
 POLL_S = 0.4
@@ -26,13 +27,23 @@ class Program:
     parts: Parts
     language: str
 
-    def draft(self, study: str, exam: str, request: gr.Request) -> dict[str, Any]:
+    def draft(
+        self,
+        study: str,
+        exam: str,
+        request: gr.Request,
+        indication: str = "",
+        clinical_question: str = "",
+    ) -> dict[str, Any]:
         """Draft a report of ``sample`` or of an upload's token; returns its study and report."""
         opening = Opening(self.parts, str(request.username), self.language)
         wanted = exam or self.parts.options.settings.exam
         try:
-            is_sample = study == SAMPLE
-            desk = opening.sample(wanted) if is_sample else opening.upload(study, wanted, None)
+            referral = Referral(indication, clinical_question)
+            if study == SAMPLE:
+                desk = opening.sample(wanted, referral)
+            else:
+                desk = opening.upload(study, wanted, None, referral)
         except (FullError, ValueError) as error:
             raise gr.Error(str(error)) from error
         job = self.parts.workshop.job(desk.study)

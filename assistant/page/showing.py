@@ -21,6 +21,7 @@ from assistant.report import Line
 from prompts import page
 from segment.errors import Refusal
 
+REFERRAL = ("indication", "clinical_question", "prior_report")
 Updates = dict[str, Any]  # by the name of a component
 
 
@@ -54,6 +55,7 @@ class Showing:
             "several": False,
             "records": gr.update(choices=[], value=None),
             **dict.fromkeys(("value", "lower", "upper")),
+            **dict.fromkeys(REFERRAL, ""),  # what was written for one study is for no other
         }
 
     def cleared(self, desk: Desk) -> Updates:
@@ -164,7 +166,9 @@ class Showing:
         steps = prompts.load(self.language).steps
         name = steps.get(job.step, self.say["step.loading"])
         seconds = round(self.parts.workshop.remaining_s(job))
-        left = self.say["step.remaining"].format(seconds=seconds)
+        is_overdue = self.parts.workshop.is_overdue(job)
+        told = "step.overdue" if is_overdue else "step.remaining"
+        left = self.say[told].format(seconds=seconds)
         bar = tag("progress", "", aria_label=name)
         return tag("div", text(f"{name} – {left}") + bar, role="status", class_="vx-progress")
 

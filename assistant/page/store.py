@@ -27,6 +27,7 @@ from sqlalchemy import (
     delete,
     event,
     insert,
+    inspect,
     select,
     update,
 )
@@ -47,6 +48,7 @@ STUDIES = Table(
     Column("statements", Text),
     Column("changes", Text, nullable=False, default="[]"),
     Column("signature", Text),
+    Column("referral", Text),
 )
 EVENTS = Table(
     "event",
@@ -83,6 +85,7 @@ class Kept:
     statements: tuple[Mapping[str, Any], ...]
     changes: tuple[Mapping[str, Any], ...]
     signature: Mapping[str, str] | None
+    referral: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -110,6 +113,7 @@ class Store:
         engine = create_engine(f"sqlite:///{folder / 'voxcite.sqlite'}")
         event.listen(engine, "connect", _use_wal)
         TABLES.create_all(engine)
+        _add_columns(engine)
         store = cls(folder, engine)
         unfinished = STUDIES.c.state.in_(("waiting", "running"))
         with store._writing() as connection:
@@ -219,7 +223,19 @@ def _kept(row: Mapping[str, Any]) -> Kept:
         statements=tuple(json.loads(row["statements"] or "[]")),
         changes=tuple(json.loads(row["changes"])),
         signature=None if row["signature"] is None else json.loads(row["signature"]),
+        referral=json.loads(row["referral"] or "{}"),
     )
+
+
+def _add_columns(engine: Engine) -> None:
+    """Give a store that an earlier version made the columns it lacks; they start empty."""
+    known = {column["name"] for column in inspect(engine).get_columns(STUDIES.name)}
+    with engine.begin() as connection:
+        for column in STUDIES.columns:
+            if column.name not in known:
+                kind = column.type.compile(engine.dialect)
+                added = f"ALTER TABLE {STUDIES.name} ADD COLUMN {column.name} {kind}"
+                connection.exec_driver_sql(added)
 
 
 def _use_wal(connection: Any, _record: object) -> None:  # noqa: ANN401  the driver's own

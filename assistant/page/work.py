@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from assistant.ledger import Ledger
 from assistant.page import scene
 from assistant.page.store import Kept, Store
 from assistant.pipeline import Assistant, Gated, Segmented
+from assistant.referral import Referral
 from assistant.report import Line, Report
 from assistant.study import Study, read_study
 from assistant.writers.vlm.errors import ModelError
@@ -44,10 +45,11 @@ class _CancelledError(Exception):
 
 @dataclass(frozen=True)
 class Request:
-    """What is to be drafted: a file, a folder or the word ``sample``."""
+    """What is to be drafted, and what others wrote about it, to be quoted."""
 
-    source: str | Path
+    source: str | Path  # a file, a folder or the word ``sample``
     series: str | None = None
+    referral: Referral = field(default=Referral(), repr=False)
 
 
 @dataclass(eq=False)
@@ -156,6 +158,10 @@ class Workshop:
         later = sum(self._seconds[name] for name in steps[steps.index(job.step) + 1 :])
         return later + max(self._seconds[job.step] - (time.monotonic() - job.since), 0.0)
 
+    def is_overdue(self, job: Job) -> bool:
+        """Whether a step takes over twice as long as it did before."""
+        return time.monotonic() - job.since > 2 * self._seconds.get(job.step, float("inf"))
+
     def _waiting(self) -> list[Job]:
         return [job for job in self._jobs.values() if job.state == "waiting"]
 
@@ -186,6 +192,7 @@ class Workshop:
         folder = self._store.files(job.kept.id)
         modality = exams.load(job.kept.exam).modality
         study = read_study(job.request.source, series=job.request.series, modality=modality)
+        study = replace(study, referral=job.request.referral)
         job.tell()
         for step in self._timed(job, study):
             if isinstance(step, Gated):

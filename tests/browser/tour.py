@@ -18,7 +18,7 @@ from tests.browser.serving import FLAGS, browser_path, serving
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]
 WIDTHS = (1280, 800)
 QUESTIONS = ("How large is the left hippocampus?", "左侧海马有多大？")
-HEIGHT, PATIENCE_MS = 900, 120_000
+HEIGHT, PATIENCE_MS = 900, 600_000
 
 
 def tour(page: Page, say: dict[str, str]) -> Iterator[str]:
