@@ -3,11 +3,12 @@
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float32
 
 from assistant.dicomweb import fetched, is_address
 from assistant.referral import Referral
@@ -24,7 +25,9 @@ from segment.reading import (
     list_files,
     read_nifti,
     read_series,
+    read_slice,
 )
+from segment.reading.header import Header
 from segment.reading.source import file_bytes
 from segment.volume import Volume
 
@@ -108,6 +111,53 @@ def read_study(
     if kind == "dicom":
         return _read_dicom(_find([path]), name, wanted)
     return _read_nifti([path], name, wanted)
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """A series, or one volume of a series, that ``read_study`` takes by its ``label``."""
+
+    label: str
+    described: str
+    series: Series = field(repr=False)
+
+    def picture(self) -> Float32[np.ndarray, "rows columns"]:
+        """Read its middle slice; raises ScanError where that cannot be decoded."""
+        headers = sorted(self.series.headers, key=lambda header: _instance(header))
+        return read_slice(headers[len(headers) // 2])
+
+
+def choices(source: str | Path) -> Iterator[Choice]:
+    """Yield what can be chosen in a DICOM folder, DICOMDIR or zip; nothing where it is none.
+
+    A picture can be read until the next choice is asked for: a zip is unpacked that long.
+    """
+    path = Path(source)
+    if path.is_dir():
+        yield from _chosen_from(list_files(path))
+    elif file_kind(path) == "zip":
+        with extracted(path) as folder:
+            yield from _chosen_from(list_files(folder))
+    elif file_kind(path) in ("dicom", "dicomdir"):
+        is_list = file_kind(path) == "dicomdir"
+        yield from _chosen_from(directory_files(path) if is_list else [path])
+
+
+def _chosen_from(files: Sequence[Path]) -> Iterator[Choice]:
+    for label, series in _labels(_find(files)).items():
+        if not series.is_readable:
+            continue
+        volumes = series.volumes
+        if len(volumes) == 1:
+            yield Choice(label, series.description, series)
+            continue
+        for place, volume in enumerate(volumes, start=1):
+            described = f"{volume.description}, {volume.mark}"
+            yield Choice(f"{label}.{place}", described, volume)
+
+
+def _instance(header: Header) -> float:
+    return header.number("InstanceNumber") or 0.0
 
 
 def read_sample() -> Study:

@@ -75,6 +75,11 @@ class Actions:
         desk = self.desk(request, study)
         yield from self._watched(lambda: self._opening(request).again(desk, series))
 
+    def pick(self, request: gr.Request, event: gr.EventData, study: str) -> Iterator[Updates]:
+        """Read the series whose picture was pressed."""
+        sent = event._data if isinstance(event._data, dict) else {}
+        yield from self.reread(request, study, str(sent.get("series", "")))
+
     def _opening(self, request: gr.Request) -> Opening:
         return Opening(self.parts, str(request.username), self.language)
 

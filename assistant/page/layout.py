@@ -237,6 +237,7 @@ def _connect(made: gr.Blocks, found: Components, act: Actions) -> None:
         on(found["sample"].click, act.open_sample, exam, *written),
         on(found["bridge"].upload, act.open_upload, exam, series, *written),
         on(found["reread"].click, act.reread, study, series),
+        on(found["bridge"].submit, act.pick, study),
         on(found["studies"].input, act.choose, found["studies"]),
     ]
     on(found["delete"].click, act.delete, study)

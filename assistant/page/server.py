@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import prompts
 from assistant.folder import ENTROPY, LABELS
-from assistant.page import scene
+from assistant.page import choosing, scene
 from assistant.page.desk import Desk
 from assistant.page.guard import LOCAL, OWNER, Guard, cookie_of
 from assistant.page.login import Doorkeeper
@@ -129,7 +129,8 @@ def application(parts: Parts, mount: Callable[[Any, Parts, str], Any]) -> Guard:
 
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
     _add_common(app, parts)
-    _add_studies(app, parts)
+    _add_files(app, parts)
+    _add_pictures(app, parts)
     _add_export(app, parts)
     _add_uploads(app, parts)
     if parts.options.doorkeeper is not None:
@@ -160,7 +161,7 @@ def _add_common(app: "FastAPI", parts: Parts) -> None:
         return FileResponse(str(files("assistant.page").joinpath("static", name)))
 
 
-def _add_studies(app: "FastAPI", parts: Parts) -> None:
+def _add_files(app: "FastAPI", parts: Parts) -> None:
     """Serve the files of a study to its owner; to everybody else there is none."""
     from fastapi import HTTPException, Request, Response
     from fastapi.responses import FileResponse
@@ -171,6 +172,19 @@ def _add_studies(app: "FastAPI", parts: Parts) -> None:
         if name not in FILES or not path.is_file():
             raise HTTPException(404)
         return FileResponse(str(path), media_type="application/octet-stream")
+
+
+def _add_pictures(app: "FastAPI", parts: Parts) -> None:
+    """Draw slices and series for the owner of a study."""
+    from fastapi import HTTPException, Request, Response
+    from fastapi.responses import FileResponse
+
+    @app.get("/study/{study}/series/{number}.png")
+    def series(request: Request, study: str, number: int) -> Response:
+        path = _desk(parts, request, study).folder / choosing.FOLDER / f"{number}.png"
+        if not path.is_file():
+            raise HTTPException(404)
+        return FileResponse(str(path), media_type="image/png")
 
     @app.get("/study/{study}/slices")
     def slices(request: Request, study: str) -> dict[str, Any]:

@@ -11,15 +11,14 @@ import gradio as gr
 
 import prompts
 from assistant.ledger import Ledger
-from assistant.page import asking, drafting, evidence, scene, viewer
+from assistant.page import asking, choosing, drafting, evidence, scene, viewer
 from assistant.page.desk import SOURCE, Desk, export_names
 from assistant.page.markup import tag, text
 from assistant.page.server import Parts
 from assistant.page.store import BROWSER, Kept
-from assistant.page.work import Job
+from assistant.page.work import SEVERAL, Job
 from assistant.report import Line
 from prompts import page
-from segment.errors import Refusal
 
 REFERRAL = ("indication", "clinical_question", "prior_report")
 Updates = dict[str, Any]  # by the name of a component
@@ -106,8 +105,10 @@ class Showing:
         code, _, sentence = detail.partition(": ")
         if code == "internal":
             sentence = self.say["refusal.internal"]
-        is_choice = code in (Refusal.SEVERAL_SERIES, Refusal.SEVERAL_VOLUMES)
-        return {"status": self.refused(code, sentence), "several": is_choice}
+        is_choice = code in SEVERAL
+        choices = choosing.read_choices(desk.folder) if is_choice else ()
+        told = self.refused(code, sentence) + viewer.several(desk.study, choices, self.language)
+        return {"status": told, "several": is_choice and not choices}
 
     def refused(self, code: str, sentence: str) -> str:
         """Say why a study was refused, with its reason code."""

@@ -6,6 +6,7 @@ Knows nothing of studies: what is shown comes as a feed of names.
 import json
 from collections.abc import Mapping, Sequence
 
+from assistant.page.choosing import Shown
 from assistant.page.markup import tag, text
 from assistant.page.scene import PLANES
 from prompts import page
@@ -59,6 +60,25 @@ def chooser(language: str) -> str:
         data_too_large=say["upload.too_large"],
         data_failed=say["upload.failed"],
     )
+
+
+def several(study: str, choices: Sequence[Shown], language: str) -> str:
+    """Write a button for each series that can be chosen, with its picture; nothing for none."""
+    if not choices:
+        return ""
+    say = page.load(language)
+    buttons = "".join(_choice(study, one, say) for one in choices)
+    told = tag("p", text(say["study.choose"]), class_="vx-strong")
+    return tag("div", told + tag("div", buttons, class_="vx-several"))
+
+
+def _choice(study: str, one: Shown, say: Mapping[str, str]) -> str:
+    picture = ""
+    if one.picture is not None:
+        picture = f'<img alt="" src="/study/{text(study)}/series/{text(one.picture)}">'
+    name = tag("strong", text(say["study.series_named"].format(label=one.label)))
+    inner = picture + name + tag("span", text(one.described))
+    return tag("button", inner, type="button", class_="vx-choice", data_series=one.label)
 
 
 def feed(

@@ -15,14 +15,14 @@ from typing import Any
 from assistant import exams, views
 from assistant.draft import Draft
 from assistant.ledger import Ledger
-from assistant.page import scene
+from assistant.page import choosing, scene
 from assistant.page.store import Kept, Store
 from assistant.pipeline import Assistant, Gated, Segmented
 from assistant.referral import Referral
 from assistant.report import Line, Report
 from assistant.study import Study, read_study
 from assistant.writers.vlm.errors import ModelError
-from segment.errors import ScanError
+from segment.errors import Refusal, ScanError
 from segment.infer import Found
 from segment.register import Registration
 
@@ -32,6 +32,7 @@ STATES = ("waiting", "running", "drafted", "failed", "cancelled")
 # Seconds of each step on two cores, until this machine has shown its own.
 TYPICAL_S = {"read": 2.0, "gate": 0.5, "locate": 4.0, "segment": 4.0, "measure": 0.5, "write": 1.0}
 NEXT = {Gated: "locate", Registration: "segment", Segmented: "measure", Ledger: "write"}
+SEVERAL = (Refusal.SEVERAL_SERIES, Refusal.SEVERAL_VOLUMES)
 LOG = logging.getLogger(__name__)
 
 
@@ -178,6 +179,8 @@ class Workshop:
             state = "cancelled"
         except (ScanError, ModelError) as error:
             job.refusal = (str(error.code), str(error))
+            if error.code in SEVERAL:
+                self._write_choices(job)
         except Exception as error:  # a page goes on when one study breaks
             LOG.exception("a draft failed")
             job.refusal = ("internal", type(error).__name__)
@@ -186,6 +189,13 @@ class Workshop:
             self._store.change(job.kept.id, state=state)
             self._store.record(job.kept.id, "voxcite", state, detail)
         job.tell(state=state)
+
+    def _write_choices(self, job: Job) -> None:
+        """Draw what there is to choose; where that fails, the refusal's own list must do."""
+        try:
+            choosing.write_choices(self._store.files(job.kept.id), job.request.source)
+        except (ScanError, OSError):
+            LOG.exception("the series could not be drawn")
 
     def _draft(self, job: Job) -> None:
         """Read, run every step, and keep what each leaves."""

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from segment.reading.dicom import read_dicom_series, read_series
     from segment.reading.directory import directory_files
     from segment.reading.nifti import read_nifti
+    from segment.reading.pixels import read_slice
     from segment.reading.series import Series, check_readable, find_series
     from segment.reading.source import file_kind, file_name, list_files
 
@@ -27,6 +28,7 @@ __all__ = [
     "read_dicom_series",
     "read_nifti",
     "read_series",
+    "read_slice",
 ]
 
 _HOMES = {
@@ -41,6 +43,7 @@ _HOMES = {
     "read_dicom_series": "dicom",
     "read_nifti": "nifti",
     "read_series": "dicom",
+    "read_slice": "pixels",
 }
 
 

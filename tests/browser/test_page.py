@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from assistant.verify import verify_report
+from tests.hostile.make import dicom_slices
 
 pytestmark = pytest.mark.slow
 TOKEN, OTHER = "r" * 43, "s" * 43
@@ -234,3 +235,18 @@ def test_the_page_holds_the_rules_of_wcag(drafted, visit, language, scheme, widt
     told = [(rule["id"], node["html"][:200]) for rule in found for node in rule["nodes"]]
     assert told == []
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+
+
+def test_one_of_several_series_is_chosen_by_its_picture(visit, tmp_path):
+    page = visit("/en/?no-webgl=1", token="u" * 43)
+    folder = dicom_slices(tmp_path / "study", series=2)
+    dicom_slices(folder, series=5, count=4)
+    page.set_input_files("#vx-upload input[type=file] >> nth=0", files=sorted(folder.iterdir()))
+    page.wait_for_selector(".vx-choice >> nth=1")
+    loaded = "[...document.querySelectorAll('.vx-choice img')].every((i) => i.naturalWidth > 0)"
+    page.wait_for_function(loaded)
+    shot(page, "series")
+    page.get_by_role("button", name="Series 5").click()
+    page.wait_for_selector(".vx-choice", state="detached")
+    page.wait_for_selector(".vx-refusal")  # read, and too small to be a head
+    assert "several-series" not in page.inner_text(".vx-refusal")

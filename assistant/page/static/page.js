@@ -239,6 +239,8 @@
       page.send(act.dataset.act === "edit" ? "edit" : "select", { line: Number(act.dataset.line) });
       return undefined;
     }
+    const series = target.closest("[data-series]");
+    if (series) return page.send("submit", { series: series.dataset.series });
     const file = target.closest(".vx-exports a");
     if (file) {
       event.preventDefault();
