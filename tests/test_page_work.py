@@ -184,9 +184,7 @@ def test_the_scan_of_the_viewer_is_the_scan(tmp_path):
 
 def test_the_surface_lies_where_the_structure_does():
     segmentation = segmentation_of(HEAD, "left")
-    data = scene.surface(segmentation)
-    faces, points = np.frombuffer(data, "<u4", 2, offset=4)
-    world = np.frombuffer(data, "<f4", 3 * int(points), offset=16 + 12 * int(faces)).reshape(-1, 3)
+    world = scene.surface(segmentation).points
     inside = np.argwhere(segmentation.labels > 0).astype(np.float64)
     middle = segmentation.geometry.to_world(inside).mean(axis=0)
     assert np.allclose(world.mean(axis=0), middle, atol=2.0)

@@ -38,6 +38,8 @@ FEED = (
     "const take = () => window.voxcite ? window.voxcite.take(props.value) : setTimeout(take, 50);"
     " watch('value', take); take();"
 )
+# The file comes by the study's own route, never from Gradio's cache, which others could read.
+SURFACE = "(text) => window.voxcite ? window.voxcite.surface(text) : null"
 Components = dict[str, Any]
 
 
@@ -150,6 +152,15 @@ def _seeing(say: Any, language: str) -> Components:  # noqa: ANN401
         "bridge": gr.HTML("", html_template="<span></span>", js_on_load=BRIDGE, visible="hidden"),
         "feed": gr.HTML("{}", html_template="<span></span>", js_on_load=FEED, visible="hidden"),
     }
+    with gr.Accordion(say["viewer.surface"], open=False):
+        found["surface"] = gr.Model3D(
+            label=say["viewer.surface"],
+            show_label=False,
+            interactive=False,
+            height=320,
+            elem_id="vx-surface",
+        )
+        gr.HTML(tag("p", text(say["viewer.surface_told"]), class_="vx-note"))
     gr.HTML(tag("h2", text(say["evidence"])))
     found["evidence"] = gr.HTML("", apply_default_css=False)
     return found
@@ -172,10 +183,12 @@ def _reading(say: Any) -> Components:  # noqa: ANN401
     with gr.Accordion(say["override"], open=False):
         with gr.Row():
             found["records"] = gr.Dropdown(
-                label=say["override.record"], choices=[], filterable=False
+                label=say["override.record"], choices=[], filterable=False, min_width=100
             )
             for name in ("value", "lower", "upper"):
-                found[name] = gr.Number(None, label=say[f"override.{name}"], minimum=0)
+                found[name] = gr.Number(
+                    None, label=say[f"override.{name}"], minimum=0, min_width=100
+                )
         found["override"] = gr.Button(say["override.save"], size="sm")
     with gr.Row():
         found["undo"] = gr.Button(say["undo"], size="sm")
@@ -191,6 +204,7 @@ def _asking(say: Any) -> Components:  # noqa: ANN401
         label=say["chat"],
         show_label=False,
         height=320,
+        elem_id="vx-chat",
         buttons=["copy", "copy_all"],
         feedback_options=None,
         placeholder=say["chat.empty"],
@@ -199,13 +213,15 @@ def _asking(say: Any) -> Components:  # noqa: ANN401
         allow_tags=False,
     )
     with gr.Row():
-        found["suggestions"] = [gr.Button("", size="sm", visible=False) for _ in range(QUESTIONS)]
+        found["suggestions"] = [
+            gr.Button("", size="sm", visible=False, min_width=120) for _ in range(QUESTIONS)
+        ]
     found["question"] = gr.Textbox(
         label=say["chat.placeholder"], max_lines=3, max_length=1000, elem_id="vx-question"
     )
     with gr.Row():
         found["send"] = gr.Button(say["chat.send"], variant="primary", size="sm")
-        found["hush"] = gr.Button(say["stop"], size="sm", variant="stop")
+        found["hush"] = gr.Button(say["stop"], size="sm", variant="stop", elem_id="vx-hush")
         found["again"] = gr.Button(say["chat.retry"], size="sm")
     with gr.Accordion(say["export"], open=False):
         found["exports"] = gr.HTML("")
@@ -240,6 +256,9 @@ def _connect(made: gr.Blocks, found: Components, act: Actions) -> None:
         on(found["bridge"].submit, act.pick, study),
         on(found["studies"].input, act.choose, found["studies"]),
     ]
+    found["feed"].change(
+        None, found["feed"], found["surface"], js=SURFACE, api_visibility="private"
+    )
     on(found["delete"].click, act.delete, study)
     on(found["bridge"].edit, act.edit, study)
     on(found["sentence"].change, act.preview, study, found["sentence"])

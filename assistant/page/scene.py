@@ -21,6 +21,7 @@ from skimage.measure import marching_cubes
 from assistant.entropy import write_entropy
 from assistant.folder import ENTROPY, LABELS
 from assistant.maps import write_map
+from assistant.page.glb import Surface, write_glb
 from assistant.views import COLOURS, centre_of
 from segment.infer import Found, Side, paint
 from segment.segmentation import Segmentation
@@ -28,6 +29,9 @@ from segment.volume import Volume
 
 SCAN = "scan.nii.gz"
 PLACES = "places.json"
+SURFACE = "surface.glb"
+# Apart from the colours of the parts, so that none means two things.
+SIDE_COLOURS = {"left": COLOURS[2], "right": COLOURS[3], "none": COLOURS[2]}
 LARGEST = 30_000  # of the integers that the scan is shown with
 Plane = Literal["sagittal", "coronal", "axial"]
 PLANES: tuple[Plane, ...] = ("sagittal", "coronal", "axial")
@@ -45,10 +49,13 @@ def write_found(folder: Path, volume: Volume, sides: Sequence[Side]) -> None:
     write_map(folder / LABELS, paint(volume.geometry, sides).astype(np.uint8), volume.geometry)
     write_entropy(folder / ENTROPY, volume.geometry, found)
     places: dict[str, list[float]] = {}
+    surfaces = []
     for side in found:
-        segmentation = side.segmentation
-        (folder / f"{side.side}.mz3").write_bytes(surface(segmentation))
-        places |= _places(segmentation)
+        drawn = surface(side.segmentation)
+        (folder / f"{side.side}.mz3").write_bytes(_mz3(drawn))
+        surfaces.append(drawn)
+        places |= _places(side.segmentation)
+    (folder / SURFACE).write_bytes(write_glb(surfaces))
     (folder / PLACES).write_text(json.dumps(places), encoding="utf-8")
 
 
@@ -61,24 +68,30 @@ def read_places(folder: Path) -> dict[str, list[float]]:
     return places
 
 
-def surface(segmentation: Segmentation) -> bytes:
-    """Return the surface of everything segmented, in world millimetres, as MZ3.
+def surface(segmentation: Segmentation) -> Surface:
+    """Return the surface of everything segmented, in world millimetres.
 
     Marching cubes on the probability, for display alone: volumes are counts of voxels.
     """
     inside = np.pad(1 - segmentation.mean[0], 1).astype(np.float32)
     if not (inside.min() < 0.5 < inside.max()):
-        return _mz3(np.zeros((0, 3)), np.zeros((0, 3)))
+        return _named(segmentation, np.zeros((0, 3)), np.zeros((0, 3), dtype=np.int32))
     points, faces, _, _ = marching_cubes(inside, 0.5)  # type: ignore[no-untyped-call]
     world = segmentation.geometry.to_world(points.astype(np.float64) - 1)
     is_mirrored = np.linalg.det(segmentation.geometry.affine[:3, :3]) < 0
-    return _mz3(world, faces[:, ::-1] if is_mirrored else faces)
+    return _named(segmentation, world, faces[:, ::-1] if is_mirrored else faces)
 
 
-def _mz3(points: np.ndarray, faces: np.ndarray) -> bytes:
+def _named(segmentation: Segmentation, points: np.ndarray, faces: np.ndarray) -> Surface:
+    red, green, blue = SIDE_COLOURS[segmentation.side]
+    return Surface(segmentation.side, points, faces, (red / 255, green / 255, blue / 255))
+
+
+def _mz3(drawn: Surface) -> bytes:
     """Write a mesh as MZ3: magic, attributes, counts, then faces and points."""
-    header = struct.pack("<HHIII", 23117, 3, len(faces), len(points), 0)
-    return header + faces.astype("<i4").tobytes() + points.astype("<f4").tobytes()
+    header = struct.pack("<HHIII", 23117, 3, len(drawn.faces), len(drawn.points), 0)
+    faces, points = drawn.faces.astype("<i4"), drawn.points.astype("<f4")
+    return header + faces.tobytes() + points.tobytes()
 
 
 def _places(segmentation: Segmentation) -> dict[str, list[float]]:

@@ -34,7 +34,7 @@ from segment.errors import Refusal, ScanError
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-FILES = (scene.SCAN, LABELS, ENTROPY, "left.mz3", "right.mz3", "none.mz3")
+FILES = (scene.SCAN, LABELS, ENTROPY, scene.SURFACE, "left.mz3", "right.mz3", "none.mz3")
 STATIC = ("niivue.umd.js", "page.js", "page.css")
 CHUNK = 2**20
 STYLE = "body{font-family:sans-serif;max-width:24rem;margin:3rem auto}label,input{display:block}"

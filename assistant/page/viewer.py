@@ -102,6 +102,7 @@ def _controls(say: Mapping[str, str]) -> str:
         tag("option", text(say[f"viewer.window.{name}"]), value=name) for name in WINDOWS
     )
     window = tag("label", text(say["viewer.window"]) + tag("select", options, id="vx-window"))
+    window += _number("level", say["viewer.level"]) + _number("width", say["viewer.width"])
     sliders = _slider("labels", say["viewer.labels"], 0.4) + _slider(
         "entropy", say["viewer.entropy"], 0.0
     )
@@ -134,6 +135,10 @@ def _choices(kind: str, names: Mapping[str, str]) -> str:
 def _slider(name: str, label: str, value: float) -> str:
     field = f'<input type="range" id="vx-{name}" min="0" max="1" step="0.05" value="{value}">'
     return tag("label", text(label) + field)
+
+
+def _number(name: str, label: str) -> str:
+    return tag("label", text(label) + f'<input type="number" id="vx-{name}" step="any">')
 
 
 def _slices(say: Mapping[str, str]) -> str:

@@ -1,7 +1,10 @@
 """A served page and a real browser; skipped, with the reason, where there is no Chromium."""
 
+from contextlib import contextmanager
+
 import pytest
 
+from tests.browser.rounds import opened
 from tests.browser.serving import FLAGS, browser_path, serving
 
 ANSWERS_WITHIN_MS = 180_000
@@ -28,12 +31,12 @@ def chromium():
         browser.close()
 
 
-@pytest.fixture
-def visit(chromium, served):
-    """Open the page as a browser of its own; gather which hosts it asks."""
+@contextmanager
+def visits(chromium, served):
+    """Yield what opens the page, each time as a browser of its own that gathers whom it asks."""
     contexts = []
 
-    def opened(path="/en/", *, token=None, width=1280, scheme="light"):
+    def visit(path="/en/", *, token=None, width=1280, scheme="light"):
         context = chromium.new_context(
             viewport={"width": width, "height": 900}, color_scheme=scheme, accept_downloads=True
         )
@@ -49,6 +52,35 @@ def visit(chromium, served):
         page.wait_for_selector("#vx-status .vx-said, #vx-status .vx-progress")
         return page
 
-    yield opened
+    yield visit
     for context in contexts:
         context.close()
+
+
+@pytest.fixture
+def visit(chromium, served):
+    """Open the page as a browser of its own; gather which hosts it asks."""
+    with visits(chromium, served) as visit:
+        yield visit
+
+
+@pytest.fixture
+def drafted(visit):
+    """The page with slices from the server: drawing in software takes most of a browser's time."""
+    return opened(visit, "/en/?no-webgl=1")
+
+
+@pytest.fixture(scope="module")
+def asking(chromium, served):
+    """One such page for all tests of a file that leave it as they found it."""
+    with visits(chromium, served) as visit:
+        yield opened(visit, "/en/?no-webgl=1")
+
+
+@pytest.fixture(scope="module")
+def viewed(chromium, served):
+    """One page with its viewer, ready, for all tests of a file."""
+    with visits(chromium, served) as visit:
+        page = opened(visit, "/en/")
+        page.wait_for_function("window.voxcite.ready === true")
+        yield page

@@ -37,18 +37,25 @@ def free_port():
 
 
 @contextmanager
-def serving(state, *, environment=None):
+def serving(state):
     """Serve a page that keeps its studies below ``state``; yield its address."""
+    with started(state) as (address, _):
+        yield address
+
+
+@contextmanager
+def started(state, *, environment=None):
+    """Serve a page; yield its address and the process that serves it."""
     port = free_port()
     kept = ("--state", str(state / "kept"), "--writer", "template")
-    command = [sys.executable, "app.py", "--port", str(port), *kept]
+    command = [sys.executable, "-m", "tests.browser.paced", "--port", str(port), *kept]
     surroundings = {**os.environ, "no_proxy": "*", **(environment or {})}
     with (state / "log.txt").open("wb") as log:
         process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, env=surroundings)
         address = f"http://127.0.0.1:{port}"
         try:
             wait_for(f"{address}/healthz", process)
-            yield address
+            yield address, process
         finally:
             process.terminate()
             process.wait(timeout=60)

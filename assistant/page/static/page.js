@@ -4,6 +4,7 @@
   const page = (window.voxcite = { viewer: null, feed: {}, ready: false, send: null });
   const find = (selector) => document.querySelector(selector);
   const all = (selector) => [...document.querySelectorAll(selector)];
+  const SIDES = { left: [240, 228, 66, 255], right: [204, 121, 167, 255], none: [240, 228, 66, 255] };
   const WINDOWS = { auto: null, wide: [0, 1], narrow: [0.15, 0.6], bright: [0, 0.4] };
   const COLOURS = {
     R: [0, 255, 0, 255, 0], G: [0, 140, 180, 140, 180], B: [0, 0, 255, 0, 255],
@@ -23,6 +24,13 @@
     if (feed.study && (feed.study !== before.study || feed.stage !== before.stage)) await load(feed);
   }
 
+  page.surface = (text) => {
+    const feed = text ? JSON.parse(text) : {};
+    if (feed.stage !== "found") return null;
+    const address = new URL(`/study/${feed.study}/file/surface.glb`, location).href;
+    return { path: address, url: address, orig_name: "surface.glb", meta: { _type: "gradio.FileData" } };
+  };
+
   // ---- the viewer
   const url = (name) => `/study/${page.feed.study}/file/${name}`;
   const hasWebGl2 = () => {
@@ -40,6 +48,7 @@
       multiplanarShowRender: window.niivue.SHOW_RENDER.NEVER,
     });
     await nv.attachToCanvas(find("#vx-canvas"));
+    nv.onIntensityChange = showWindow;
     nv.onLocationChange = (place) => located(place.mm);
     nv.setSliceType(nv.sliceTypeMultiplanar);
     page.viewer = nv;
@@ -69,12 +78,14 @@
         nv.volumes[1].setColormapLabel(COLOURS);
         nv.volumes[2].cal_min = 0.08; nv.volumes[2].cal_max = 1;
         nv.updateGLVolume();
-        await nv.loadMeshes((feed.surfaces || []).map((name, number) => ({
-          url: url(`${name}.mz3`), rgba255: number ? [0, 180, 255, 255] : [255, 140, 0, 255],
+        await nv.loadMeshes((feed.surfaces || []).map((name) => ({
+          url: url(`${name}.mz3`), rgba255: SIDES[name],
+          name: `${name}.mz3`,
         })));
       }
       page.range = [nv.volumes[0].cal_min, nv.volumes[0].cal_max];
       nv.setSliceType(nv.sliceTypeMultiplanar);
+      apply("window", find("#vx-window").value, true);
       page.ready = true;
       if (feed.centre) moveTo(feed.centre);
     } catch (error) { status(String(error && error.message ? error.message : error)); }
@@ -125,12 +136,26 @@
       volume.cal_min = share ? low + share[0] * (high - low) * 1.4 : low;
       volume.cal_max = share ? low + share[1] * (high - low) * 1.4 : high;
       nv.updateGLVolume();
+      showWindow();
+    },
+    bounds: (nv) => {
+      const level = value("level"), width = Math.max(value("width"), 1e-6);
+      nv.volumes[0].cal_min = level - width / 2;
+      nv.volumes[0].cal_max = level + width / 2;
+      nv.updateGLVolume();
     },
     labels: (nv, share) => nv.volumes[1] && nv.setOpacity(1, Number(share)),
     entropy: (nv, share) => nv.volumes[2] && nv.setOpacity(2, Number(share)),
     outline: (nv, isOn) => { nv.overlayOutlineWidth = isOn ? 0.6 : 0; nv.updateGLVolume(); },
   };
-  const apply = (name, given) => { if (page.viewer && page.ready) acts[name](page.viewer, given); };
+  const apply = (name, given, isLoading) => { if (page.viewer && (page.ready || isLoading)) acts[name](page.viewer, given); };
+
+  function showWindow() {
+    const { cal_min: low, cal_max: high } = page.viewer.volumes[0];
+    const digits = high - low < 10 ? 3 : 0;
+    find("#vx-level").value = ((low + high) / 2).toFixed(digits);
+    find("#vx-width").value = (high - low).toFixed(digits);
+  }
 
   // ---- slices drawn by the server, where there is no WebGL2
   async function fallback(feed) {
@@ -261,6 +286,7 @@
     if (input.id === "vx-labels" || input.id === "vx-entropy") apply(input.id.slice(3), input.value);
     if (input.id === "vx-outline") apply("outline", input.checked);
     if (input.id === "vx-window") apply("window", input.value);
+    if (input.id === "vx-level" || input.id === "vx-width") apply("bounds");
     if (input.closest && input.closest("#vx-slices")) { input.dataset.moved = "1"; drawSlice(input); }
   });
 

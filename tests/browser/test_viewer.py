@@ -1,0 +1,106 @@
+"""Each control of the viewer changes what the viewer itself says of its state."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.browser.rounds import crosshair
+
+pytestmark = pytest.mark.slow
+NV = "window.voxcite.viewer"
+
+
+def choose(page, value):
+    page.locator(f'button[data-value="{value}"]').click()
+
+
+def slide(page, name, value):
+    page.locator(f"#vx-{name}").evaluate(
+        "(e, v) => { e.value = v; e.dispatchEvent(new Event('input', {bubbles: true})); }", value
+    )
+
+
+def window(page):
+    return page.evaluate(f"[{NV}.volumes[0].cal_min, {NV}.volumes[0].cal_max]")
+
+
+def test_one_plane_three_planes_and_the_surfaces_are_shown(viewed):
+    kinds = {"Axial": 0, "Coronal": 1, "Sagittal": 2, "Render": 4, "Multiplanar": 3}
+    found = {}
+    for name in kinds:
+        choose(viewed, name)
+        found[name] = viewed.evaluate(f"{NV}.opts.sliceType")
+    assert found == kinds
+    choose(viewed, "Render")
+    opacities = f"{NV}.volumes.map((volume) => volume.opacity)"
+    assert viewed.evaluate(opacities) == [0, 0, 0]  # the head would hide them
+    assert viewed.evaluate(f"{NV}.meshes.map((mesh) => mesh.pts.length > 300)") == [True, True]
+    choose(viewed, "Multiplanar")
+    assert viewed.evaluate(opacities)[0] == 1
+
+
+def test_the_convention_turns_what_is_left(viewed):
+    found = []
+    for name in ("neurological", "radiological"):
+        choose(viewed, name)
+        found.append(viewed.evaluate(f"{NV}.opts.isRadiologicalConvention"))
+    assert found == [False, True]
+
+
+def test_a_preset_and_a_typed_window_are_the_viewers_window(viewed):
+    automatic = window(viewed)
+    viewed.select_option("#vx-window", "narrow")
+    narrow = window(viewed)
+    assert narrow[1] - narrow[0] < automatic[1] - automatic[0]
+    level, width = (float(viewed.input_value(f"#vx-{name}")) for name in ("level", "width"))
+    digits = 1e-3 if width < 10 else 1
+    assert level == pytest.approx(sum(narrow) / 2, abs=digits)
+    assert width == pytest.approx(narrow[1] - narrow[0], abs=digits)
+    viewed.fill("#vx-level", "0.5")
+    viewed.fill("#vx-width", "0.2")
+    assert window(viewed) == pytest.approx([0.4, 0.6])
+    viewed.select_option("#vx-window", "auto")
+    assert window(viewed) == pytest.approx(automatic)
+
+
+def test_segmentation_disagreement_and_outlines_follow_their_controls(viewed):
+    for name, number in (("labels", 1), ("entropy", 2)):
+        slide(viewed, name, 0.75)
+        assert viewed.evaluate(f"{NV}.volumes[{number}].opacity") == pytest.approx(0.75)
+    viewed.check("#vx-outline")
+    assert viewed.evaluate(f"{NV}.overlayOutlineWidth") > 0
+    viewed.uncheck("#vx-outline")
+    assert viewed.evaluate(f"{NV}.overlayOutlineWidth") == 0
+
+
+def test_keys_move_by_one_slice(viewed):
+    before = crosshair(viewed)
+    viewed.locator("#vx-canvas").focus()
+    viewed.keyboard.press("]")
+    viewed.wait_for_function(f"{NV}.frac2mm({NV}.scene.crosshairPos)[2] > {before[2] + 0.5}")
+    viewed.keyboard.press("[")
+    viewed.wait_for_function(f"{NV}.frac2mm({NV}.scene.crosshairPos)[2] < {before[2] + 0.5}")
+
+
+def test_a_picture_of_the_viewer_is_saved(viewed):
+    with viewed.expect_download() as waiting:
+        viewed.locator("#vx-shot").click()
+    assert waiting.value.suggested_filename == "voxcite.png"
+    picture = np.asarray(Image.open(waiting.value.path()).convert("L"))
+    assert picture.std() > 10
+
+
+def test_the_surface_is_drawn_from_the_studys_own_route(viewed, served):
+    viewed.get_by_role("button", name="Surface of the segmentation").click()
+    canvas = viewed.locator("#vx-surface canvas")
+    canvas.wait_for()
+    own = f"{served}/study/{viewed.evaluate('window.voxcite.feed.study')}/file/surface.glb"
+    viewed.wait_for_function(f"performance.getEntriesByName('{own}').length > 0")
+    assert viewed.request.get(own).body()[:4] == b"glTF"
+    viewed.wait_for_timeout(1500)
+    shown = np.asarray(Image.open(io.BytesIO(canvas.screenshot())).convert("RGB"), dtype=int)
+    is_yellow = (shown[..., 0] > 90) & (shown[..., 1] > 90) & (shown[..., 2] < shown[..., 0] - 40)
+    assert is_yellow.sum() > 100
+    assert not [url for url in viewed.asked if "gradio_api/file" in url]
