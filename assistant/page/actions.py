@@ -244,6 +244,19 @@ class Actions:
             told = markdown(str(error) or self.show.say["chat.failed"])
             yield {"chatbot": [*messages, asked, {"role": "assistant", "content": told}]}
 
+    def hush(self, request: gr.Request, study: str, question: str) -> Updates:
+        """Show that an answer was stopped; what was not finished is not kept."""
+        if not study or not question:
+            return {}
+        desk = self.desk(request, study)
+        turns = self.parts.store.turns(study)
+        messages = asking.history(desk)
+        if turns and turns[-1][0] == question.strip():
+            return {"chatbot": messages}
+        asked = {"role": "user", "content": markdown(question.strip())}
+        told = {"role": "assistant", "content": markdown(self.show.say["chat.stopped"])}
+        return {"chatbot": [*messages, asked, told]}
+
 
 def _line_of(event: gr.EventData, count: int) -> int:
     """Read the number of a line that a browser sent."""

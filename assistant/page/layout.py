@@ -277,7 +277,14 @@ def _connect(made: gr.Blocks, found: Components, act: Actions) -> None:
         on(found["again"].click, act.ask, study, found["asked"]),
         *(on(button.click, act.ask, study, button) for button in found["suggestions"]),
     ]
-    found["hush"].click(None, cancels=asking, api_visibility="private")
+    found["hush"].click(
+        _shown(found, act.hush),
+        [study, found["asked"]],
+        _outputs(found),
+        cancels=asking,
+        api_visibility="private",
+        show_progress="hidden",
+    )
     found["stop"].click(
         _shown(found, act.stop),
         [study],
