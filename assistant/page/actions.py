@@ -3,6 +3,7 @@
 Every act asks the store whose the study is; the owner comes from the guard, never from the page.
 """
 
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,14 +13,14 @@ import gradio as gr
 import prompts
 from assistant.edit import EditError, filled
 from assistant.ledger import Ledger
-from assistant.page import asking, scene
+from assistant.page import asking, prior, scene
 from assistant.page.desk import Desk
 from assistant.page.markup import markdown, tag, text
 from assistant.page.opening import Opening
 from assistant.page.server import Parts
 from assistant.page.showing import Showing, Updates
 from assistant.page.uploads import UploadError
-from assistant.page.work import FullError
+from assistant.page.work import FullError, Request
 from assistant.referral import Referral
 from assistant.report import Line
 from assistant.sign import SignError
@@ -66,6 +67,34 @@ class Actions:
             return self._opening(request).upload(token, exam, series, Referral(*written))
 
         yield from self._watched(begin)
+
+    def open_prior(self, request: gr.Request, event: gr.EventData, study: str) -> Iterator[Updates]:
+        """Show a prior scan beside the study, from files that were sent before."""
+        sent = event._data if isinstance(event._data, dict) else {}
+        if not study:
+            yield {"beside": self.show.refused("prior", self.show.say["prior.first"])}
+            return
+        desk = self.desk(request, study)
+        try:
+            self._opening(request).beside(desk, str(sent.get("upload")))
+        except REFUSED as error:
+            yield {"beside": self.show.refused("prior", str(error))}
+            return
+        job = self.parts.workshop.job(study)
+        while job is not None and not job.is_over and not job.is_cancelled:
+            job.news(len(job.results), POLL_S)
+            yield {"beside": self.show.progress(job), "stop": True}
+        yield {**self.show.compared(desk, job.refusal if job else None), "stop": False}
+
+    def drop_prior(self, request: gr.Request, study: str) -> Updates:
+        """Take the prior scan away again, with its files."""
+        if not study:
+            return {}
+        desk = self.desk(request, study)
+        prior.forget(desk.folder)
+        shutil.rmtree(desk.folder / prior.SOURCE, ignore_errors=True)
+        self.parts.store.record(study, desk.owner, "prior_removed", "")
+        return self.show.compared(desk, None)
 
     def reread(self, request: gr.Request, study: str, series: str | None) -> Iterator[Updates]:
         """Read the same files again, another series of them, or after a stop."""
@@ -115,7 +144,8 @@ class Actions:
         job = self.parts.workshop.job(study)
         if job is not None and not job.is_over:
             job.cancel()
-            self.parts.store.change(study, state="cancelled")
+            if isinstance(job.request, Request):
+                self.parts.store.change(study, state="cancelled")
             self.parts.store.record(study, desk.owner, "cancelled", "")
         return self.show.shown(desk)
 

@@ -152,6 +152,10 @@ def _seeing(say: Any, language: str) -> Components:  # noqa: ANN401
         "bridge": gr.HTML("", html_template="<span></span>", js_on_load=BRIDGE, visible="hidden"),
         "feed": gr.HTML("{}", html_template="<span></span>", js_on_load=FEED, visible="hidden"),
     }
+    with gr.Accordion(say["prior"], open=False):
+        gr.HTML(viewer.chooser(language, "input"))
+        found["beside"] = gr.HTML("", elem_id="vx-beside")
+        found["apart"] = gr.Button(say["prior.remove"], size="sm")
     with gr.Accordion(say["viewer.surface"], open=False):
         found["surface"] = gr.Model3D(
             label=say["viewer.surface"],
@@ -163,6 +167,7 @@ def _seeing(say: Any, language: str) -> Components:  # noqa: ANN401
         gr.HTML(tag("p", text(say["viewer.surface_told"]), class_="vx-note"))
     gr.HTML(tag("h2", text(say["evidence"])))
     found["evidence"] = gr.HTML("", apply_default_css=False)
+    found["change"] = gr.HTML("", apply_default_css=False, elem_id="vx-change")
     return found
 
 
@@ -259,6 +264,8 @@ def _connect(made: gr.Blocks, found: Components, act: Actions) -> None:
     found["feed"].change(
         None, found["feed"], found["surface"], js=SURFACE, api_visibility="private"
     )
+    watching.append(on(found["bridge"].input, act.open_prior, study))
+    on(found["apart"].click, act.drop_prior, study)
     on(found["delete"].click, act.delete, study)
     on(found["bridge"].edit, act.edit, study)
     on(found["sentence"].change, act.preview, study, found["sentence"])

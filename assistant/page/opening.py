@@ -1,12 +1,14 @@
 """A study begins: from the sample, or from files that were sent. Knows nothing of pages."""
 
+import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from assistant.page import prior
 from assistant.page.desk import SOURCE, Desk
 from assistant.page.server import Parts
 from assistant.page.store import Kept
-from assistant.page.work import FullError, Request
+from assistant.page.work import Beside, FullError, Request
 from assistant.referral import Referral
 from assistant.study import SAMPLE, SAMPLE_NAME
 from segment.reading.source import file_name
@@ -37,6 +39,16 @@ class Opening:
             raise
         store.change(kept.id, name=kept.created[:10] if path == into else file_name(path))
         return self._queued(kept, Request(path, _chosen(series), referral))
+
+    def beside(self, desk: Desk, token: str) -> Desk:
+        """Queue a prior scan, to be shown beside a study; raises UploadError and FullError."""
+        into = desk.folder / prior.SOURCE
+        shutil.rmtree(into, ignore_errors=True)
+        prior.forget(desk.folder)
+        path = self.parts.uploads.claim(token, self.owner, into)
+        self.parts.store.record(desk.study, self.owner, "prior", "")
+        self.parts.workshop.begin(desk.kept, Beside(path))
+        return desk
 
     def again(self, desk: Desk, series: str | None) -> Desk:
         """Queue the same files again: another series of them, or after a stop."""

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import prompts
 from assistant.folder import ENTROPY, LABELS
-from assistant.page import choosing, scene
+from assistant.page import choosing, prior, scene
 from assistant.page.desk import Desk
 from assistant.page.guard import LOCAL, OWNER, Guard, cookie_of
 from assistant.page.login import Doorkeeper
@@ -34,7 +34,16 @@ from segment.errors import Refusal, ScanError
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-FILES = (scene.SCAN, LABELS, ENTROPY, scene.SURFACE, "left.mz3", "right.mz3", "none.mz3")
+FILES = (
+    scene.SCAN,
+    LABELS,
+    ENTROPY,
+    scene.SURFACE,
+    prior.SCAN,
+    "left.mz3",
+    "right.mz3",
+    "none.mz3",
+)
 STATIC = ("niivue.umd.js", "page.js", "page.css")
 CHUNK = 2**20
 STYLE = "body{font-family:sans-serif;max-width:24rem;margin:3rem auto}label,input{display:block}"

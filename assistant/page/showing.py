@@ -11,7 +11,7 @@ import gradio as gr
 
 import prompts
 from assistant.ledger import Ledger
-from assistant.page import asking, choosing, drafting, evidence, scene, viewer
+from assistant.page import asking, choosing, drafting, evidence, prior, scene, viewer
 from assistant.page.desk import SOURCE, Desk, export_names
 from assistant.page.markup import tag, text
 from assistant.page.server import Parts
@@ -52,6 +52,8 @@ class Showing:
             "editing": False,
             "suggestions": (),
             "several": False,
+            "beside": "",
+            "change": "",
             "records": gr.update(choices=[], value=None),
             **dict.fromkeys(("value", "lower", "upper")),
             **dict.fromkeys(REFERRAL, ""),  # what was written for one study is for no other
@@ -72,12 +74,43 @@ class Showing:
         kept = desk.kept
         updates = self.cleared(desk)
         updates["trail"] = self._trail(desk)
-        stage = "found" if (desk.folder / scene.PLACES).is_file() else ""
-        stage = stage or ("scan" if (desk.folder / scene.SCAN).is_file() else "")
-        updates["feed"] = viewer.feed(desk.study, stage, scene.read_places(desk.folder))
+        updates |= self.compared(desk, None)
         if kept.report is None:
             return updates | self._ended(desk, kept)
         return updates | self._drafted(desk, kept)
+
+    def _feed(self, desk: Desk, stage: str) -> str:
+        """Say what the viewer loads, the prior scan beside it if there is one."""
+        folder = desk.folder
+        return viewer.feed(desk.study, stage, scene.read_places(folder), prior.read_prior(folder))
+
+    def compared(self, desk: Desk, refusal: tuple[str, str] | None) -> Updates:
+        """Show what lies beside a study, or why nothing does; no change is claimed."""
+        found = prior.read_prior(desk.folder)
+        updates: Updates = {"feed": self._feed(desk, self._stage(desk))}
+        updates["beside"] = self.refused(*refusal) if refusal else self._told(found)
+        note = tag("p", text(self.say["prior.no_change"]), class_="vx-note")
+        heading = tag("h3", text(self.say["prior.change"]))
+        plot = tag(
+            "section", heading + note, class_="vx-change", aria_label=self.say["prior.change"]
+        )
+        updates["change"] = plot if found else ""
+        return updates
+
+    def _stage(self, desk: Desk) -> str:
+        """Say how much of a study the viewer can load."""
+        stage = "scan" if (desk.folder / scene.SCAN).is_file() else ""
+        return "found" if (desk.folder / scene.PLACES).is_file() else stage
+
+    def _told(self, found: prior.Prior | None) -> str:
+        """Say of which days both scans are, and what must be known before they are compared."""
+        if found is None:
+            return ""
+        unknown = self.say["prior.undated"]
+        days = {"prior": found.date or unknown, "current": found.current_date or unknown}
+        told = status(self.say["prior.days"].format(**days))
+        doubts = "".join(tag("li", text(self.say[key])) for key in found.doubts)
+        return told + (tag("ul", doubts, class_="vx-refusal") if doubts else "")
 
     def _drafted(self, desk: Desk, kept: Kept) -> Updates:
         """Show the report, its evidence, its questions and what can be done with it."""

@@ -5,9 +5,12 @@ Knows nothing of studies: what is shown comes as a feed of names.
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
 
 from assistant.page.choosing import Shown
 from assistant.page.markup import tag, text
+from assistant.page.prior import Prior
 from assistant.page.scene import PLANES
 from prompts import page
 
@@ -24,13 +27,8 @@ WINDOWS = ("auto", "wide", "narrow", "bright")
 def viewer(language: str) -> str:
     """Write the canvas, what stands in its place without WebGL2, and the controls."""
     say = page.load(language)
-    canvas = tag(
-        "canvas",
-        id="vx-canvas",
-        tabindex="0",
-        role="img",
-        aria_label=say["viewer.canvas"],
-    )
+    canvas = _canvas("", say["prior.current"], say["viewer.canvas"], say)
+    canvas += _canvas("-prior", say["prior.prior"], say["prior.canvas"], say, is_hidden=True)
     slices = tag("div", _slices(say), id="vx-slices", hidden=True)
     mm = tag("output", "", id="vx-mm", aria_label=say["viewer.place"])
     status = tag("p", "", id="vx-viewer-status", role="status")
@@ -41,8 +39,18 @@ def viewer(language: str) -> str:
     )
 
 
-def chooser(language: str) -> str:
-    """Write where files are dropped or chosen."""
+def _canvas(
+    kind: str, name: str, label: str, say: Mapping[str, str], *, is_hidden: bool = False
+) -> str:
+    """Write one canvas, and above it whose day it shows, once there are two."""
+    drawn = tag("canvas", id=f"vx-canvas{kind}", tabindex="0", role="img", aria_label=label)
+    day = tag("span", "", class_="vx-day", data_undated=say["prior.undated"])
+    caption = tag("figcaption", f"{text(name)} {day}", hidden=True)
+    return tag("figure", caption + drawn, id=f"vx-figure{kind}", hidden=is_hidden)
+
+
+def chooser(language: str, kind: str = "upload") -> str:
+    """Write where files are dropped or chosen; ``kind`` is what is told when they have arrived."""
     say = page.load(language)
     inputs = "".join(
         tag("label", text(say[f"upload.{name}"]) + field, class_="vx-button")
@@ -51,12 +59,14 @@ def chooser(language: str) -> str:
             ("folder", '<input type="file" webkitdirectory>'),
         )
     )
-    bar = tag("progress", "", id="vx-upload-bar", hidden=True, aria_label=say["upload.progress"])
-    told = tag("p", text(say["upload.drop"]))
+    bar = tag("progress", "", hidden=True, aria_label=say["upload.progress"])
+    told = tag("p", text(say["upload.drop" if kind == "upload" else "prior.drop"]))
     return tag(
         "div",
         told + inputs + bar,
-        id="vx-upload",
+        id=f"vx-{kind}",
+        class_="vx-drop",
+        data_event=kind,
         data_too_large=say["upload.too_large"],
         data_failed=say["upload.failed"],
     )
@@ -85,11 +95,13 @@ def feed(
     study: str,
     stage: str,
     places: Mapping[str, Sequence[float]],
+    prior: Prior | None = None,
 ) -> str:
     """Say what the viewer shall load: nothing, the ``scan``, or all that was ``found`` in it."""
     surfaces = sorted({place.partition("|")[0] for place in places})
     centre = next(iter(places.values()), None)
-    table = {"study": study, "stage": stage, "surfaces": surfaces, "centre": centre}
+    table: dict[str, Any] = {"study": study, "stage": stage, "surfaces": surfaces, "centre": centre}
+    table["prior"] = None if prior is None else asdict(prior)
     return json.dumps(table if study and stage else {})
 
 

@@ -14,8 +14,9 @@ from typing import Any
 
 from assistant import exams, views
 from assistant.draft import Draft
+from assistant.gate import check_head
 from assistant.ledger import Ledger
-from assistant.page import choosing, scene
+from assistant.page import choosing, prior, scene
 from assistant.page.store import Kept, Store
 from assistant.pipeline import Assistant, Gated, Segmented
 from assistant.referral import Referral
@@ -24,7 +25,7 @@ from assistant.study import Study, read_study
 from assistant.writers.vlm.errors import ModelError
 from segment.errors import Refusal, ScanError
 from segment.infer import Found
-from segment.register import Registration
+from segment.register import Registration, register
 
 AT_ONCE = 1  # studies drafted together: a draft uses every core there is
 MOST_WAITING = 20
@@ -53,12 +54,19 @@ class Request:
     referral: Referral = field(default=Referral(), repr=False)
 
 
+@dataclass(frozen=True)
+class Beside:
+    """A prior scan that is to be shown beside a study that was drafted."""
+
+    source: Path
+
+
 @dataclass(eq=False)
 class Job:
     """One study on its way; ``step`` names what is being done, ``refusal`` what was refused."""
 
     kept: Kept
-    request: Request
+    request: Request | Beside
     step: str = "waiting"
     state: str = "waiting"
     results: list[Any] = field(default_factory=list)
@@ -124,9 +132,13 @@ class Workshop:
             job.cancel()
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def begin(self, kept: Kept, request: Request) -> Job:
-        """Put a study at the end of the queue; raises FullError where it is too long."""
+    def begin(self, kept: Kept, request: Request | Beside) -> Job:
+        """Put a study at the end of the queue; raises FullError where it is too long or at work."""
         with self._lock:
+            before = self._jobs.get(kept.id)
+            if isinstance(request, Beside) and before is not None and not before.is_over:
+                msg = "expected a study that is at rest, found it at work; wait until it is done"
+                raise FullError(msg)
             if len(self._waiting()) >= MOST_WAITING:
                 msg = f"expected fewer than {MOST_WAITING} waiting studies; try again later"
                 raise FullError(msg)
@@ -172,41 +184,59 @@ class Workshop:
         try:
             job.tell(step="read")
             job.tell(state="running")
-            self._store.change(job.kept.id, state="running")
-            self._draft(job)
+            if isinstance(job.request, Beside):
+                self._lay_beside(job, job.request)
+            else:
+                self._store.change(job.kept.id, state="running")
+                self._draft(job, job.request)
             state = "drafted"
         except _CancelledError:
             state = "cancelled"
         except (ScanError, ModelError) as error:
             job.refusal = (str(error.code), str(error))
-            if error.code in SEVERAL:
-                self._write_choices(job)
+            if error.code in SEVERAL and isinstance(job.request, Request):
+                self._write_choices(job, job.request)
         except Exception as error:  # a page goes on when one study breaks
             LOG.exception("a draft failed")
             job.refusal = ("internal", type(error).__name__)
         detail = ": ".join(job.refusal) if job.refusal else ""
-        if job.kept.id in self._jobs:
+        if job.kept.id in self._jobs and isinstance(job.request, Beside):
+            self._store.record(job.kept.id, "voxcite", f"prior_{state}", detail)
+        elif job.kept.id in self._jobs:
             self._store.change(job.kept.id, state=state)
             self._store.record(job.kept.id, "voxcite", state, detail)
         job.tell(state=state)
 
-    def _write_choices(self, job: Job) -> None:
+    def _lay_beside(self, job: Job, request: Beside) -> None:
+        """Read a prior scan and find the head in it, so that both can be looked at together."""
+        study = read_study(request.source)
+        job.tell(step="gate")
+        check_head(study.volume)
+        job.tell(step="locate")
+        registration = register(study.volume)
+        job.tell()
+        prior.write_prior(self._store.files(job.kept.id), study, registration)
+
+    def _write_choices(self, job: Job, request: Request) -> None:
         """Draw what there is to choose; where that fails, the refusal's own list must do."""
         try:
-            choosing.write_choices(self._store.files(job.kept.id), job.request.source)
+            choosing.write_choices(self._store.files(job.kept.id), request.source)
         except (ScanError, OSError):
             LOG.exception("the series could not be drawn")
 
-    def _draft(self, job: Job) -> None:
+    def _draft(self, job: Job, request: Request) -> None:
         """Read, run every step, and keep what each leaves."""
         folder = self._store.files(job.kept.id)
+        prior.forget(folder)  # it was laid beside what was read before
         modality = exams.load(job.kept.exam).modality
-        study = read_study(job.request.source, series=job.request.series, modality=modality)
-        study = replace(study, referral=job.request.referral)
+        study = read_study(request.source, series=request.series, modality=modality)
+        study = replace(study, referral=request.referral)
         job.tell()
         for step in self._timed(job, study):
             if isinstance(step, Gated):
                 scene.write_scan(folder, study.volume)
+            if isinstance(step, Registration):
+                prior.write_place(folder, study, step)
             if isinstance(step, Segmented):
                 scene.write_found(folder, study.volume, step.sides)
                 _write_pictures(folder, study, step)

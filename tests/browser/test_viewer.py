@@ -2,13 +2,16 @@
 
 import io
 
+import nibabel
 import numpy as np
 import pytest
 from PIL import Image
 
+from assistant.study import read_sample
 from tests.browser.rounds import crosshair
 
 pytestmark = pytest.mark.slow
+MOVED_MM = np.array([12.0, -8.0, 5.0])
 NV = "window.voxcite.viewer"
 
 
@@ -104,3 +107,25 @@ def test_the_surface_is_drawn_from_the_studys_own_route(viewed, served):
     is_yellow = (shown[..., 0] > 90) & (shown[..., 1] > 90) & (shown[..., 2] < shown[..., 0] - 40)
     assert is_yellow.sum() > 100
     assert not [url for url in viewed.asked if "gradio_api/file" in url]
+
+
+def test_a_prior_is_seen_at_the_same_place_whose_numbers_differ(viewed, tmp_path):
+    scan = read_sample().volume
+    moved = np.array(scan.geometry.affine)
+    moved[:3, 3] += MOVED_MM
+    image = nibabel.Nifti1Image(scan.array, moved)
+    image.header.set_xyzt_units("mm")
+    image.to_filename(tmp_path / "earlier.nii.gz")
+    viewed.get_by_role("button", name="Prior study", exact=False).first.click()
+    viewed.set_input_files("#vx-input input[type=file] >> nth=0", tmp_path / "earlier.nii.gz")
+    viewed.wait_for_selector("#vx-beside .vx-said")
+    viewed.wait_for_function("window.voxcite.prior && window.voxcite.prior.volumes.length === 1")
+    viewed.locator('.vx-line a[data-record="m4"]').first.click()
+    place = "window.voxcite.prior.frac2mm(window.voxcite.prior.scene.crosshairPos)"
+    there = [viewed.evaluate(place)[str(axis)] for axis in range(3)]
+    assert np.allclose(np.array(there) - crosshair(viewed), MOVED_MM, atol=2.0)
+    assert viewed.locator("#vx-figure-prior figcaption").inner_text() == "Prior date unknown"
+    assert "No change was measured" in viewed.inner_text("#vx-change")
+    viewed.get_by_role("button", name="Remove the prior study").click()
+    viewed.wait_for_function("document.querySelector('#vx-figure-prior').hidden")
+    assert viewed.locator("#vx-change .vx-change").count() == 0

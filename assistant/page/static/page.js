@@ -22,6 +22,7 @@
     if (!find("#vx-canvas")) return;
     if (feed.study !== before.study) clear();
     if (feed.study && (feed.study !== before.study || feed.stage !== before.stage)) await load(feed);
+    if (JSON.stringify(feed.prior || null) !== JSON.stringify(page.beside || null)) await lay(feed);
   }
 
   page.surface = (text) => {
@@ -40,6 +41,14 @@
 
   async function viewer() {
     if (page.viewer) return page.viewer;
+    const nv = await attached("#vx-canvas");
+    nv.onIntensityChange = showWindow;
+    nv.onLocationChange = (place) => { located(place.mm); follow(place.mm); };
+    page.viewer = nv;
+    return nv;
+  }
+
+  async function attached(canvas) {
     const nv = new window.niivue.Niivue({
       backColor: [0, 0, 0, 1], crosshairColor: [1, 0.9, 0.2, 0.9], isRadiologicalConvention: true,
       show3Dcrosshair: true, isOrientCube: false, textHeight: 0.05, fontColor: [1, 1, 1, 1],
@@ -47,12 +56,54 @@
       loadingText: "", dragAndDropEnabled: false, isResizeCanvas: true, logLevel: "error",
       multiplanarShowRender: window.niivue.SHOW_RENDER.NEVER,
     });
-    await nv.attachToCanvas(find("#vx-canvas"));
-    nv.onIntensityChange = showWindow;
-    nv.onLocationChange = (place) => located(place.mm);
+    await nv.attachToCanvas(find(canvas));
     nv.setSliceType(nv.sliceTypeMultiplanar);
-    page.viewer = nv;
     return nv;
+  }
+
+  // ---- a prior scan beside the current one; a place of one is shown at its place in the other
+  async function lay(feed) {
+    const prior = (page.beside = feed.prior || null);
+    find("#vx-figure-prior").hidden = !prior;
+    all("#vx-stage figcaption").forEach((caption) => { caption.hidden = !prior; });
+    if (!prior) {
+      if (page.prior) page.prior.volumes.slice().forEach((volume) => page.prior.removeVolume(volume));
+      if (page.viewer) page.viewer.resizeListener();
+      return;
+    }
+    const days = [prior.current_date, prior.date];
+    all("#vx-stage .vx-day").forEach((out, n) => { out.textContent = days[n] || out.dataset.undated; });
+    if (!hasWebGl2()) return;
+    if (!page.prior) {
+      page.prior = await attached("#vx-canvas-prior");
+      page.prior.onLocationChange = (place) => lead(place.mm);
+    }
+    const nv = page.prior;
+    await nv.loadVolumes([{ url: url("prior.nii.gz"), name: "prior.nii.gz", colormap: "gray" }]);
+    nv.setRadiologicalConvention(page.viewer.opts.isRadiologicalConvention);
+    [nv, page.viewer].forEach((one) => one.resizeListener());
+    follow(page.mm || feed.centre || [0, 0, 0]);
+  }
+
+  const through = (m, mm) => [0, 1, 2].map((row) => m[row][0] * mm[0] + m[row][1] * mm[1] + m[row][2] * mm[2] + m[row][3]);
+  function inverse(m) {
+    const [[a, b, c, x], [d, e, f, y], [g, h, i, z]] = m;
+    const D = a * (e * i - f * h) - b * (d * i - f * g) + c * (d * h - e * g);
+    const r = [[e * i - f * h, c * h - b * i, b * f - c * e], [f * g - d * i, a * i - c * g, c * d - a * f], [d * h - e * g, b * g - a * h, a * e - b * d]]
+      .map((row) => row.map((value) => value / D));
+    return r.map((row) => [...row, -(row[0] * x + row[1] * y + row[2] * z)]);
+  }
+  function follow(mm) {
+    if (!page.beside || !page.beside.to_prior || !page.prior || !page.prior.volumes.length) return;
+    page.prior.scene.crosshairPos = page.prior.mm2frac(through(page.beside.to_prior, mm));
+    page.prior.drawScene();
+  }
+  function lead(mm) {
+    if (!page.beside || !page.beside.to_prior || !page.viewer.volumes.length) return;
+    const own = through(inverse(page.beside.to_prior), mm);
+    page.viewer.scene.crosshairPos = page.viewer.mm2frac(own);
+    page.viewer.drawScene();
+    located(own);
   }
 
   function located(mm) {
@@ -117,6 +168,7 @@
       nv.drawScene();
     }
     located(mm);
+    follow(mm);
     if (page.slices) showSlices(mm);
   }
   page.moveTo = moveTo;
@@ -128,8 +180,11 @@
       if (nv.volumes[1]) nv.setOpacity(1, isSurface ? 0 : value("labels"));
       if (nv.volumes[2]) nv.setOpacity(2, isSurface ? 0 : value("entropy"));
       nv.setSliceType(nv[`sliceType${name}`]);
+      if (page.prior && !isSurface) page.prior.setSliceType(nv[`sliceType${name}`]);
     },
-    convention: (nv, name) => nv.setRadiologicalConvention(name === "radiological"),
+    convention: (nv, name) => [nv, page.prior].forEach((one) => {
+      if (one) one.setRadiologicalConvention(name === "radiological");
+    }),
     window: (nv, name) => {
       const [low, high] = page.range, share = WINDOWS[name];
       const volume = nv.volumes[0];
@@ -209,17 +264,17 @@
   }
 
   // ---- choosing files
-  function upload(files) {
+  function upload(files, zone) {
     if (!files.length) return;
     const form = new FormData();
     for (const file of files) form.append("files", file, file.webkitRelativePath || file.name);
-    const bar = find("#vx-upload-bar"), request = new XMLHttpRequest();
-    const role = find("#vx-upload").dataset;
+    const bar = zone.querySelector("progress"), request = new XMLHttpRequest();
+    const role = zone.dataset;
     bar.hidden = false;
     request.upload.onprogress = (event) => { bar.max = event.total; bar.value = event.loaded; };
     request.onload = () => {
       bar.hidden = true;
-      if (request.status === 200) page.send("upload", JSON.parse(request.responseText));
+      if (request.status === 200) page.send(role.event, JSON.parse(request.responseText));
       else status(`${request.status === 413 ? role.tooLarge : role.failed}${codeOf(request)}`);
     };
     request.onerror = () => { bar.hidden = true; status(role.failed); };
@@ -231,7 +286,7 @@
     try { return ` [${JSON.parse(request.responseText).code}]`; } catch { return ""; }
   }
 
-  async function dropped(transfer) {
+  async function dropped(transfer, zone) {
     const entries = [...transfer.items].map((item) => item.webkitGetAsEntry && item.webkitGetAsEntry());
     const files = [];
     const walk = async (entry) => {
@@ -245,7 +300,7 @@
       }
     };
     for (const entry of entries) if (entry) await walk(entry);
-    upload(files.length ? files : [...transfer.files]);
+    upload(files.length ? files : [...transfer.files], zone);
   }
 
   // ---- one listener for each kind of event, whatever is drawn later
@@ -291,17 +346,18 @@
   });
 
   document.addEventListener("change", (event) => {
-    if (event.target.matches && event.target.matches("#vx-upload input[type=file]")) {
-      upload([...event.target.files]);
+    if (event.target.matches && event.target.matches(".vx-drop input[type=file]")) {
+      upload([...event.target.files], event.target.closest(".vx-drop"));
       event.target.value = "";
     }
   });
 
   for (const name of ["dragover", "drop"]) {
     document.addEventListener(name, (event) => {
-      if (!event.target.closest || !event.target.closest("#vx-upload")) return;
+      const zone = event.target.closest && event.target.closest(".vx-drop");
+      if (!zone) return;
       event.preventDefault();
-      if (name === "drop") dropped(event.dataTransfer);
+      if (name === "drop") dropped(event.dataTransfer, zone);
     });
   }
 
@@ -336,6 +392,7 @@
   function scroll(by) {
     if (page.viewer && page.ready) {
       page.viewer.moveCrosshairInVox(0, 0, by);
+      follow(page.viewer.frac2mm(page.viewer.scene.crosshairPos));
       return;
     }
     const input = find('#vx-slices input[data-plane="axial"]');
