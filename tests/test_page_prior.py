@@ -31,6 +31,11 @@ def test_a_place_of_one_scan_is_the_same_place_of_the_template_in_the_other():
     assert np.allclose(linked @ SHIFT @ point, TURN @ point)
 
 
+def test_a_prior_is_told_from_another_that_is_laid_there_later():
+    assert beside(CURRENT, PRIOR).sha256 == PRIOR.sha256
+    assert beside(CURRENT, PRIOR) != beside(CURRENT, replace(PRIOR, sha256="three"))
+
+
 def test_two_scans_of_one_patient_in_order_raise_no_doubt():
     assert beside(CURRENT, PRIOR).doubts == ()
 

@@ -47,9 +47,11 @@ class Place:
 class Prior:
     """A prior scan; ``to_prior`` takes millimetres of the current one to its own, if known.
 
-    ``doubts`` are keys of the page's words: what a reader must know before comparing.
+    ``sha256`` tells it from another that is laid there later; ``doubts`` are keys of the page's
+    words for what a reader must know before comparing.
     """
 
+    sha256: str
     date: str | None
     current_date: str | None
     to_prior: Matrix | None
@@ -92,7 +94,7 @@ def beside(current: Place, prior: Place) -> Prior:
         to_template = np.linalg.inv(np.array(current.template_to_scan))
         linked = (np.array(prior.template_to_scan) @ to_template).tolist()
     doubts = tuple(_doubts(current, prior, is_linked=linked is not None))
-    return Prior(prior.date, current.date, linked, doubts)
+    return Prior(prior.sha256, prior.date, current.date, linked, doubts)
 
 
 def _doubts(current: Place, prior: Place, *, is_linked: bool) -> Iterator[str]:

@@ -22,7 +22,7 @@
     if (!find("#vx-canvas")) return;
     if (feed.study !== before.study) clear();
     if (feed.study && (feed.study !== before.study || feed.stage !== before.stage)) await load(feed);
-    if (JSON.stringify(feed.prior || null) !== JSON.stringify(page.beside || null)) await lay(feed);
+    if (key(feed) !== page.besides) await lay(feed);
   }
 
   page.surface = (text) => {
@@ -62,12 +62,15 @@
   }
 
   // ---- a prior scan beside the current one; a place of one is shown at its place in the other
+  const key = (feed) => (feed.prior ? `${feed.study} ${JSON.stringify(feed.prior)}` : "");
+  page.besides = "";
   async function lay(feed) {
+    page.besides = key(feed);
     const prior = (page.beside = feed.prior || null);
+    if (page.prior) page.prior.volumes.slice().forEach((volume) => page.prior.removeVolume(volume));
     find("#vx-figure-prior").hidden = !prior;
     all("#vx-stage figcaption").forEach((caption) => { caption.hidden = !prior; });
     if (!prior) {
-      if (page.prior) page.prior.volumes.slice().forEach((volume) => page.prior.removeVolume(volume));
       if (page.viewer) page.viewer.resizeListener();
       return;
     }
