@@ -60,6 +60,9 @@ def chooser(language: str, kind: str = "upload") -> str:
         )
     )
     bar = tag("progress", "", hidden=True, aria_label=say["upload.progress"])
+    bar += tag(
+        "button", text(say["upload.stop"]), type="button", class_="vx-button vx-abort", hidden=True
+    )
     told = tag("p", text(say["upload.drop" if kind == "upload" else "prior.drop"]))
     return tag(
         "div",

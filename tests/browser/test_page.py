@@ -168,6 +168,16 @@ def test_nothing_of_a_study_is_seen_beside_another_that_was_refused(viewed):
     viewed.wait_for_selector(".vx-report [data-act]")
 
 
+def test_files_on_their_way_are_stopped(visit):
+    page = visit("/en/?no-webgl=1", token="v" * 43)
+    page.route("**/upload", lambda route: None)  # it never arrives
+    file = {"name": "scan.nii", "mimeType": "x/y", "buffer": b"no scan"}
+    page.set_input_files("#vx-upload input[type=file] >> nth=0", files=[file])
+    page.get_by_role("button", name="Stop sending").click()
+    page.wait_for_selector("#vx-upload progress", state="hidden")
+    assert "No study is open" in page.inner_text("#vx-status")
+
+
 def test_a_study_is_stopped_in_the_middle(visit):
     page = visit("/en/?no-webgl=1", token="t" * 43)
     page.get_by_role("button", name="Open the built-in sample").click()

@@ -273,14 +273,18 @@
     for (const file of files) form.append("files", file, file.webkitRelativePath || file.name);
     const bar = zone.querySelector("progress"), request = new XMLHttpRequest();
     const role = zone.dataset;
-    bar.hidden = false;
+    const abort = zone.querySelector(".vx-abort");
+    const show = (isOn) => { bar.hidden = abort.hidden = !isOn; };
+    show(true);
+    abort.onclick = () => request.abort();
+    request.onabort = () => show(false);
     request.upload.onprogress = (event) => { bar.max = event.total; bar.value = event.loaded; };
     request.onload = () => {
-      bar.hidden = true;
+      show(false);
       if (request.status === 200) page.send(role.event, JSON.parse(request.responseText));
       else status(`${request.status === 413 ? role.tooLarge : role.failed}${codeOf(request)}`);
     };
-    request.onerror = () => { bar.hidden = true; status(role.failed); };
+    request.onerror = () => { show(false); status(role.failed); };
     request.open("POST", "/upload");
     request.send(form);
   }
