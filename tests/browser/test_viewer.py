@@ -79,12 +79,14 @@ def test_segmentation_disagreement_and_outlines_follow_their_controls(viewed):
 
 
 def test_keys_move_by_one_slice(viewed):
-    before = crosshair(viewed)
     viewed.locator("#vx-canvas").focus()
-    viewed.keyboard.press("]")
-    viewed.wait_for_function(f"{NV}.frac2mm({NV}.scene.crosshairPos)[2] > {before[2] + 0.5}")
-    viewed.keyboard.press("[")
-    viewed.wait_for_function(f"{NV}.frac2mm({NV}.scene.crosshairPos)[2] < {before[2] + 0.5}")
+    places = []
+    for key in ("]", "]", "["):
+        viewed.keyboard.press(key)
+        places.append(viewed.evaluate(f"{NV}.frac2mm({NV}.scene.crosshairPos)[2]"))
+    slice_mm = viewed.evaluate(f"{NV}.volumes[0].pixDimsRAS[3]")
+    assert places[1] - places[0] == pytest.approx(slice_mm, abs=0.01)
+    assert places[2] == pytest.approx(places[0], abs=0.01)
 
 
 def test_a_picture_of_the_viewer_is_saved(viewed):
