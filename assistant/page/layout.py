@@ -39,7 +39,10 @@ FEED = (
     " watch('value', take); take();"
 )
 # The file comes by the study's own route, never from Gradio's cache, which others could read.
-SURFACE = "(text) => window.voxcite ? window.voxcite.surface(text) : null"
+SURFACE = (
+    "async (text) => { while (!window.voxcite) await new Promise((go) => setTimeout(go, 50));"
+    " return window.voxcite.surface(text); }"
+)
 Components = dict[str, Any]
 
 

@@ -88,7 +88,7 @@ class Showing:
         """Show what lies beside a study, or why nothing does; no change is claimed."""
         found = prior.read_prior(desk.folder)
         updates: Updates = {"feed": self._feed(desk, self._stage(desk))}
-        updates["beside"] = self.refused(*refusal) if refusal else self._told(found)
+        updates["beside"] = self._refused(refusal) if refusal else self._told(found)
         note = tag("p", text(self.say["prior.no_change"]), class_="vx-note")
         heading = tag("h3", text(self.say["prior.change"]))
         plot = tag(
@@ -136,12 +136,15 @@ class Showing:
         events = self.parts.store.events(desk.study)
         detail = next((e.detail for e in reversed(events) if e.what == "failed"), "")
         code, _, sentence = detail.partition(": ")
-        if code == "internal":
-            sentence = self.say["refusal.internal"]
         is_choice = code in SEVERAL
         choices = choosing.read_choices(desk.folder) if is_choice else ()
-        told = self.refused(code, sentence) + viewer.several(desk.study, choices, self.language)
+        told = self._refused((code, sentence)) + viewer.several(desk.study, choices, self.language)
         return {"status": told, "several": is_choice and not choices}
+
+    def _refused(self, refusal: tuple[str, str]) -> str:
+        """Say why a job ended; of a fault of ours that the server's log has it."""
+        code, sentence = refusal
+        return self.refused(code, self.say["refusal.internal"] if code == "internal" else sentence)
 
     def refused(self, code: str, sentence: str) -> str:
         """Say why a study was refused, with its reason code."""
