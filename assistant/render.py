@@ -6,7 +6,7 @@ from string import Formatter
 
 from assistant.draft import Statement
 from assistant.ledger import Ledger
-from assistant.report import decimals, holds_quantity
+from assistant.report import decimals, decimals_alone, holds_quantity
 from assistant.score import Score, percent
 from prompts import Phrasebook
 from segment.measurement import Interval, Measurement, Reference, Reliability
@@ -63,8 +63,9 @@ def _interval(m: Measurement) -> Interval:
 
 
 def _value(m: Measurement) -> float:
-    """Return the value of a reportable measurement."""
-    _interval(m)
+    """Return the value of a measurement that is reportable, or has but no interval."""
+    if m.reliability is not Reliability.WITHOUT_INTERVAL:
+        _interval(m)
     assert m.value is not None
     return m.value
 
@@ -79,6 +80,8 @@ def _reference(m: Measurement) -> Reference:
 
 
 def _write_value(m: Measurement, words: Phrasebook) -> str:
+    if m.reliability is Reliability.WITHOUT_INTERVAL:
+        return words.amount(_value(m), m.unit, decimals_alone(_value(m), m.unit))
     amount = words.amount(_value(m), m.unit, decimals(_interval(m), m.unit))
     return words.numbers["approximately"].format(amount=amount) if is_hedged(m) else amount
 
@@ -123,13 +126,13 @@ Field = Callable[[Measurement, Phrasebook], str]
 def _composed(name: str) -> Field:
     """Return the field that the composite of a name writes.
 
-    Ratios may have one of their own, and so may bounds that a person stated or that follow from
-    such.
+    Ratios may have one of their own, and so may values without an interval and bounds that a person
+    stated or that follow from such.
     """
 
     def write(m: Measurement, words: Phrasebook) -> str:
         of_ratio = "_of_ratio" if m.denominator is not None else ""
-        basis = "" if m.basis == "predicted" else f"_{m.basis}"
+        basis = "" if m.basis == "predicted" else f"_{m.basis or 'without_interval'}"
         known = [key + basis for key in (name + of_ratio, name)] + [name]
         pattern = next(words.composites[key] for key in known if key in words.composites)
         parts = {part for _, part, _, _ in Formatter().parse(pattern) if part}

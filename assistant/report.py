@@ -36,6 +36,7 @@ SECTIONS: tuple[Section, ...] = (
 Origin = Literal["measured", "read from the image", "not assessed", "edited by", "stated", "quoted"]
 QUOTING: tuple[Section, ...] = ("indication", "comparison")
 MOST_DECIMALS: Mapping[str, int] = {"mL": 2, "%": 1}
+MOST_DIGITS = 3  # of a value without an interval, where it has decimals
 HIDDEN = ("Cc", "Cf", "Cs")  # control, formatting, halves of characters
 SYNTAX = re.compile(r"([\\`*<>\[\]&|])")
 TERM = re.compile(rf"(?<![A-Za-z0-9])(?:{'|'.join(TERMS)})(?![A-Za-z0-9]|[.,]\d)")
@@ -255,6 +256,16 @@ def decimals(interval: Interval, unit: str) -> int:
     return min(max(1 - floor(log10(half_width)), 0), most)
 
 
+def decimals_alone(value: float, unit: str) -> int:
+    """Return how many decimals a value without an interval is written with.
+
+    Nothing says how many it deserves: there are as few as three significant digits need.
+    """
+    if value == 0:
+        return 0
+    return min(max(MOST_DIGITS - 1 - floor(log10(abs(value))), 0), MOST_DECIMALS.get(unit, 0))
+
+
 def one_line(text: str) -> str:
     """Return a text as one line that shows all it holds: no control, no change of direction."""
     visible = "".join(c for c in text if c.isspace() or unicodedata.category(c) not in HIDDEN)
@@ -262,13 +273,19 @@ def one_line(text: str) -> str:
 
 
 def measurement_row(m: Measurement, words: Phrasebook) -> tuple[str, ...]:
-    """Write one record; one that may not be reported shows its reason in place of numbers."""
+    """Write one record; one that may not be reported shows its reason in place of numbers.
+
+    Of a value without an interval the column of intervals says so.
+    """
     none = words.marks["none"]
     value = interval = reference = none
     reliability = words.reliability[m.reliability]
     if m.reason is not None:
         reliability += words.marks["colon"] + words.reasons[m.reason]
-    elif m.value is not None and m.interval is not None:
+    if m.reliability is Reliability.WITHOUT_INTERVAL and m.value is not None:
+        value = words.amount(m.value, m.unit, decimals_alone(m.value, m.unit))
+        interval = words.marks["no_interval"]
+    elif m.reason is None and m.value is not None and m.interval is not None:
         digits = decimals(m.interval, m.unit)
         value = words.amount(m.value, m.unit, digits)
         bounds = words.range(m.interval.lower, m.interval.upper, m.unit, digits)
@@ -280,7 +297,9 @@ def measurement_row(m: Measurement, words: Phrasebook) -> tuple[str, ...]:
             reference = f"{bounds} (n = {m.reference.n})"
     name = words.structure(m.structure, "none" if m.side == "none" else m.side)
     quantity = words.quantities[m.quantity]
-    return (m.id, name, words.sides[m.side], quantity, value, interval, reliability, reference)
+    is_unpaired = words.structures[m.structure].keys() == {"none"}
+    side = none if is_unpaired else words.sides[m.side]
+    return (m.id, name, side, quantity, value, interval, reliability, reference)
 
 
 def columns_of(records: Sequence[Measurement], words: Phrasebook) -> dict[str, str]:

@@ -25,8 +25,9 @@ class Phrasebook:
     """The words of one language; each field is a table of ``phrases.toml``.
 
     ``phrases`` are sentences; their slots ``{a.value}``, ``{b.name}`` stand for fields of the
-    first, second, ... record a statement cites. ``composites`` join fields of one record,
-    ``lexicon`` is what is recognised: by the verifier, and in questions.
+    first, second, ... record a statement cites. ``units`` are those whose UCUM code is not how they
+    are written. ``composites`` join fields of one record, ``lexicon`` is what is
+    recognised: by the verifier, and in questions.
     """
 
     language: str
@@ -39,6 +40,7 @@ class Phrasebook:
     sides: Mapping[str, str]
     structures: Mapping[str, Mapping[str, str]]
     quantities: Mapping[str, str]
+    units: Mapping[str, str]
     denominators: Mapping[str, str]
     reliability: Mapping[str, str]
     reasons: Mapping[str, str]
@@ -59,13 +61,14 @@ class Phrasebook:
 
     def amount(self, value: float, unit: str, decimals: int) -> str:
         """Write a number with its unit."""
-        return self.numbers["amount"].format(number=self.number(value, decimals), unit=unit)
+        number, unit = self.number(value, decimals), self.units.get(unit, unit)
+        return self.numbers["amount"].format(number=number, unit=unit)
 
     def range(self, lower: float, upper: float, unit: str, decimals: int) -> str:
         """Write two bounds with their unit."""
         form = self.numbers["percent_range" if unit == "%" else "range"]
         low, high = self.number(lower, decimals), self.number(upper, decimals)
-        return form.format(lower=low, upper=high, unit=unit)
+        return form.format(lower=low, upper=high, unit=self.units.get(unit, unit))
 
     def share(self, share: float) -> str:
         """Write a share of one as a percentage, without trailing zeros."""

@@ -14,15 +14,16 @@ Basis = Literal["predicted", "entered", "derived"]
 
 
 class Reliability(StrEnum):
-    """Whether a number may stand in a sentence."""
+    """Whether a number may stand in a sentence: alone, only said to have no interval, or not."""
 
     REPORTABLE = "reportable"
+    WITHOUT_INTERVAL = "without interval"
     NOT_RELIABLE = "not reliable"
     NOT_ASSESSED = "not assessed"
 
 
 class Reason(StrEnum):
-    """Why a number may not stand in a sentence."""
+    """Why a number may not stand in a sentence, or not without these words beside it."""
 
     REGISTRATION_UNTRUSTED = "registration-untrusted"
     ORIENTATION_IMPLAUSIBLE = "orientation-implausible"
@@ -35,6 +36,10 @@ class Reason(StrEnum):
     INTERVAL_TOO_WIDE = "interval-too-wide"
     OUTSIDE_CALIBRATION = "outside-calibration"
     DEPENDS_ON_UNRELIABLE = "depends-on-unreliable"
+    NO_INTERVAL = "no-interval"
+    NO_VOXELS = "no-voxels"
+    NOT_LABELLED = "not-labelled"
+    NOT_HOUNSFIELD = "not-hounsfield"
 
 
 @dataclass(frozen=True)
@@ -85,7 +90,9 @@ class Reference:
 class Measurement:
     """A value with unit, interval and origin; without them it is not a measurement.
 
-    ``value`` and ``interval`` are absent exactly when the structure was not assessed. ``unit`` is
+    ``value`` is absent exactly when the structure was not assessed. ``interval`` is absent then as
+    well, and where nothing says how far the value may be from the truth: such a record is
+    *without interval*, has that for its reason, and is compared with nothing. ``unit`` is
     UCUM (``mL``, ``%``), ``code`` is SNOMED CT, ``denominator`` says in words what a ratio is of,
     ``mask_sha256`` is the hash of the counted mask and ``voxels`` how many it holds;
     ``expression`` is set on a value derived from other records, over their ids.
@@ -137,9 +144,25 @@ class Measurement:
         if self.reliability is Reliability.REPORTABLE and self.interval is None:
             msg = f"{label} is reportable without an interval"
             raise ValueError(msg)
+        self._check_alone(label)
         if self.interval and not self.interval.lower <= self.value <= self.interval.upper:
             msg = f"{label}: {self.value} lies outside its own interval {self.interval}"
             raise ValueError(msg)
         if self.unit == "%" and self.denominator is None:
             msg = f"{label} is a ratio without a denominator"
             raise ValueError(msg)
+
+    def _check_alone(self, label: str) -> None:
+        """Hold a record without an interval to having nothing that one would rest on."""
+        is_alone = self.reliability is Reliability.WITHOUT_INTERVAL
+        if is_alone != (self.reason is Reason.NO_INTERVAL):
+            msg = f"{label} is {self.reliability} and has the reason {self.reason}"
+            raise ValueError(msg)
+        if is_alone and (self.interval, self.calibration, self.reference) != (None, None, None):
+            msg = f"{label} is without interval and yet holds an interval or what rests on one"
+            raise ValueError(msg)
+
+    @property
+    def is_withheld(self) -> bool:
+        """Whether no sentence may state its value."""
+        return self.reliability in (Reliability.NOT_RELIABLE, Reliability.NOT_ASSESSED)

@@ -155,7 +155,7 @@ class Desk:
                 shutil.rmtree(part, ignore_errors=True)
             return Halted(not_written(parts.parents[1], error), is_output=True)
         clock.end("save")
-        is_measured = any(record.reason is None for record in report.measurements)
+        is_measured = any(not record.is_withheld for record in report.measurements)
         outcome = Outcome(
             id=item.id,
             status="drafted" if is_measured else "nothing-measured",

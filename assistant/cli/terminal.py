@@ -141,7 +141,7 @@ def assistant_for(chosen: argparse.Namespace) -> "Assistant":
 
 def is_measured(records: Iterable["Measurement"]) -> bool:
     """Tell whether anything at all was measured."""
-    return any(record.reason is None for record in records)
+    return any(not record.is_withheld for record in records)
 
 
 def without_folders(error: OSError) -> str:

@@ -125,10 +125,17 @@ def _check_number(bound: Bound) -> Iterator[str]:
     record, text = bound.record, bound.token.text
     if record is None or bound.role == "unbound":
         yield f"{text!r} is bound to no record"
-    elif record.reliability is not Reliability.REPORTABLE:
+    elif not _has_number(bound, record):
         yield f"{text!r} is a number of {record.id}, which is {record.reliability}"
     elif not NUMBERS[bound.role](bound, record):
         yield f"{text!r} is not the {bound.role} of {record.id}"
+
+
+def _has_number(bound: Bound, record: Measurement) -> bool:
+    """Tell whether a record has a number for the role; one without an interval has its value."""
+    if record.reliability is Reliability.WITHOUT_INTERVAL:
+        return bound.role == "value"
+    return record.reliability is Reliability.REPORTABLE
 
 
 def _is_value(bound: Bound, record: Measurement) -> bool:
@@ -186,12 +193,11 @@ def _is_count(bound: Bound, record: Measurement) -> bool:
 
 
 def _agree(shown: tuple[Number, ...], actual: tuple[float, ...], record: Measurement) -> bool:
-    """Compare numbers one by one, all with the decimals that the interval deserves."""
-    interval = record.interval
-    if interval is None or len(shown) != len(actual):
+    """Compare numbers one by one, all with the decimals that the record deserves."""
+    if len(shown) != len(actual):
         return False
     return all(
-        facts.agrees(number, value) and facts.is_precise(number, interval, record.unit)
+        facts.agrees(number, value) and facts.is_precise(number, value, record)
         for number, value in zip(shown, actual, strict=True)
     )
 
@@ -210,10 +216,9 @@ def _check_reliability(
     record: Measurement, sentence: Sentence, *, is_edited: bool
 ) -> Iterator[str]:
     """Say where a withheld record is not called that, for its reason, or another one is."""
-    is_reportable = record.reliability is Reliability.REPORTABLE
-    if is_edited and not is_reportable:
+    if is_edited and record.is_withheld:
         return
-    expected = set() if is_reportable else {str(record.reliability)}
+    expected = {str(record.reliability)} if record.is_withheld else set()
     if set(sentence.keys("withheld")) != expected:
         yield f"{record.id} is {record.reliability}, and the sentence does not say so"
     expected = set() if record.reason is None else {str(record.reason)}
@@ -239,7 +244,8 @@ def _check_value_complete(
     record: Measurement, sentence: Sentence, records: Records
 ) -> Iterator[str]:
     """Say what is missing beside a value."""
-    if "interval" not in sentence.roles(record):
+    is_alone = record.reliability is Reliability.WITHOUT_INTERVAL
+    if not is_alone and "interval" not in sentence.roles(record):
         yield f"{record.id}: a value stands with its interval"
     if record.quantity not in sentence.keys("quantity"):
         yield f"{record.id}: a value stands with its quantity, {record.quantity}"

@@ -6,7 +6,7 @@ from decimal import ROUND_HALF_EVEN, Decimal
 
 from assistant.ledger import evaluate, names_in
 from assistant.verify.lexer import Number
-from segment.measurement import Interval, Measurement, Reliability
+from segment.measurement import Measurement, Reliability
 
 APPROXIMATE_ABOVE = 0.20  # (upper - lower) / value above which a value must be hedged
 MOST_DECIMALS: Mapping[str, int] = {"mL": 2, "%": 1}
@@ -23,12 +23,16 @@ def is_share(shown: Number, share: float) -> bool:
     return shown.value == Decimal(repr(share)) * 100
 
 
-def is_precise(shown: Number, interval: Interval, unit: str) -> bool:
-    """Tell whether a number shows as many decimals as its interval deserves.
+def is_precise(shown: Number, actual: float, record: Measurement) -> bool:
+    """Tell whether a number shows as many decimals as its record's interval deserves.
 
-    At least the first significant digit of the half width, at most the unit's decimals.
+    At least the first significant digit of the half width, at most the unit's decimals. Without
+    an interval it shows decimals only as far as three significant digits reach.
     """
-    most = MOST_DECIMALS.get(unit, 0)
+    most, interval = MOST_DECIMALS.get(record.unit, 0), record.interval
+    if interval is None:
+        is_short = abs(actual) * 10**shown.decimals < 1000
+        return shown.decimals == 0 or (shown.decimals <= most and is_short)
     half_width = (interval.upper - interval.lower) / 2
     least = most if half_width <= 0 else max(-math.floor(math.log10(half_width)), 0)
     return min(least, most) <= shown.decimals <= most
@@ -152,6 +156,11 @@ def _is_complete(records: Sequence[Measurement]) -> bool:
     return all(record.reliability is Reliability.REPORTABLE for record in records)
 
 
+def _is_without_intervals(records: Sequence[Measurement]) -> bool:
+    """Tell whether no record has an interval."""
+    return all(record.interval is None for record in records)
+
+
 def _is_without_reference(records: Sequence[Measurement]) -> bool:
     """Tell whether nothing can be compared with a reference range."""
     return all(record.reference is None for record in records)
@@ -166,6 +175,7 @@ CONDITIONS: Mapping[str, Callable[[Sequence[Measurement]], bool]] = {
     "answer.one_side.": _is_one_sided,
     "answer.nothing_withheld.": _is_complete,
     "answer.no_reference.": _is_without_reference,
+    "impression.no_interval": _is_without_intervals,
 }
 
 

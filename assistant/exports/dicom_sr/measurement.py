@@ -19,9 +19,9 @@ from pydicom.sr.codedict import codes
 
 from assistant.exports.dicom.codes import own, unit
 from assistant.exports.dicom_sr.number import property_of, put_number, rounded
-from assistant.report import decimals, one_line
+from assistant.report import decimals, decimals_alone, one_line
 from prompts import Phrasebook
-from segment.measurement import Interval, Reference, Reliability
+from segment.measurement import Interval, Reason, Reference, Reliability
 from segment.measurement import Measurement as Record
 
 QUANTITIES = {"volume": codes.SCT.Volume}  # PS3.16 CID 7474
@@ -35,8 +35,16 @@ ABSENT = {  # PS3.16 CID 42
 
 
 def measurement(record: Record, words: Phrasebook) -> Measurement:
-    """Write a record; one that may not be reported has a qualifier, and is to lose its number."""
-    if record.value is None or record.interval is None or record.reason is not None:
+    """Write a record; one that may not be reported has a qualifier, and is to lose its number.
+
+    One without an interval has its number, and the text that there is no interval.
+    """
+    if record.value is not None and record.reliability is Reliability.WITHOUT_INTERVAL:
+        number = rounded(record.value, decimals_alone(record.value, record.unit))
+        item = Measurement(_quantity(record), float(number), unit(record.unit))
+        put_number(item[0], number)
+        _append(item, _no_interval(words))
+    elif record.value is None or record.interval is None or record.reason is not None:
         item = Measurement(
             _quantity(record), 0.0, unit(record.unit), qualifier=ABSENT[record.reliability]
         )
@@ -85,6 +93,12 @@ def _interval(
     yield property_of(own("interval-upper", "Prediction interval, upper bound"), upper, ucum)
     coverage = Decimal(f"{interval.coverage * 100:.10g}")
     yield property_of(own("coverage", "Coverage of the prediction interval"), coverage, "%")
+
+
+def _no_interval(words: Phrasebook) -> Iterator[ContentItem]:
+    """Say in the place of the interval that there is none."""
+    text = words.reasons[Reason.NO_INTERVAL]
+    yield _text(own("interval", "Prediction interval"), text, "HAS PROPERTIES")
 
 
 def _reference(

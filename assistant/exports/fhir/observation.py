@@ -3,7 +3,8 @@
 The prediction interval is a component, as R4 defines it: a supporting result that cannot be
 interpreted outside the observation. HL7's extension quantity-confidenceInterval is not used: it
 names a confidence interval, which this is not, is still for trial use, and may be ignored by a
-reader, who would then show the value alone.
+reader, who would then show the value alone. Where there is no interval, the same component says
+that it is absent.
 
 The side is a SNOMED CT expression, not an extension, for the same reason. ``interpretation`` is
 left out: its codes say normal and abnormal, and the reference is one study's distribution.
@@ -13,7 +14,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
-from assistant.report import decimals
+from assistant.report import decimals, decimals_alone
 from prompts import Phrasebook
 from segment.measurement import Interval, Measurement, Reference, Reliability
 from segment.organs import Organ
@@ -23,12 +24,19 @@ SNOMED, UCUM = "http://snomed.info/sct", "http://unitsofmeasure.org"
 LATERALITY, MODIFIER = "272741003", "106233006"  # SNOMED CT, as in DICOM PS3.16 TID 300
 SIDES = {"left": "7771000", "right": "24028007", "none": "51440002"}  # none: right and left
 QUANTITIES = {"volume": "118565006"}  # SNOMED CT, as in DICOM PS3.16 CID 7474
-ABSENT = {Reliability.NOT_RELIABLE: "unknown", Reliability.NOT_ASSESSED: "not-performed"}
+ABSENT = {
+    Reliability.NOT_RELIABLE: "unknown",
+    Reliability.NOT_ASSESSED: "not-performed",
+    Reliability.WITHOUT_INTERVAL: "not-performed",  # of the interval: nothing was calibrated
+}
 Element = dict[str, Any]
 
 
 def observation(record: Measurement, organ: Organ, words: Phrasebook) -> Element:
-    """Write a record; one that may not be reported holds its reason and no number."""
+    """Write a record; one that may not be reported holds its reason and no number.
+
+    One without an interval holds its value, and in the interval's place why there is none.
+    """
     resource: Element = {
         "resourceType": "Observation",
         "identifier": [{"system": "urn:voxcite:record", "value": record.id}],
@@ -40,7 +48,11 @@ def observation(record: Measurement, organ: Organ, words: Phrasebook) -> Element
     if record.date is not None:
         resource["effectiveDateTime"] = record.date
     components = list(_part(record, organ, words))
-    if record.value is None or record.interval is None or record.reason is not None:
+    if record.value is not None and record.reliability is Reliability.WITHOUT_INTERVAL:
+        digits = decimals_alone(record.value, record.unit)
+        resource["valueQuantity"] = _quantity(record.value, record.unit, digits, words)
+        components.append(_no_interval(record, words))
+    elif record.value is None or record.interval is None or record.reason is not None:
         resource["dataAbsentReason"] = _absent(record, words)
     else:
         resource |= _numbers(record, record.value, record.interval, words)
@@ -51,7 +63,7 @@ def observation(record: Measurement, organ: Organ, words: Phrasebook) -> Element
 def _numbers(record: Measurement, value: float, interval: Interval, words: Phrasebook) -> Element:
     """Write value and reference, with the decimals that the report shows."""
     digits = decimals(interval, record.unit)
-    found: Element = {"valueQuantity": _quantity(value, record.unit, digits)}
+    found: Element = {"valueQuantity": _quantity(value, record.unit, digits, words)}
     if record.reference is not None:
         found["referenceRange"] = [_reference(record.reference, record.unit, digits, words)]
     if record.calibration is not None:
@@ -63,7 +75,7 @@ def _numbers(record: Measurement, value: float, interval: Interval, words: Phras
 
 def _interval(record: Measurement, interval: Interval, words: Phrasebook) -> Iterator[Element]:
     """Write the prediction interval and its coverage, or bounds that rest on a person's."""
-    bounds = _bounds(interval, record.unit, decimals(interval, record.unit))
+    bounds = _bounds(interval, record.unit, decimals(interval, record.unit), words)
     if interval.coverage is None:
         name = words.export[f"bounds_{record.basis}"]
         yield _component(f"{record.basis}-bounds", name, valueRange=bounds)
@@ -72,6 +84,12 @@ def _interval(record: Measurement, interval: Interval, words: Phrasebook) -> Ite
     share = Decimal(f"{interval.coverage * 100:.10g}")
     quantity = {"value": share, "unit": "%", "system": UCUM, "code": "%"}
     yield _component("coverage", words.export["coverage"], valueQuantity=quantity)
+
+
+def _no_interval(record: Measurement, words: Phrasebook) -> Element:
+    """Say in the place of the interval that there is none."""
+    name = words.columns["interval"]
+    return _component("prediction-interval", name, dataAbsentReason=_absent(record, words))
 
 
 def _code(record: Measurement, words: Phrasebook) -> Element:
@@ -126,7 +144,7 @@ def _reference(reference: Reference, unit: str, digits: int, words: Phrasebook) 
         scope=scope,
     )
     kind = {"coding": [_coding("urn:voxcite:scope", reference.scope)], "text": scope}
-    return {**_bounds(reference, unit, digits), "type": kind, "text": text}
+    return {**_bounds(reference, unit, digits, words), "type": kind, "text": text}
 
 
 def _component(code: str, text: str, **value: Element) -> Element:
@@ -134,18 +152,18 @@ def _component(code: str, text: str, **value: Element) -> Element:
     return {"code": {"coding": [_coding("urn:voxcite:component", code)], "text": text}, **value}
 
 
-def _bounds(bounds: Interval | Reference, unit: str, digits: int) -> Element:
+def _bounds(bounds: Interval | Reference, unit: str, digits: int, words: Phrasebook) -> Element:
     """Write two bounds."""
     return {
-        "low": _quantity(bounds.lower, unit, digits),
-        "high": _quantity(bounds.upper, unit, digits),
+        "low": _quantity(bounds.lower, unit, digits, words),
+        "high": _quantity(bounds.upper, unit, digits, words),
     }
 
 
-def _quantity(value: float, unit: str, digits: int) -> Element:
+def _quantity(value: float, unit: str, digits: int, words: Phrasebook) -> Element:
     """Write a number with its UCUM unit; it is the one that the report shows."""
     number = Decimal(f"{value:.{digits}f}") + 0  # no minus before a zero
-    return {"value": number, "unit": unit, "system": UCUM, "code": unit}
+    return {"value": number, "unit": words.units.get(unit, unit), "system": UCUM, "code": unit}
 
 
 def _coding(system: str, code: str) -> Element:

@@ -68,7 +68,7 @@ def _findings(brief: Brief) -> Iterator[Statement]:
     """Say every record once, in order; withheld ones of the same reason together."""
     exam, words = brief.exam, brief.phrasebook
     for records in together(brief.ledger.records):
-        if records[0].reason is not None:
+        if records[0].is_withheld:
             yield withheld_statement(records, words, "findings")
             continue
         for record in records:

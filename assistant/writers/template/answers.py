@@ -55,7 +55,7 @@ def _place(record: Measurement, brief: Brief) -> Iterator[Statement]:
 
 def _trust(record: Measurement, brief: Brief) -> Iterator[Statement]:
     """Say that a record is reliable, or why it is not."""
-    if record.reason is not None:
+    if record.reason is not None:  # also of one that has no interval to be sure of
         yield from _state(record, brief)
         return
     yield phrase_statement("reliable.one", (record.id,), brief.phrasebook, "answer")
@@ -88,7 +88,7 @@ def _explain_index(brief: Brief) -> Iterator[Statement]:
 
 def _list_gaps(brief: Brief) -> Iterator[Statement]:
     """List what is withheld and what the exam does not cover."""
-    groups = [g for g in together(brief.ledger.records) if g[0].reason is not None]
+    groups = [g for g in together(brief.ledger.records) if g[0].is_withheld]
     for records in groups:
         yield withheld_statement(records, brief.phrasebook, "answer")
     if not groups:

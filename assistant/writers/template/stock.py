@@ -18,6 +18,7 @@ from segment.measurement import Measurement, Reliability
 SCAN = "technique.scan"
 MEASURING = ("technique.{organ}", "technique.volume", "technique.interval")
 ASYMMETRY = "asymmetry index"
+ATTENUATION = "mean attenuation"
 COUNTS = ("one", "two", "three")  # how many records a stock sentence can withhold together
 PLACE = re.compile(r"\{([a-z])\.(\w+)\}")
 
@@ -41,7 +42,7 @@ def stock_statement(
 ) -> Statement:
     """Return the sentence that always holds of a record; the impression's is shorter."""
     key = _key(record, exam)
-    if section == "impression" and record.reason is None:
+    if section == "impression" and not record.is_withheld:
         key = f"impression.{key}"
     return phrase_statement(key, (record.id,), phrasebook, section)
 
@@ -70,6 +71,8 @@ def _key(record: Measurement, exam: Exam) -> str:
         return "not_reliable.one"
     if record.reliability is Reliability.NOT_ASSESSED:
         return "not_assessed.one"
+    if record.quantity == ATTENUATION:
+        return "attenuation.plain"
     if record.quantity == ASYMMETRY:
         return f"asymmetry.{difference(record)}"
     is_whole = record.structure in exam.asymmetry
@@ -79,14 +82,32 @@ def _key(record: Measurement, exam: Exam) -> str:
 def whole_statements(brief: Brief, section: Section) -> Iterator[Statement]:
     """Say the whole structures shortly, and a part where it alone is withheld."""
     exam, words = brief.exam, brief.phrasebook
+    if is_without_intervals(brief.ledger.records):
+        yield from _listed(brief, section)
+        return
     for records in together(brief.ledger.records):
         wholes = tuple(record for record in records if record.structure in exam.asymmetry)
-        if records[0].reason is not None:
+        if records[0].is_withheld:
             yield withheld_statement(wholes or records, words, section)
             continue
         for record in wholes:
             short = stock_statement(record, exam, words, "impression")
             yield replace(short, section=section)
+
+
+def is_without_intervals(records: Sequence[Measurement]) -> bool:
+    """Tell whether values are stated of which none has an interval to draw a conclusion from."""
+    stated = [record for record in records if not record.is_withheld]
+    return bool(stated) and all(record.interval is None for record in stated)
+
+
+def _listed(brief: Brief, section: Section) -> Iterator[Statement]:
+    """Say in an impression that nothing follows; elsewhere state every value."""
+    if section == "impression":
+        yield phrase_statement("impression.no_interval", (), brief.phrasebook, section)
+        return
+    for record in brief.ledger.records:
+        yield stock_statement(record, brief.exam, brief.phrasebook, section)
 
 
 def together(records: Sequence[Measurement]) -> Iterator[tuple[Measurement, ...]]:
