@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from assistant.exams import Exam
+from assistant.exams import SUPPLIED, Exam
 from assistant.score import Score, percent
 from segment.errors import Refusal, ScanError
 from segment.volume import Volume
@@ -46,6 +46,26 @@ LOOKS: Mapping[str, str] = {
     "trunk": "the trunk",
     "phantom": "a phantom",
 }
+
+
+def check_supplied(volume: Volume, exam: Exam, *, has_mask: bool) -> None:
+    """Hold an exam to where its segmentation comes from, and a supplied one to its kind of scan."""
+    is_needed, modality = exam.segmenter == SUPPLIED, volume.modality
+    if is_needed and not has_mask:
+        msg = f"exam {exam.name}: expected a segmentation of the scan, found none; give its file"
+        raise ScanError(Refusal.NO_SEGMENTATION, f"{msg} with --segmentation")
+    if has_mask and not is_needed:
+        msg = f"exam {exam.name}: expected no segmentation, as it makes its own, found one; leave"
+        raise ScanError(Refusal.BAD_OPTION, f"{msg} --segmentation out or choose --exam ct-organs")
+    if is_needed and modality not in {exam.modality, "unknown"}:
+        msg = f"the scan: expected {exam.modality}, found {modality}; give the {exam.modality}"
+        raise ScanError(Refusal.NOT_CT, f"{msg} that was segmented")
+
+
+def is_ct(volume: Volume) -> bool:
+    """Whether grey values are Hounsfield units: the file says so, or they can be nothing else."""
+    is_unsaid = volume.modality == "unknown"
+    return volume.modality == "CT" or (is_unsaid and has_hounsfield_air(volume))
 
 
 def check_head(volume: Volume) -> None:

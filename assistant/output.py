@@ -4,11 +4,13 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from assistant import views
 from assistant.entropy import write_entropy
@@ -20,7 +22,12 @@ from assistant.report import Report, measurements_json, report_bytes
 from assistant.study import Study
 from segment.errors import Refusal, ScanError
 from segment.infer import Found, paint
+from segment.masks.pieces import Piece, paint_pieces
 from segment.volume import Volume
+
+ROOM = 1.2  # of a picture around a structure
+# From the middle of an organ of the trunk this reaches no farther than the neck: no face is drawn.
+LARGEST_FIELD_MM = 240.0
 
 
 @contextmanager
@@ -60,10 +67,17 @@ def now() -> str:
 def write_draft(
     folder: Path, study: Study, segmented: Segmented, report: Report, created: str
 ) -> None:
-    """Write report.md, report.json, segmentation.nii.gz, entropy.nii.gz, one overlay a side."""
+    """Write report.md, report.json, segmentation.nii.gz, entropy.nii.gz, one overlay a side.
+
+    Of a supplied segmentation nobody knows the disagreement, and what it does not hold has no
+    picture.
+    """
     (folder / "report.json").write_bytes(report_bytes(report, created))
     (folder / "report.md").write_text(report.markdown(), encoding="utf-8")
     write_labels(folder / LABELS, study.volume, segmented)
+    if segmented.pieces:
+        _write_pieces(folder, study.volume, segmented.pieces)
+        return
     sides = [side for side in segmented.sides if isinstance(side, Found)]
     write_entropy(folder / ENTROPY, study.volume.geometry, sides)
     found = [side.segmentation for side in sides]
@@ -72,9 +86,26 @@ def write_draft(
         views.write_png(view, folder)
 
 
+def _write_pieces(folder: Path, volume: Volume, pieces: Sequence[Piece]) -> None:
+    """Draw each piece by itself, in a field that holds it as far as a field may reach."""
+    found = (piece.found for piece in pieces if isinstance(piece.found, Found))
+    for one in found:
+        if one.segmentation.mask(one.segmentation.structures[-1]).any():
+            reach_mm = float(
+                max(np.multiply(one.segmentation.geometry.shape, volume.geometry.spacing_mm))
+            )
+            field_mm = min(max(reach_mm * ROOM, views.FIELD_MM), LARGEST_FIELD_MM)
+            for view in views.overlays(volume, [one.segmentation], field_mm=field_mm):
+                views.write_png(view, folder)
+
+
 def write_labels(path: Path, volume: Volume, segmented: Segmented) -> None:
     """Write the labels on the scan's own grid as NIfTI."""
-    write_map(path, paint(volume.geometry, segmented.sides), volume.geometry)
+    if segmented.pieces:
+        labels = paint_pieces(volume.geometry, segmented.pieces)
+    else:
+        labels = paint(volume.geometry, segmented.sides)
+    write_map(path, labels, volume.geometry)
 
 
 def write_measurements(path: Path, ledger: Ledger, provenance: Mapping[str, Any]) -> None:

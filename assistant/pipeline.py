@@ -10,6 +10,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 import prompts
 from assistant import exams, gate, readers
 from assistant.answer import Answer
@@ -28,11 +30,16 @@ from assistant.settings import Settings
 from assistant.study import Study
 from assistant.writers import Brief, Loads, Preparing, Shown, Turn, Writer
 from assistant.writers.choice import writer_of
+from assistant.writers.template import NAME as TEMPLATE
 from assistant.writers.template import Template
 from prompts import Phrasebook
 from segment import models, organs
-from segment.calibration import Calibrated
+from segment.calibration import NO_CALIBRATION, Calibrated
+from segment.errors import Refusal, ScanError
 from segment.infer import Found, Missing, Side, paint, segment_crop, segment_head
+from segment.masks import Mask
+from segment.masks.measure import measure_pieces
+from segment.masks.pieces import SUPPLIED, Piece, pieces_of
 from segment.measure import Wanted, measure
 from segment.models import Segmenter
 from segment.organs import Organ
@@ -54,10 +61,14 @@ class Gated:
 
 @dataclass(frozen=True, eq=False)
 class Segmented:
-    """What was found on each side, and the registration that said where to look."""
+    """What was found on each side, and the registration that said where to look.
+
+    ``pieces`` say of which structures the sides are where a segmentation was supplied.
+    """
 
     sides: tuple[Side, ...]
     registration: Registration | None
+    pieces: tuple[Piece, ...] = ()
 
 
 Step = Gated | Registration | Segmented | Ledger | Line | Draft | Report
@@ -73,12 +84,17 @@ class Assistant:
 
     settings: Settings
     exam: Exam
-    organ: Organ
+    organs: tuple[Organ, ...]
     loading: Loading[Segmenter]
     calibrated: Calibrated
     writer: Writer
     phrasebook: Phrasebook
     reading: Loading[Reader] | None = None
+
+    @property
+    def organ(self) -> Organ:
+        """The organ that a registration looks for; an exam of several has none to look for."""
+        return self.organs[0]
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "Assistant":
@@ -87,12 +103,17 @@ class Assistant:
         if settings.coverage is not None:
             exam = replace(exam, coverage=settings.coverage)
         segmenter = settings.segmenter or exam.segmenter
+        is_supplied = segmenter == exams.SUPPLIED
+        if is_supplied and settings.writer != TEMPLATE:
+            msg = f"exam {exam.name}: expected the template writer, found {settings.writer}"
+            raise ValueError(f"{msg}, which was trained on no such report; leave --writer out")
+        own = _own(settings, CALIBRATION)
         return cls(
             settings=settings,
             exam=exam,
-            organ=organs.load(exam.organ),
+            organs=tuple(map(organs.load, exam.organs)),
             loading=Loading(partial(models.load, segmenter, *_own(settings, WEIGHTS))),
-            calibrated=models.calibrated(segmenter, *_own(settings, CALIBRATION)),
+            calibrated=NO_CALIBRATION if is_supplied else models.calibrated(segmenter, *own),
             writer=writer_of(settings),
             phrasebook=prompts.load(settings.language),
             reading=_reading(settings.reader),
@@ -116,6 +137,10 @@ class Assistant:
         ScanError for a study that cannot be measured or whose pictures show something else, and
         ValueError where the writer's model cannot be had.
         """
+        gate.check_supplied(study.volume, self.exam, has_mask=study.mask is not None)
+        if study.mask is not None:
+            yield from self._supplied(study, study.mask)
+            return
         gate.check_head(study.volume)
         self._start_loading()
         yield Gated(study)
@@ -126,6 +151,14 @@ class Assistant:
         segmented = self.segment(study.volume, registration)
         yield segmented
         yield from self.report(study, segmented, scores)
+
+    def _supplied(self, study: Study, mask: Mask) -> Iterator[Step]:
+        """Report on a segmentation that came with the study; nothing is looked for or drawn."""
+        yield Gated(study)
+        pieces = pieces_of(mask, self.organs)
+        segmented = Segmented(tuple(piece.found for piece in pieces), None, pieces)
+        yield segmented
+        yield from self.report(study, segmented)
 
     def read(self, volume: Volume) -> tuple[Score, ...]:
         """Read the pictures, if there is a reader; raises ScanError where they show the wrong."""
@@ -149,6 +182,9 @@ class Assistant:
         Where nothing of what a model wrote may stand, the template's answer stands in its place.
         """
         exam = exams.load(report.exam)
+        if exam.segmenter == exams.SUPPLIED:
+            msg = f"expected a report that answers are worded for, found exam {exam.name}"
+            raise ScanError(Refusal.BAD_OPTION, f"{msg}; read the report itself")
         brief = Brief(Ledger(report.measurements, report.scores), exam, self.phrasebook)
         composed = yield from compose(self.writer.answer(brief, question, turns), brief)
         lines, statements = composed.lines, composed.statements
@@ -188,6 +224,11 @@ class Assistant:
 
     def measure(self, study: Study, segmented: Segmented) -> Ledger:
         """Measure what was segmented."""
+        if segmented.pieces:
+            is_hounsfield = gate.is_ct(study.volume)
+            return Ledger(
+                measure_pieces(segmented.pieces, study.volume, is_hounsfield=is_hounsfield)
+            )
         exam = self.exam
         wanted = Wanted(
             exam.structures, exam.asymmetry, exam.coverage, exam.widest_relative_interval
@@ -212,6 +253,8 @@ class Assistant:
         stated = ("technique.sample",) if study.is_template else ()
         stated = (*stated, "technique.radiological")
         provenance = self.provenance(study.volume, segmented, composed.draft)
+        if study.mask is not None:
+            provenance = {**provenance, **_of_mask(study.mask, segmented.pieces)}
         if scores and self.reading is not None:
             reader = self.reading.result()
             read = {"reader": reader.name, "reader_sha256": reader.weights_sha256}
@@ -220,8 +263,13 @@ class Assistant:
 
     def _subjects(self, segmented: Segmented) -> Mapping[str, Segmentation]:
         """Name what was segmented, as the pictures of a writer are called."""
-        found = (side for side in segmented.sides if isinstance(side, Found))
-        return {f"{side.side} {self.organ.name}": side.segmentation for side in found}
+        named = [piece.structure.name for piece in segmented.pieces]
+        named = named or [self.organ.name] * len(segmented.sides)
+        return {
+            f"{side.side} {name}": side.segmentation
+            for name, side in zip(named, segmented.sides, strict=True)
+            if isinstance(side, Found)
+        }
 
     def provenance(
         self, volume: Volume, segmented: Segmented, draft: Draft | None = None
@@ -232,10 +280,12 @@ class Assistant:
             "input": _described(volume),
             "exam": self.exam.name,
             "plan": _plan(self.settings),
-            "calibration": self.calibrated.id,
-            "calibration_n": self._calibration_n(),
             "versions": {name: version(name) for name in VERSIONED},
         }
+        if segmented.pieces:
+            return made if draft is None else made | _written(draft)
+        made["calibration"] = self.calibrated.id
+        made["calibration_n"] = self._calibration_n()
         if not all(isinstance(side, Missing) for side in segmented.sides):
             segmenter = self.loading.result()
             made["segmenter"] = segmenter.name
@@ -250,6 +300,23 @@ class Assistant:
 
     def _calibration_n(self) -> int:
         return max(len(scores) for scores in self.calibrated.levels[0].volume.values())
+
+
+def _of_mask(mask: Mask, pieces: Sequence[Piece]) -> dict[str, Any]:
+    """Say what a supplied segmentation was, and what its numbers became."""
+    held = set(np.unique(mask.labels).tolist())
+    numbers = enumerate(pieces, start=1)
+    return {
+        "segmenter": SUPPLIED,
+        "segmentation": {
+            "format": mask.format,
+            "labels": mask.table.name,
+            "resampled": "nearest label" if mask.is_resampled else "no",
+        },
+        "segmentation_sha256": mask.sha256,
+        "labels_left_out": list(mask.table.left_out(held)),
+        "labels_written": {f"{p.structure.name} {p.side}": n for n, p in numbers},
+    }
 
 
 def _reading(name: str) -> Loading[Reader] | None:

@@ -14,6 +14,7 @@ from assistant.dicomweb import fetched, is_address
 from assistant.referral import Referral
 from segment.errors import Refusal, ScanError
 from segment.geometry import Geometry
+from segment.masks import Mask
 from segment.reading import (
     Series,
     check_readable,
@@ -61,6 +62,7 @@ class Study:
 
     ``identifiers`` stand apart so that they can be dropped. ``is_template`` says that this is an
     average of heads and no person. ``referral`` is what others wrote about it, to be quoted.
+    ``mask`` is a segmentation that came with it, for an exam that draws none.
     """
 
     volume: Volume
@@ -68,6 +70,7 @@ class Study:
     identifiers: Identifiers | None = None
     is_template: bool = False
     referral: Referral = field(default=Referral(), repr=False)
+    mask: Mask | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)

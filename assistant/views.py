@@ -5,7 +5,7 @@ the face of a real head lies outside and is never drawn.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
@@ -84,18 +84,29 @@ class Plane:
     right: tuple[int, int, int]
     down: tuple[int, int, int]
     letters: tuple[str, str, str, str]
+    field_mm: float = FIELD_MM
 
     @property
     def side_px(self) -> int:
-        """Pixels along each edge."""
+        """Pixels along each edge, as many whatever the field."""
         return round(FIELD_MM / PIXEL_MM)
+
+    @property
+    def pixel_mm(self) -> float:
+        """Length of the edge of a pixel."""
+        return self.field_mm / self.side_px
+
+    @property
+    def bar_mm(self) -> float:
+        """Length of the scale bar, longer in a longer field."""
+        return SCALE_BAR_MM if self.field_mm <= 2 * FIELD_MM else 5 * SCALE_BAR_MM
 
     @property
     def pixel_to_world(self) -> Float64[np.ndarray, "4 4"]:
         """Take row, column and 0 to world millimetres."""
         matrix = np.eye(4)
-        matrix[:3, 0] = np.array(self.down) * PIXEL_MM
-        matrix[:3, 1] = np.array(self.right) * PIXEL_MM
+        matrix[:3, 0] = np.array(self.down) * self.pixel_mm
+        matrix[:3, 1] = np.array(self.right) * self.pixel_mm
         matrix[:3, 2] = np.cross(self.down, self.right)
         middle = np.array([(self.side_px - 1) / 2] * 2 + [0.0])
         matrix[:3, 3] = self.centre_mm - matrix[:3, :3] @ middle
@@ -114,6 +125,7 @@ def overlays(
     segmentations: Sequence[Segmentation],
     convention: Convention = "radiological",
     labels: Mapping[str, str] = ENGLISH,
+    field_mm: float = FIELD_MM,
 ) -> tuple[View, ...]:
     """Draw one picture a segmentation: three planes through it, plain above and outlined below.
 
@@ -122,7 +134,8 @@ def overlays(
     """
     words = _Words({**ENGLISH, **labels})
     return tuple(
-        _view(volume, chosen, segmentations, convention, words) for chosen in segmentations
+        _view(volume, chosen, segmentations, convention, words, field_mm)
+        for chosen in segmentations
     )
 
 
@@ -222,10 +235,11 @@ def _view(
     every: Sequence[Segmentation],
     convention: Convention,
     words: _Words,
+    field_mm: float,
 ) -> View:
     """Draw the picture of one segmentation; the others' outlines show where they cross it."""
     centre_mm = centre_of(chosen)
-    three = planes(centre_mm, convention)
+    three = tuple(replace(p, field_mm=field_mm) for p in planes(centre_mm, convention))
     grey = [sample(volume.array, volume.geometry, plane, np.nan) for plane in three]
     images = [Image.fromarray(panel) for panel in _windowed(grey)]
     plain = [_mark(image, plane, words) for image, plane in zip(images, three, strict=True)]
@@ -239,7 +253,7 @@ def _view(
         "side": chosen.side,
         "convention": convention,
         "centre_mm": ", ".join(f"{value:.1f}" for value in centre_mm),
-        "field_mm": f"{FIELD_MM:g}",
+        "field_mm": f"{field_mm:g}",
         "is_empty": str(not (chosen.labels > 0).any()).lower(),
     }
     page = _page([plain, outlined], chosen, convention, words)
@@ -298,10 +312,10 @@ def _mark(image: Image.Image, plane: Plane, words: _Words) -> Image.Image:
     for text, place, anchor in places:
         _write(pen, place, text, anchor=anchor, size=LETTER_PX)
     _write(pen, (gap, gap), f"{words[plane.name]}  {plane.position}", anchor="lt", size=13)
-    bar, y = SCALE_BAR_MM / PIXEL_MM, side - 12
+    bar, y = plane.bar_mm / plane.pixel_mm, side - 12
     pen.rectangle((side - 13 - bar, y - 2, side - 12, y + 3), fill=PAPER)
     pen.rectangle((side - 12 - bar, y - 1, side - 13, y + 2), fill=INK)
-    _write(pen, (side - 12 - bar / 2, y - 5), f"{SCALE_BAR_MM:g} mm", anchor="mb", size=13)
+    _write(pen, (side - 12 - bar / 2, y - 5), f"{plane.bar_mm:g} mm", anchor="mb", size=13)
     return result
 
 

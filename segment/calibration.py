@@ -94,6 +94,9 @@ class Calibrated:
         return spread(member_volumes, self.floor[structure])
 
 
+NO_CALIBRATION = Calibrated("none", "", {}, {}, (), ())  # of what nobody has calibrated
+
+
 def spread(member_volumes: Sequence[float], floor: float) -> float:
     """Return ``sqrt(CV ** 2 + floor ** 2)`` of the members' volumes."""
     mean = float(np.mean(member_volumes))

@@ -19,6 +19,7 @@ from segment.organs import Organ
 from segment.register import Registration
 from segment.resample import block_around, carry, sample
 from segment.segmentation import Segmentation
+from segment.segmentation import Side as Which
 from segment.volume import Volume
 
 BOX = (48, 64, 48)  # voxels of 1 mm cut out of a head: the structure and a centimetre around it
@@ -37,7 +38,7 @@ class Found:
     ``is_truncated`` says that the mask touches the edge of the field or of the box.
     """
 
-    side: Literal["left", "right"]
+    side: Which
     segmentation: Segmentation
     start: tuple[int, int, int]
     shift_mm: float
@@ -48,7 +49,7 @@ class Found:
 class Missing:
     """One side that was not looked at, and why."""
 
-    side: Literal["left", "right"]
+    side: Which
     reason: Reason
 
 

@@ -159,7 +159,6 @@ class _Counted:
         self, wanted: Wanted, calibrated: Calibrated, interval: Interval | None
     ) -> Reason | None:
         """Return the first reason why the value may not be reported."""
-        least, most = self.structure.plausible_ml
         name = self.structure.name
         disagree = agreement(self.found.segmentation, self.structure)
         checks = (
@@ -167,7 +166,7 @@ class _Counted:
             (self.found.shift_mm > FARTHEST_MM, Reason.MISPLACED),
             (self.found.is_truncated, Reason.TRUNCATED),
             (disagree < calibrated.least_agreement[name], Reason.MEMBERS_DISAGREE),
-            (not least <= self.value_ml <= most, Reason.IMPLAUSIBLE_VOLUME),
+            (not self.structure.is_plausible(self.value_ml), Reason.IMPLAUSIBLE_VOLUME),
             (interval is None, Reason.OUTSIDE_CALIBRATION),
             (_is_wider(interval, self.value_ml, wanted), Reason.INTERVAL_TOO_WIDE),
         )

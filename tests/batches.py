@@ -47,7 +47,7 @@ def assistant_of(settings, segmenter):
     return Assistant(
         settings=settings,
         exam=exam,
-        organ=organs.load(exam.organ),
+        organs=tuple(map(organs.load, exam.organs)),
         loading=Loading.of(segmenter),
         calibrated=calibrated(),
         writer=writers.load(settings.writer),

@@ -425,7 +425,7 @@ def test_the_labels_are_numbered_as_the_segmenter_numbers_its_structures():
 
     exam = exams.load("hippocampus")
     structures = models.describe(exam.segmenter)["structures"][1:]
-    numbers = label_numbers(organs.load(exam.organ))
+    numbers = label_numbers(organs.load(exam.organs[0]))
     assert [name for side, name in numbers if side == "left"] == structures
     assert set(numbers.values()) == set(LABELS.values())
 

@@ -40,7 +40,7 @@ def assistant_of(network=None, language="en", **options):
         **{
             "settings": settings,
             "exam": exams.load(settings.exam),
-            "organ": ORGAN,
+            "organs": (ORGAN,),
             "loading": Loading.of(network or ThresholdSegmenter()),
             "calibrated": calibrated(),
             "writer": writers.load(settings.writer),

@@ -23,6 +23,7 @@ from assistant.settings import DEFAULT_EXAM
 if TYPE_CHECKING:
     from assistant.cli.terminal import Commands
     from assistant.referral import Referral
+    from assistant.study import Study
 
 
 def add_draft(commands: "Commands") -> None:
@@ -36,6 +37,25 @@ def add_draft(commands: "Commands") -> None:
     draft.add_argument("--indication", default="", metavar="TEXT", help="quoted in the report")
     draft.add_argument("--clinical-question", default="", metavar="TEXT", help="quoted as well")
     draft.add_argument("--prior-report", type=Path, metavar="FILE", help="plain text, quoted too")
+    draft.add_argument(
+        "--segmentation",
+        type=Path,
+        metavar="FILE",
+        help="labels of this scan that somebody else made (NIfTI or DICOM SEG), for an exam that"
+        " draws none, such as ct-organs",
+    )
+    draft.add_argument(
+        "--labels",
+        type=Path,
+        metavar="FILE",
+        help="what the labels mean (CSV: value,name,structure,side); default: the names in the"
+        " file, else TotalSegmentator's",
+    )
+    draft.add_argument(
+        "--resample",
+        action="store_true",
+        help="take the nearest label where the segmentation lies on another grid",
+    )
     add_writer(draft)
     draft.set_defaults(run=run_draft)
 
@@ -46,6 +66,21 @@ def referral_of(chosen: argparse.Namespace) -> "Referral":
 
     prior = "" if chosen.prior_report is None else read_prior_report(chosen.prior_report)
     return Referral(chosen.indication, chosen.clinical_question, prior)
+
+
+def with_segmentation(study: "Study", chosen: argparse.Namespace) -> "Study":
+    """Read the segmentation that was given, if one was, onto the grid of the study."""
+    from segment.errors import Refusal, ScanError
+    from segment.masks import read_mask
+
+    if chosen.segmentation is None:
+        if chosen.labels is not None or chosen.resample:
+            msg = "--labels and --resample say how to read --segmentation; give its file as well"
+            raise ScanError(Refusal.BAD_OPTION, msg)
+        return study
+    grid = study.volume.geometry
+    mask = read_mask(chosen.segmentation, grid, labels=chosen.labels, resample=chosen.resample)
+    return replace(study, mask=mask)
 
 
 def run_draft(chosen: argparse.Namespace) -> int:
@@ -65,6 +100,7 @@ def run_draft(chosen: argparse.Namespace) -> int:
         modality = assistant.exam.modality
         study = read_study(chosen.study, series=chosen.series, modality=modality)
         study = replace(study, referral=referral)
+        study = with_segmentation(study, chosen)
         segmented: Segmented | None = None
         report: Report | None = None
         for step in stepped(assistant.steps(study), bar, words):

@@ -6,17 +6,21 @@ from importlib.resources import files
 
 from segment.table import filled
 
+SUPPLIED = "supplied"
+
 
 @dataclass(frozen=True)
 class Exam:
     """One exam: its input, what it measures and the threshold above which it withholds.
+
+    ``segmenter`` is a model, or SUPPLIED where a segmentation comes with the study.
 
     ``kinds`` and ``parts`` are values of a reader's facts, such as ``mr_t1`` and ``head``: what
     its pictures may look like. An empty one is not checked.
     """
 
     name: str
-    organ: str
+    organs: tuple[str, ...]
     sequence: str
     modality: str
     kinds: tuple[str, ...]

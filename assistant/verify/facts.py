@@ -6,7 +6,7 @@ from decimal import ROUND_HALF_EVEN, Decimal
 
 from assistant.ledger import evaluate, names_in
 from assistant.verify.lexer import Number
-from segment.measurement import Measurement, Reliability
+from segment.measurement import Measurement, Reason, Reliability
 
 APPROXIMATE_ABOVE = 0.20  # (upper - lower) / value above which a value must be hedged
 MOST_DECIMALS: Mapping[str, int] = {"mL": 2, "%": 1}
@@ -156,9 +156,9 @@ def _is_complete(records: Sequence[Measurement]) -> bool:
     return all(record.reliability is Reliability.REPORTABLE for record in records)
 
 
-def _is_without_intervals(records: Sequence[Measurement]) -> bool:
-    """Tell whether no record has an interval."""
-    return all(record.interval is None for record in records)
+def _is_ct(records: Sequence[Measurement]) -> bool:
+    """Tell whether the scan was taken for a CT."""
+    return all(record.reason is not Reason.NOT_HOUNSFIELD for record in records)
 
 
 def _is_without_reference(records: Sequence[Measurement]) -> bool:
@@ -175,7 +175,7 @@ CONDITIONS: Mapping[str, Callable[[Sequence[Measurement]], bool]] = {
     "answer.one_side.": _is_one_sided,
     "answer.nothing_withheld.": _is_complete,
     "answer.no_reference.": _is_without_reference,
-    "impression.no_interval": _is_without_intervals,
+    "technique.scan.ct": _is_ct,
 }
 
 

@@ -1,7 +1,7 @@
 """What is known about each organ: data, one folder each. Knows nothing of any scan."""
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
@@ -17,14 +17,24 @@ class Structure:
     name: str
     labels: tuple[str, ...]
     modifier: str | None
-    plausible_ml: tuple[float, float]
+    plausible_ml: tuple[float, float] | None
     volume_reference: Reference | None
     asymmetry_reference: Reference | None
+
+    def is_plausible(self, volume_ml: float) -> bool:
+        """Whether a volume lies in the plausible range; any does where none is known."""
+        if self.plausible_ml is None:
+            return True
+        least, most = self.plausible_ml
+        return least <= volume_ml <= most
 
 
 @dataclass(frozen=True)
 class Organ:
-    """One organ, coded in SNOMED CT, with its structures in reporting order."""
+    """One organ, coded in SNOMED CT, with its structures in reporting order.
+
+    ``centre_mni_mm`` is empty for an organ that no registration looks for.
+    """
 
     name: str
     code: str
@@ -35,6 +45,15 @@ class Organ:
     def structure(self, name: str) -> Structure:
         """Return one structure by its name; raises KeyError for an unknown one."""
         return {structure.name: structure for structure in self.structures}[name]
+
+
+NEEDED = {"name", "sides", "code", "structures"}
+OPTIONAL = {"centre_mni_mm", "reference"}
+
+
+def owner(organs: Iterable[Organ], structure: str) -> Organ:
+    """Return the organ that a structure belongs to; raises KeyError for an unknown one."""
+    return {s.name: organ for organ in organs for s in organ.structures}[structure]
 
 
 def available() -> tuple[str, ...]:
@@ -50,29 +69,30 @@ def load(name: str) -> Organ:
         raise ValueError(msg)
     text = files(__package__).joinpath(name, "organ.toml").read_text(encoding="utf-8")
     table = tomllib.loads(text)
-    known = {"name", "sides", "code", "centre_mni_mm", "structures", "reference"}
-    if unknown := sorted(table.keys() ^ known):
+    if unknown := sorted((table.keys() - OPTIONAL) ^ NEEDED):
         msg = f"organ {name}: the keys {unknown} are missing or unknown"
         raise ValueError(msg)
+    places = table.get("centre_mni_mm", {})
     return Organ(
         name=table["name"],
         code=table["code"],
         sides=tuple(table["sides"]),
-        centre_mni_mm={side: (x, y, z) for side, (x, y, z) in table["centre_mni_mm"].items()},
+        centre_mni_mm={side: (x, y, z) for side, (x, y, z) in places.items()},
         structures=tuple(_structure(n, s, table) for n, s in table["structures"].items()),
     )
 
 
 def _structure(name: str, entry: Mapping[str, Any], table: Mapping[str, Any]) -> Structure:
     """Read one structure with its references."""
-    least, most = entry["plausible_ml"]
+    least, most = entry.get("plausible_ml", (None, None))
+    reference = table.get("reference", {})
     return Structure(
         name=name,
         labels=tuple(entry["labels"]),
         modifier=entry.get("modifier"),
-        plausible_ml=(least, most),
-        volume_reference=_reference(table["reference"], "volume_ml", name),
-        asymmetry_reference=_reference(table["reference"], "asymmetry_percent", name),
+        plausible_ml=None if least is None else (least, most),
+        volume_reference=_reference(reference, "volume_ml", name),
+        asymmetry_reference=_reference(reference, "asymmetry_percent", name),
     )
 
 

@@ -54,6 +54,10 @@ def _made(request: dict[str, Any], item: dict[str, Any]) -> tuple[dict[str, Any]
         from segment.reading.decode import decode
 
         return {}, decode(item, Path(request["scratch"]))
+    if request["job"] == "segments":
+        from segment.reading.segments import segments
+
+        return segments(Path(item["path"]))
     from segment.reading.deidentify import deidentify
     from segment.reading.pseudonym import Pseudonyms
 

@@ -34,6 +34,24 @@ Header: TypeAlias = Any  # nibabel's headers are not annotated
 
 def read_nifti(path: Path) -> Volume:
     """Read one 3-D image in its stored order; trailing dimensions of length one are dropped."""
+    volume = read_values(path)
+    check_intensities(volume.array, file_name(path))
+    return volume
+
+
+def read_extensions(path: Path) -> bytes:
+    """Return what a file that can be read holds between its header and its voxels."""
+    with _open(path) as stream:
+        start = stream.read(max(HEADER_BYTES))
+        letter = "<" if start[0] in {n % 256 for n in HEADER_BYTES} else ">"
+        length = int(np.frombuffer(start[:4], f"{letter}i4")[0])
+        header = HEADER_BYTES[length](start[:length], endianness=letter, check=False)
+        stream.seek(length)
+        return stream.read(max(0, int(header["vox_offset"]) - length))
+
+
+def read_values(path: Path) -> Volume:
+    """Read an image as ``read_nifti`` does, whatever its values: labels may all be the same."""
     name, size = file_name(path), file_bytes(path)
     try:
         # NaN and overflow are answered by the checks, here and in check_intensities.
@@ -55,7 +73,6 @@ def read_nifti(path: Path) -> Volume:
             " before its last voxel; copy or export it again"
         )
         raise ScanError(Refusal.UNREADABLE, msg) from error
-    check_intensities(array, name)
     return Volume(array, geometry, sha256(path))
 
 

@@ -19,7 +19,7 @@ from segment.errors import Refusal, ScanError
 from segment.reading.source import file_bytes, file_name
 
 COMMAND = ("-m", "segment.reading.child")
-Job = Literal["describe", "directory", "decode", "deidentify"]
+Job = Literal["describe", "directory", "decode", "deidentify", "segments"]
 MEMORY_BYTES = 2**30
 LEAST_CPU_S = 8
 FILES_PER_CPU_S = 50
@@ -47,6 +47,18 @@ PROBLEMS = {
     "burnt-in": (
         Refusal.BURNT_IN,
         "pixels without annotations, found a file that says some are burnt in; blank them first",
+    ),
+    "no-segmentation": (
+        Refusal.WRONG_LABELS,
+        "a DICOM segmentation, found another DICOM object; give the SEG of the scan",
+    ),
+    "fractional": (
+        Refusal.WRONG_LABELS,
+        "a segmentation of whole voxels, found fractions; export it as BINARY or LABELMAP",
+    ),
+    "compressed": (
+        Refusal.WRONG_LABELS,
+        "a segmentation without compression, found a compressed one; export it plainly",
     ),
     "costly": (
         Refusal.TOO_COSTLY,

@@ -58,7 +58,11 @@ class Drawn:
     @classmethod
     def of(cls, report: Report, source: Source) -> "Drawn":
         """Read them from the source; raises ScanError where it is not the report's."""
-        organ = organs.load(exams.load(report.exam).organ)
+        exam = exams.load(report.exam)
+        if exam.segmenter == exams.SUPPLIED:
+            msg = "expected a report of structures drawn here, found one of a supplied segmentation"
+            raise ScanError(Refusal.BAD_OPTION, f"{msg}; export to another format")
+        organ = organs.load(exam.organs[0])
         series = read_source_series(source.series, report.provenance.get("input_sha256"))
         if source.pseudonyms is not None:
             series = without_patient(series, source.pseudonyms)

@@ -119,14 +119,14 @@ def _observations(
     report: Report, shown: Sheet, urls: dict[str, str], time: str
 ) -> dict[str, Resource]:
     """Write one observation a record, by its id."""
-    organ = organs.load(exams.load(report.exam).organ)
+    measured = tuple(map(organs.load, exams.load(report.exam).organs))
     status = {"status": "preliminary" if shown.is_draft else "final", "issued": time}
     device = {"device": _to(urls["device"])}
     found = {}
     for record in report.measurements:
         sources = re.findall(r"m[1-9][0-9]*", record.expression or "")
         derived = {"derivedFrom": [_to(urls[key]) for key in dict.fromkeys(sources)]}
-        resource = observation(record, organ, shown.words)
+        resource = observation(record, organs.owner(measured, record.structure), shown.words)
         found[record.id] = resource | status | device | (derived if sources else {})
     return found
 

@@ -9,14 +9,20 @@ from dataclasses import replace
 from itertools import groupby
 
 from assistant.draft import Section, Statement
-from assistant.exams import Exam
+from assistant.exams import SUPPLIED, Exam
 from assistant.ledger import Ledger
 from assistant.writers import Brief, assess, difference
 from prompts import Phrasebook
-from segment.measurement import Measurement, Reliability
+from segment.measurement import Measurement, Reason, Reliability
 
-SCAN = "technique.scan"
-MEASURING = ("technique.{organ}", "technique.volume", "technique.interval")
+SCANS = {"MR": "technique.scan", "CT": "technique.scan.ct"}
+MEASURING = ("technique.{exam}", "technique.volume", "technique.interval")
+SUPPLYING = (
+    "technique.{exam}",
+    "technique.volume",
+    "technique.attenuation",
+    "technique.no_interval",
+)
 ASYMMETRY = "asymmetry index"
 ATTENUATION = "mean attenuation"
 COUNTS = ("one", "two", "three")  # how many records a stock sentence can withhold together
@@ -28,13 +34,24 @@ def fixed_statements(ledger: Ledger, exam: Exam, phrasebook: Phrasebook) -> tupl
 
     Where nothing was assessed, nothing is said of how it was segmented and counted.
     """
-    is_measured = any(r.reliability is not Reliability.NOT_ASSESSED for r in ledger.records)
-    technique = (SCAN, *MEASURING) if is_measured else (SCAN,)
+    technique = tuple(_technique(ledger, exam))
     keys: list[tuple[Section, str]] = [
-        *(("technique", key.format(organ=exam.organ)) for key in technique),
+        *(("technique", key.format(exam=exam.name)) for key in technique),
         *(("not_assessed", f"not_assessed.{key}") for key in exam.not_assessed),
     ]
     return tuple(phrase_statement(key, (), phrasebook, section) for section, key in keys)
+
+
+def _technique(ledger: Ledger, exam: Exam) -> Iterator[str]:
+    """List the phrases of what was scanned and, where anything was assessed, of how."""
+    assessed = [r for r in ledger.records if r.reliability is not Reliability.NOT_ASSESSED]
+    if not any(record.reason is Reason.NOT_HOUNSFIELD for record in ledger.records):
+        yield SCANS[exam.modality]
+    if assessed and exam.segmenter != SUPPLIED:
+        yield from MEASURING
+    elif assessed:
+        has_mean = any(record.quantity == ATTENUATION for record in assessed)
+        yield from (key for key in SUPPLYING if has_mean or key != "technique.attenuation")
 
 
 def stock_statement(

@@ -206,11 +206,10 @@ def _judged(
     """Return the record of a counted structure with its calibrated interval."""
     value, scores = counted.value_ml, _level(thickness).volume[structure]
     interval = volume_interval(value, _u(structure, counted), scores, _exam().coverage)
-    least, most = _organ().structure(structure).plausible_ml
     reason = None
     if counted.agreement < _calibrated().least_agreement[structure]:
         reason = Reason.MEMBERS_DISAGREE
-    elif not least <= value <= most:
+    elif not _organ().structure(structure).is_plausible(value):
         reason = Reason.IMPLAUSIBLE_VOLUME
     elif _is_too_wide(interval, value):
         reason = Reason.INTERVAL_TOO_WIDE
@@ -291,7 +290,7 @@ def _exam() -> exams.Exam:
 
 @cache
 def _organ() -> organs.Organ:
-    return organs.load(_exam().organ)
+    return organs.load(_exam().organs[0])
 
 
 @cache

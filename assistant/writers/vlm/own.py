@@ -129,7 +129,7 @@ def measure_by_masks(image: Path, masks: Mapping[str, Path], exam: Exam) -> Meas
 
     Their intervals are those of the segmenter's calibration: a tracing has none of its own.
     """
-    volume, organ = read_study(image).volume, organs.load(exam.organ)
+    volume, organ = read_study(image).volume, organs.load(exam.organs[0])
     structures = (BACKGROUND, *dict.fromkeys(x for s in organ.structures for x in s.labels))
     found = [
         Found(_side(side), _segmentation(path, side, volume, structures), (0, 0, 0), 0.0, False)

@@ -1,0 +1,61 @@
+"""A segmentation that somebody else made, on the grid of a scan, and what its labels mean.
+
+Knows nothing of who or what drew it, nor of whether it is right.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt16
+
+from segment.geometry import Geometry
+from segment.masks.file import read_labels
+from segment.masks.place import edge_labels, placed
+from segment.masks.table import LabelTable, read_table
+from segment.reading import file_name
+
+__all__ = ["LabelTable", "Mask", "read_mask"]
+
+
+@dataclass(frozen=True, eq=False)
+class Mask:
+    """Labels on the grid of a scan; ``cut`` are those that reach the edge of a field.
+
+    The field is that of the scan or that of the file itself, whichever ends first. ``format`` is
+    how the file was written, and ``is_resampled`` whether its labels lay on another grid.
+    """
+
+    labels: UInt16[np.ndarray, "i j k"]
+    geometry: Geometry
+    table: LabelTable
+    cut: frozenset[int]
+    sha256: str
+    format: str
+    is_resampled: bool
+
+    def __post_init__(self) -> None:
+        if self.labels.shape != self.geometry.shape:
+            msg = f"the labels {self.labels.shape} do not fill the grid {self.geometry.shape}"
+            raise ValueError(msg)
+        labels = self.labels.view()
+        labels.flags.writeable = False
+        object.__setattr__(self, "labels", labels)
+
+
+def read_mask(
+    path: Path, geometry: Geometry, *, labels: Path | None = None, resample: bool = False
+) -> Mask:
+    """Read a segmentation (NIfTI or DICOM SEG) onto the grid of a scan.
+
+    What its labels mean says the table ``labels``, else the file itself, else TotalSegmentator's
+    table. Voxels that lie between those of the scan are refused, or taken from the nearest one
+    with ``resample``. Raises ScanError.
+    """
+    name = file_name(path)
+    drawn = read_labels(path)
+    table = drawn.table if labels is None else read_table(labels)
+    table.check(np.unique(drawn.labels).tolist(), name)
+    on_grid, is_resampled = placed(drawn.labels, drawn.geometry, geometry, name, resample=resample)
+    cut = edge_labels(on_grid) | (edge_labels(drawn.labels) if drawn.is_field else frozenset())
+    return Mask(on_grid, geometry, table, cut, drawn.sha256, drawn.format, is_resampled)

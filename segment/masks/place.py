@@ -1,0 +1,87 @@
+"""Labels carried from their own grid to that of a scan. Knows nothing of what they mean."""
+
+import numpy as np
+from jaxtyping import Bool, Float64, UInt16
+
+from segment.errors import Refusal, ScanError
+from segment.geometry import Geometry
+
+OFF_VOXELS = 0.02  # how far, in voxels, a label may lie off a voxel of the scan and still be on it
+
+
+def placed(
+    labels: UInt16[np.ndarray, "i j k"],
+    source: Geometry,
+    grid: Geometry,
+    name: str,
+    *,
+    resample: bool,
+) -> tuple[UInt16[np.ndarray, "i2 j2 k2"], bool]:
+    """Lay labels onto a scan's grid; return also whether they lay between its voxels.
+
+    Labels whose voxels are the scan's own, in whatever order and in whatever part of it, are moved
+    and not resampled. Raises ScanError for others, unless each voxel may take the nearest label.
+    """
+    if source.matches(grid):
+        return labels, False
+    if _is_aligned(source, grid):
+        return _nearest(labels, source, grid), False
+    if not resample:
+        msg = (
+            f"{name}: expected the voxels of the scan, {_size(grid)}, found others, {_size(source)}"
+            " or elsewhere; give the segmentation of this scan, or add --resample to take the"
+            " nearest label"
+        )
+        raise ScanError(Refusal.WRONG_GRID, msg)
+    return _nearest(labels, source, grid), True
+
+
+def edge_labels(labels: UInt16[np.ndarray, "i j k"]) -> frozenset[int]:
+    """List the labels on the outermost voxels of a field."""
+    faces = (np.take(labels, (0, -1), axis=axis) for axis in range(3))
+    return frozenset(int(n) for face in faces for n in np.unique(face)) - {0}
+
+
+def _is_aligned(source: Geometry, grid: Geometry) -> bool:
+    """Whether each voxel of one grid is, as a whole, a voxel of the other one."""
+    between = np.linalg.inv(grid.affine) @ source.affine
+    turned = between[:3, :3]
+    whole = np.rint(turned)
+    is_turn = bool(
+        (np.abs(whole).sum(axis=0) == 1).all() and (np.abs(whole).sum(axis=1) == 1).all()
+    )
+    if not is_turn:
+        return False
+    corners = np.array(np.meshgrid(*[(0, n - 1) for n in source.shape])).reshape(3, 8).T
+    found = grid.to_indices(source.to_world(corners.astype(np.float64)))
+    is_on = bool((np.abs(found - np.rint(found)) <= OFF_VOXELS).all())
+    return is_on and bool((found > -0.5).all() and (found < np.array(grid.shape) - 0.5).all())
+
+
+def _nearest(
+    labels: UInt16[np.ndarray, "i j k"], source: Geometry, grid: Geometry
+) -> UInt16[np.ndarray, "i2 j2 k2"]:
+    """Take the label of the nearest voxel, slice by slice; 0 outside the labels' field."""
+    result = np.zeros(grid.shape, np.uint16)
+    flat = np.indices((*grid.shape[:2], 1)).reshape(3, -1).T.astype(np.float64)
+    last = np.array(source.shape)
+    for k in range(grid.shape[2]):
+        flat[:, 2] = k
+        found = source.to_indices(grid.to_world(flat))
+        inside = _inside(found, last)
+        i, j, k2 = np.clip(np.rint(found[inside]).astype(np.intp), 0, last - 1).T
+        plane = np.zeros(len(flat), np.uint16)
+        plane[inside] = labels[i, j, k2]
+        result[:, :, k] = plane.reshape(grid.shape[:2])
+    return result
+
+
+def _inside(indices: Float64[np.ndarray, "n 3"], last: np.ndarray) -> Bool[np.ndarray, " n"]:
+    """Mark the places that lie in a field of so many voxels."""
+    return np.asarray(((indices > -0.5) & (indices < last - 0.5)).all(axis=1))
+
+
+def _size(geometry: Geometry) -> str:
+    """Describe a grid by its voxels and their size."""
+    shape = "x".join(str(n) for n in geometry.shape)
+    return f"{shape} of {'x'.join(f'{mm:.3g}' for mm in geometry.spacing_mm)} mm"
