@@ -48,12 +48,16 @@ LOOKS: Mapping[str, str] = {
 }
 
 
-def check_supplied(volume: Volume, exam: Exam, *, has_mask: bool) -> None:
+def check_supplied(volume: Volume, exam: Exam, *, has_mask: bool, has_own: bool) -> None:
     """Hold an exam to where its segmentation comes from, and a supplied one to its kind of scan."""
     is_needed, modality = exam.segmenter == SUPPLIED, volume.modality
-    if is_needed and not has_mask:
+    if is_needed and not has_mask and not has_own:
         msg = f"exam {exam.name}: expected a segmentation of the scan, found none; give its file"
-        raise ScanError(Refusal.NO_SEGMENTATION, f"{msg} with --segmentation")
+        advice = "with --segmentation, or networks with --model nnunet:FOLDER"
+        raise ScanError(Refusal.NO_SEGMENTATION, f"{msg} {advice}")
+    if has_mask and has_own:
+        msg = "expected a segmentation or networks, found both; leave --segmentation or --model out"
+        raise ScanError(Refusal.BAD_OPTION, msg)
     if has_mask and not is_needed:
         msg = f"exam {exam.name}: expected no segmentation, as it makes its own, found one; leave"
         raise ScanError(Refusal.BAD_OPTION, f"{msg} --segmentation out or choose --exam ct-organs")

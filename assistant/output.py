@@ -88,15 +88,11 @@ def write_draft(
 
 def _write_pieces(folder: Path, volume: Volume, pieces: Sequence[Piece]) -> None:
     """Draw each piece by itself, in a field that holds it as far as a field may reach."""
-    found = (piece.found for piece in pieces if isinstance(piece.found, Found))
-    for one in found:
-        if one.segmentation.mask(one.segmentation.structures[-1]).any():
-            reach_mm = float(
-                max(np.multiply(one.segmentation.geometry.shape, volume.geometry.spacing_mm))
-            )
-            field_mm = min(max(reach_mm * ROOM, views.FIELD_MM), LARGEST_FIELD_MM)
-            for view in views.overlays(volume, [one.segmentation], field_mm=field_mm):
-                views.write_png(view, folder)
+    for drawn in filter(None, (piece.drawn() for piece in pieces)):
+        reach_mm = float(max(np.multiply(drawn.geometry.shape, volume.geometry.spacing_mm)))
+        field_mm = min(max(reach_mm * ROOM, views.FIELD_MM), LARGEST_FIELD_MM)
+        for view in views.overlays(volume, [drawn], field_mm=field_mm):
+            views.write_png(view, folder)
 
 
 def write_labels(path: Path, volume: Volume, segmented: Segmented) -> None:

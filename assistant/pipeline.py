@@ -39,9 +39,10 @@ from segment.errors import Refusal, ScanError
 from segment.infer import Found, Missing, Side, paint, segment_crop, segment_head
 from segment.masks import Mask
 from segment.masks.measure import measure_pieces
-from segment.masks.pieces import SUPPLIED, Piece, pieces_of
+from segment.masks.pieces import SUPPLIED, Piece, pieces_of, pieces_of_field
+from segment.masks.table import named
 from segment.measure import Wanted, measure
-from segment.models import Segmenter
+from segment.models import FieldSegmenter, Segmenter
 from segment.organs import Organ
 from segment.register import SEED, Registration, doubt, register
 from segment.segmentation import Segmentation
@@ -79,7 +80,8 @@ class Assistant:
     """Scan in, report out; every part is replaceable and none changes.
 
     ``loading`` is the segmenter, which is read while the first scan is being registered, and
-    ``reading`` what reads the pictures; without one, a report holds no scores.
+    ``reading`` what reads the pictures; without one, a report holds no scores. ``own`` are networks
+    that the user brought, for an exam that has none.
     """
 
     settings: Settings
@@ -90,6 +92,7 @@ class Assistant:
     writer: Writer
     phrasebook: Phrasebook
     reading: Loading[Reader] | None = None
+    own: Loading[FieldSegmenter] | None = None
 
     @property
     def organ(self) -> Organ:
@@ -103,20 +106,19 @@ class Assistant:
         if settings.coverage is not None:
             exam = replace(exam, coverage=settings.coverage)
         segmenter = settings.segmenter or exam.segmenter
-        is_supplied = segmenter == exams.SUPPLIED
-        if is_supplied and settings.writer != TEMPLATE:
-            msg = f"exam {exam.name}: expected the template writer, found {settings.writer}"
-            raise ValueError(f"{msg}, which was trained on no such report; leave --writer out")
-        own = _own(settings, CALIBRATION)
+        is_supplied = exam.segmenter == exams.SUPPLIED
+        _check_parts(exam, settings)
+        own = _of_weights(settings, CALIBRATION)
         return cls(
             settings=settings,
             exam=exam,
             organs=tuple(map(organs.load, exam.organs)),
-            loading=Loading(partial(models.load, segmenter, *_own(settings, WEIGHTS))),
+            loading=Loading(partial(models.load, segmenter, *_of_weights(settings, WEIGHTS))),
             calibrated=NO_CALIBRATION if is_supplied else models.calibrated(segmenter, *own),
             writer=writer_of(settings),
             phrasebook=prompts.load(settings.language),
             reading=_reading(settings.reader),
+            own=_brought(settings),
         )
 
     def __call__(self, study: Study) -> Report:
@@ -137,9 +139,12 @@ class Assistant:
         ScanError for a study that cannot be measured or whose pictures show something else, and
         ValueError where the writer's model cannot be had.
         """
-        gate.check_supplied(study.volume, self.exam, has_mask=study.mask is not None)
-        if study.mask is not None:
-            yield from self._supplied(study, study.mask)
+        has_mask = study.mask is not None
+        gate.check_supplied(
+            study.volume, self.exam, has_mask=has_mask, has_own=self.own is not None
+        )
+        if has_mask or self.own is not None:
+            yield from self._supplied(study)
             return
         gate.check_head(study.volume)
         self._start_loading()
@@ -152,10 +157,18 @@ class Assistant:
         yield segmented
         yield from self.report(study, segmented, scores)
 
-    def _supplied(self, study: Study, mask: Mask) -> Iterator[Step]:
-        """Report on a segmentation that came with the study; nothing is looked for or drawn."""
+    def _supplied(self, study: Study) -> Iterator[Step]:
+        """Report on a segmentation that came with the study, or on that of the user's networks."""
+        if self.own is not None:
+            self.own.start()
         yield Gated(study)
-        pieces = pieces_of(mask, self.organs)
+        if study.mask is not None:
+            pieces = pieces_of(study.mask, self.organs)
+        else:
+            assert self.own is not None
+            field = self.own.result()(study.volume)
+            table = named("of its dataset", list(enumerate(field.structures))[1:])
+            pieces = pieces_of_field(field, table, self.organs)
         segmented = Segmented(tuple(piece.found for piece in pieces), None, pieces)
         yield segmented
         yield from self.report(study, segmented)
@@ -254,7 +267,11 @@ class Assistant:
         stated = (*stated, "technique.radiological")
         provenance = self.provenance(study.volume, segmented, composed.draft)
         if study.mask is not None:
-            provenance = {**provenance, **_of_mask(study.mask, segmented.pieces)}
+            provenance = {**provenance, **_of_mask(study.mask)}
+        if segmented.pieces:
+            numbers = enumerate(segmented.pieces, start=1)
+            named_as = {f"{p.structure.name} {p.side}": n for n, p in numbers}
+            provenance = {**provenance, "labels_written": named_as}
         if scores and self.reading is not None:
             reader = self.reading.result()
             read = {"reader": reader.name, "reader_sha256": reader.weights_sha256}
@@ -283,7 +300,8 @@ class Assistant:
             "versions": {name: version(name) for name in VERSIONED},
         }
         if segmented.pieces:
-            return made if draft is None else made | _written(draft)
+            made |= _of_own(self.own) | ({} if draft is None else _written(draft))
+            return made
         made["calibration"] = self.calibrated.id
         made["calibration_n"] = self._calibration_n()
         if not all(isinstance(side, Missing) for side in segmented.sides):
@@ -302,10 +320,36 @@ class Assistant:
         return max(len(scores) for scores in self.calibrated.levels[0].volume.values())
 
 
-def _of_mask(mask: Mask, pieces: Sequence[Piece]) -> dict[str, Any]:
-    """Say what a supplied segmentation was, and what its numbers became."""
+def _check_parts(exam: Exam, settings: Settings) -> None:
+    """Refuse parts that do not go together; raises ValueError."""
+    is_supplied = exam.segmenter == exams.SUPPLIED
+    if is_supplied and settings.writer != TEMPLATE:
+        msg = f"exam {exam.name}: expected the template writer, found {settings.writer}"
+        raise ValueError(f"{msg}, which was trained on no such report; leave --writer out")
+    if settings.segmenter is not None and models.is_own(settings.segmenter) and not is_supplied:
+        msg = f"exam {exam.name}: expected its own segmenter, found a folder of the user's"
+        raise ValueError(f"{msg}; leave it out or choose --exam ct-organs")
+
+
+def _brought(settings: Settings) -> Loading[FieldSegmenter] | None:
+    """Prepare the networks that a user brought, if any."""
+    name = settings.segmenter
+    if name is None or not models.is_own(name):
+        return None
+    return Loading(partial(models.load_own, name, is_trusted=settings.trust))
+
+
+def _of_own(own: Loading[FieldSegmenter] | None) -> dict[str, Any]:
+    """Name the networks that a user brought, if any."""
+    if own is None:
+        return {}
+    segmenter = own.result()
+    return {"segmenter": segmenter.name, "model_sha256": segmenter.weights_sha256}
+
+
+def _of_mask(mask: Mask) -> dict[str, Any]:
+    """Say what a supplied segmentation was."""
     held = set(np.unique(mask.labels).tolist())
-    numbers = enumerate(pieces, start=1)
     return {
         "segmenter": SUPPLIED,
         "segmentation": {
@@ -315,7 +359,6 @@ def _of_mask(mask: Mask, pieces: Sequence[Piece]) -> dict[str, Any]:
         },
         "segmentation_sha256": mask.sha256,
         "labels_left_out": list(mask.table.left_out(held)),
-        "labels_written": {f"{p.structure.name} {p.side}": n for n, p in numbers},
     }
 
 
@@ -326,7 +369,7 @@ def _reading(name: str) -> Loading[Reader] | None:
     return None if name == "none" else Loading(partial(readers.load, name))
 
 
-def _own(settings: Settings, name: str) -> tuple[Path, ...]:
+def _of_weights(settings: Settings, name: str) -> tuple[Path, ...]:
     """Name a file of the segmenter's own weights, where there are some."""
     return () if settings.weights is None else (Path(settings.weights) / name,)
 
@@ -336,6 +379,9 @@ def _plan(settings: Settings) -> dict[str, Any]:
     plan = asdict(settings)
     if settings.model is not None and Path(settings.model).exists():
         plan["model"] = Path(settings.model).resolve().name
+    if settings.segmenter is not None and models.is_own(settings.segmenter):
+        kind, _, folder = settings.segmenter.partition(":")
+        plan["segmenter"] = f"{kind}:{Path(folder).resolve().name}"
     for key in ("adapter", "weights"):
         if plan[key] is not None:
             plan[key] = Path(plan[key]).resolve().name

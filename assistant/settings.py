@@ -16,12 +16,13 @@ Device = Literal["auto", "cpu", "cuda"]
 class Settings:
     """One run of the assistant; everything else follows from the exam.
 
-    ``segmenter`` overrides the exam's; ``coverage`` the exam's too. ``weights`` is a folder that
-    `voxcite calibrate` wrote: the segmenter's weights and their intervals. ``reader`` is the name
-    of one, "none", or "auto" for the first that is installed with its weights. ``model`` is what a
-    writer with a language model writes with: None for the embedded one, else a folder or a name on
-    the hub; ``adapter`` is a folder. With ``fallback`` the template writes where the model cannot
-    be had, and the report says so.
+    ``segmenter`` overrides the exam's; ``nnunet:FOLDER`` is for an exam that has none, and
+    ``trust`` lets the files of such a folder run code. ``weights`` is a folder that `voxcite
+    calibrate` wrote: the segmenter's weights and their intervals. ``coverage`` overrides the
+    exam's. ``reader`` is the name of one, "none", or "auto" for the first that is installed with
+    its weights. ``model`` is what a writer with a language model writes with: None for the embedded
+    one, else a folder or a name on the hub; ``adapter`` is a folder. With ``fallback`` the template
+    writes where the model cannot be had, and the report says so.
     """
 
     exam: str = DEFAULT_EXAM
@@ -30,6 +31,7 @@ class Settings:
     reader: str = DEFAULT_READER
     segmenter: str | None = None
     weights: str | None = None
+    trust: bool = False
     coverage: float | None = None
     model: str | None = None
     adapter: str | None = None

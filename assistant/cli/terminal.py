@@ -56,7 +56,11 @@ def add_writer(command: argparse.ArgumentParser) -> None:
         "--model",
         metavar="FOLDER|NAME",
         help="for the vlm writer: a model in MedGemma's layout (folder, or name on the hub), or"
-        " what `voxcite train writer` wrote; default: the embedded one",
+        " what `voxcite train writer` wrote; default: the embedded one. nnunet:FOLDER: networks"
+        " that nnU-Net v2 trained, for an exam that has none, such as ct-organs",
+    )
+    command.add_argument(
+        "--trust", action="store_true", help="let the files of nnunet:FOLDER run code"
     )
     command.add_argument(
         "--adapter", metavar="FOLDER", help="a LoRA adapter, or what `voxcite train writer` wrote"
@@ -74,12 +78,16 @@ def add_writer(command: argparse.ArgumentParser) -> None:
 def settings_of(chosen: argparse.Namespace, exam: str, language: str) -> "Settings":
     """Gather what was chosen of a writer with an exam and a language."""
     from assistant.settings import Settings
+    from segment.models import is_own
 
+    is_segmenter = chosen.model is not None and is_own(chosen.model)
     return Settings(
         exam=exam,
         language=language,
+        segmenter=chosen.model if is_segmenter else None,
+        trust=chosen.trust,
         writer=chosen.writer,
-        model=chosen.model,
+        model=None if is_segmenter else chosen.model,
         adapter=chosen.adapter,
         precision=chosen.precision,
         device=chosen.device,

@@ -156,6 +156,11 @@ def _is_complete(records: Sequence[Measurement]) -> bool:
     return all(record.reliability is Reliability.REPORTABLE for record in records)
 
 
+def _is_by_network(records: Sequence[Measurement]) -> bool:
+    """Tell whether networks that the user brought drew what was counted."""
+    return any(", nnU-Net " in record.method for record in records)
+
+
 def _is_ct(records: Sequence[Measurement]) -> bool:
     """Tell whether the scan was taken for a CT."""
     return all(record.reason is not Reason.NOT_HOUNSFIELD for record in records)
@@ -176,6 +181,8 @@ CONDITIONS: Mapping[str, Callable[[Sequence[Measurement]], bool]] = {
     "answer.nothing_withheld.": _is_complete,
     "answer.no_reference.": _is_without_reference,
     "technique.scan.ct": _is_ct,
+    "technique.own_model": _is_by_network,
+    "technique.ct-organs": lambda records: not _is_by_network(records),
 }
 
 

@@ -39,20 +39,18 @@ def measure_pieces(
 
 def _volume(piece: Piece) -> Measurement:
     """Count a piece; the count of nothing, or of a part, is not the structure's volume."""
-    found = piece.found
-    if isinstance(found, Missing):
-        return _record(piece, VOLUME, None, found.reason)
-    mask = found.segmentation.mask(piece.structure.name)
+    found, mask = piece.found, piece.mask()
+    if isinstance(found, Missing) or mask is None:
+        return _missing(piece, VOLUME)
     value = count_mm3(mask, found.segmentation.geometry.voxel_volume_mm3) / MM3_PER_ML
     return _record(piece, VOLUME, value, _doubt(found, mask))
 
 
 def _attenuation(piece: Piece, volume: Volume, *, is_hounsfield: bool) -> Measurement:
     """Average the Hounsfield units of a piece; of nothing there is no mean."""
-    found = piece.found
-    if isinstance(found, Missing):
-        return _record(piece, ATTENUATION, None, found.reason)
-    mask = found.segmentation.mask(piece.structure.name)
+    found, mask = piece.found, piece.mask()
+    if isinstance(found, Missing) or mask is None:
+        return _missing(piece, ATTENUATION)
     reason = _doubt(found, mask)
     if reason is Reason.NO_VOXELS or not is_hounsfield:
         unmeasured = reason if reason is Reason.NO_VOXELS else Reason.NOT_HOUNSFIELD
@@ -61,6 +59,11 @@ def _attenuation(piece: Piece, volume: Volume, *, is_hounsfield: bool) -> Measur
         tuple(slice(s, s + n) for s, n in zip(found.start, mask.shape, strict=True))
     ]
     return _record(piece, ATTENUATION, float(block[mask].mean(dtype=np.float64)), reason)
+
+
+def _missing(piece: Piece, quantity: str) -> Measurement:
+    """Return the record of what no label is of."""
+    return _record(piece, quantity, None, Reason.NOT_LABELLED)
 
 
 def _doubt(found: Found, mask: Bool[np.ndarray, "i j k"]) -> Reason:
@@ -88,10 +91,10 @@ def _record(piece: Piece, quantity: str, value: float | None, reason: Reason) ->
         reason=reason,
         method=how,
     )
-    if value is None or isinstance(piece.found, Missing):
+    mask = piece.mask()
+    if value is None or mask is None or isinstance(piece.found, Missing):
         return record
     segmentation = piece.found.segmentation
-    mask = segmentation.mask(piece.structure.name)
     return replace(
         record,
         method=f"{how}, {segmentation.model}",

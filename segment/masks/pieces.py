@@ -12,6 +12,8 @@ from jaxtyping import Bool, UInt8
 from segment.geometry import Geometry
 from segment.infer import Found, Missing
 from segment.masks import Mask
+from segment.masks.place import edge_labels
+from segment.masks.table import LabelTable
 from segment.measurement import Reason
 from segment.organs import Organ, Structure
 from segment.segmentation import Segmentation, Side
@@ -23,36 +25,87 @@ AROUND = 1  # voxels kept around a structure, so that its outline closes
 
 @dataclass(frozen=True, eq=False)
 class Piece:
-    """One structure of one side, found or not."""
+    """One structure of one side, found or not; ``labels`` of its segmentation make it up."""
 
     organ: Organ
     structure: Structure
     found: Found | Missing
+    labels: tuple[str, ...]
 
     @property
     def side(self) -> Side:
         """The side it is of."""
         return self.found.side
 
+    def mask(self) -> Bool[np.ndarray, "i j k"] | None:
+        """Mark its voxels on its block; None where it was not looked for."""
+        if isinstance(self.found, Missing):
+            return None
+        return self.found.segmentation.mask(*self.labels)
+
+    def drawn(self) -> Segmentation | None:
+        """Return it alone, whole voxels, as it is counted; None where it has none."""
+        mask = self.mask()
+        if isinstance(self.found, Missing) or mask is None or not mask.any():
+            return None
+        block, name = self.found.segmentation.geometry, self.structure.name
+        return _alone(mask, name, self.side, block, self.found.segmentation.model)
+
 
 def pieces_of(mask: Mask, organs: Iterable[Organ]) -> tuple[Piece, ...]:
     """List every structure and side of some organs as a segmentation holds them, in order."""
     return tuple(
-        Piece(organ, structure, _cut_out(mask, structure, side))
+        Piece(organ, structure, _cut_out(mask, structure, side), (structure.name,))
         for organ in organs
         for structure in organ.structures
         for side in organ.sides
     )
 
 
+def pieces_of_field(
+    field: Segmentation, table: LabelTable, organs: Iterable[Organ]
+) -> tuple[Piece, ...]:
+    """List every structure and side of some organs as a network drew them, with all its labels."""
+    edge = edge_labels(field.labels.astype(np.uint16))
+    return tuple(
+        _from_field(field, table.values(structure, side), edge, organ, structure, side)
+        for organ in organs
+        for structure in organ.structures
+        for side in organ.sides
+    )
+
+
+def _from_field(
+    field: Segmentation,
+    values: tuple[int, ...],
+    edge: frozenset[int],
+    organ: Organ,
+    structure: Structure,
+    side: Side,
+) -> Piece:
+    """Cut one structure out of a field."""
+    names = tuple(field.structures[value] for value in values)
+    if not names:
+        return Piece(organ, structure, Missing(side, Reason.NOT_LABELLED), ())
+    start, shape = _bounds(field.mask(*names))
+    block = Segmentation(
+        field.probability[(slice(None), slice(None), *_slices(start, shape))],
+        field.structures,
+        side,
+        field.geometry.block(start, shape),
+        field.model,
+    )
+    found = Found(side, block, start, 0.0, not edge.isdisjoint(values))
+    return Piece(organ, structure, found, names)
+
+
 def paint_pieces(geometry: Geometry, pieces: Sequence[Piece]) -> UInt8[np.ndarray, "i j k"]:
     """Write the labels of all pieces into one array of the scan's shape: 1, 2, ... in order."""
     labels = np.zeros(geometry.shape, np.uint8)
     for number, piece in enumerate(pieces, start=1):
-        if isinstance(piece.found, Found):
-            segmentation = piece.found.segmentation
-            block = labels[_slices(piece.found.start, segmentation.geometry.shape)]
-            block[segmentation.mask(piece.structure.name)] = number
+        mask = piece.mask()
+        if isinstance(piece.found, Found) and mask is not None:
+            labels[_slices(piece.found.start, mask.shape)][mask] = number
     return labels
 
 
@@ -64,11 +117,16 @@ def _cut_out(mask: Mask, structure: Structure, side: Side) -> Found | Missing:
     where = np.isin(mask.labels, values)
     start, shape = _bounds(where)
     inside = where[_slices(start, shape)]
-    probability = np.stack([~inside, inside])[None].astype(np.float32)
-    segmentation = Segmentation(
-        probability, (BACKGROUND, structure.name), side, mask.geometry.block(start, shape), SUPPLIED
-    )
+    segmentation = _alone(inside, structure.name, side, mask.geometry.block(start, shape), SUPPLIED)
     return Found(side, segmentation, start, 0.0, not mask.cut.isdisjoint(values))
+
+
+def _alone(
+    mask: Bool[np.ndarray, "i j k"], name: str, side: Side, block: Geometry, model: str
+) -> Segmentation:
+    """Make a segmentation of one mask."""
+    probability = np.stack([~mask, mask])[None].astype(np.float32)
+    return Segmentation(probability, (BACKGROUND, name), side, block, model)
 
 
 def _bounds(
@@ -86,5 +144,5 @@ def _bounds(
     return (i, j, k), (i2 - i, j2 - j, k2 - k)
 
 
-def _slices(start: tuple[int, int, int], shape: tuple[int, int, int]) -> tuple[slice, ...]:
+def _slices(start: tuple[int, ...], shape: tuple[int, ...]) -> tuple[slice, ...]:
     return tuple(slice(s, s + n) for s, n in zip(start, shape, strict=True))

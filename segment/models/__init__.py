@@ -12,6 +12,8 @@ import numpy as np
 from jaxtyping import Bool, Float32
 
 from segment.calibration import Calibrated
+from segment.segmentation import Segmentation
+from segment.volume import Volume
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +46,38 @@ class Segmenter(Protocol):
 
     def __call__(self, boxes: Sequence[Box]) -> list[Float32[np.ndarray, "member structure _ _ _"]]:
         """Segment boxes of raw intensities; each result fills its box."""
+
+
+@runtime_checkable
+class FieldSegmenter(Protocol):
+    """Anything that segments a whole scan on its own grid."""
+
+    @property
+    def name(self) -> str:
+        """What the records call it."""
+
+    @property
+    def weights_sha256(self) -> str:
+        """Hash of all weights."""
+
+    def __call__(self, volume: Volume) -> Segmentation:
+        """Segment a scan; each of its networks is a member."""
+
+
+OWN: Mapping[str, str] = {"nnunet": "segment.models.nnunet"}  # kinds of folders a user may bring
+
+
+def is_own(name: str) -> bool:
+    """Tell whether a segmenter is named as a kind and a folder, as in ``nnunet:FOLDER``."""
+    kind, separator, _ = name.partition(":")
+    return bool(separator) and kind in OWN
+
+
+def load_own(name: str, *, is_trusted: bool = False) -> FieldSegmenter:
+    """Load a folder that a user brought; raises ValueError where it cannot be used."""
+    kind, _, folder = name.partition(":")
+    load_folder = import_module(OWN[kind]).load
+    return cast(FieldSegmenter, load_folder(Path(folder), is_trusted=is_trusted))
 
 
 def available() -> tuple[str, ...]:

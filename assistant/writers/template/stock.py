@@ -25,6 +25,7 @@ SUPPLYING = (
 )
 ASYMMETRY = "asymmetry index"
 ATTENUATION = "mean attenuation"
+OWN_MODEL, NETWORK = "technique.own_model", "nnU-Net "
 COUNTS = ("one", "two", "three")  # how many records a stock sentence can withhold together
 PLACE = re.compile(r"\{([a-z])\.(\w+)\}")
 
@@ -51,7 +52,9 @@ def _technique(ledger: Ledger, exam: Exam) -> Iterator[str]:
         yield from MEASURING
     elif assessed:
         has_mean = any(record.quantity == ATTENUATION for record in assessed)
-        yield from (key for key in SUPPLYING if has_mean or key != "technique.attenuation")
+        is_drawn_here = any(NETWORK in record.method for record in assessed)
+        yield OWN_MODEL if is_drawn_here else SUPPLYING[0]
+        yield from (key for key in SUPPLYING[1:] if has_mean or key != "technique.attenuation")
 
 
 def stock_statement(
