@@ -11,6 +11,8 @@ from assistant.ledger import evaluate, names_in
 from assistant.report import one_line
 from segment.measurement import Interval, Measurement, Reliability
 
+VOLUME = "volume"  # which is never negative; attenuation is
+
 
 class EditError(ValueError):
     """A change that cannot be made; the sentence says what to do instead."""
@@ -39,7 +41,8 @@ def overridden(change: Overridden, records: Sequence[Measurement]) -> tuple[Meas
         needed = ", ".join(sorted(names_in(old.expression)))
         msg = f"{old.id} is derived from {needed}; override one of those instead"
         raise EditError(msg)
-    if not 0 <= change.lower <= change.value <= change.upper < float("inf"):
+    least = 0.0 if old.quantity == VOLUME else float("-inf")
+    if not least <= change.lower <= change.value <= change.upper < float("inf"):
         msg = (
             f"expected a value between its bounds, found {change.value:g} for"
             f" {change.lower:g} to {change.upper:g}; state bounds that hold it"

@@ -10,8 +10,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
 import prompts
 from assistant import exams, gate, readers
 from assistant.answer import Answer
@@ -349,7 +347,6 @@ def _of_own(own: Loading[FieldSegmenter] | None) -> dict[str, Any]:
 
 def _of_mask(mask: Mask) -> dict[str, Any]:
     """Say what a supplied segmentation was."""
-    held = set(np.unique(mask.labels).tolist())
     return {
         "segmenter": SUPPLIED,
         "segmentation": {
@@ -358,7 +355,7 @@ def _of_mask(mask: Mask) -> dict[str, Any]:
             "resampled": "nearest label" if mask.is_resampled else "no",
         },
         "segmentation_sha256": mask.sha256,
-        "labels_left_out": list(mask.table.left_out(held)),
+        "labels_left_out": list(mask.table.left_out(mask.held)),
     }
 
 

@@ -10,6 +10,7 @@ from assistant.draft import Statement
 from assistant.exports.dicom_sr.measurement import measurement as sr_measurement
 from assistant.exports.fhir.observation import observation
 from assistant.ledger import Ledger
+from assistant.override import EditError, Overridden, overridden
 from assistant.page.evidence import plot
 from assistant.render import SlotError, render
 from assistant.report import (
@@ -189,3 +190,14 @@ def test_its_measurement_in_dicom_holds_the_absence_and_no_bounds(language):
 def test_the_page_plots_nothing_without_an_interval():
     assert plot(alone(), prompts.load("en")) == ""
     assert plot(replace(plain_ledger()["m1"]), prompts.load("en")) != ""
+
+
+def test_a_person_may_state_an_attenuation_below_zero():
+    record = alone("mean attenuation", "[hnsf'U]", -6.0)
+    (changed,) = overridden(Overridden("m1", -8.0, -20.0, 4.0, "Dr A", "now"), (record,))
+    assert (changed.value, changed.reliability) == (-8.0, Reliability.REPORTABLE)
+
+
+def test_a_person_may_state_no_volume_below_zero():
+    with pytest.raises(EditError, match="expected a value between its bounds"):
+        overridden(Overridden("m1", 1.0, -1.0, 4.0, "Dr A", "now"), (alone(),))

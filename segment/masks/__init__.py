@@ -11,7 +11,7 @@ from jaxtyping import UInt16
 
 from segment.geometry import Geometry
 from segment.masks.file import read_labels
-from segment.masks.place import edge_labels, placed
+from segment.masks.place import edge_labels, held_labels, placed
 from segment.masks.table import LabelTable, read_table
 from segment.reading import file_name
 
@@ -22,13 +22,15 @@ __all__ = ["LabelTable", "Mask", "read_mask"]
 class Mask:
     """Labels on the grid of a scan; ``cut`` are those that reach the edge of a field.
 
-    The field is that of the scan or that of the file itself, whichever ends first. ``format`` is
-    how the file was written, and ``is_resampled`` whether its labels lay on another grid.
+    ``held`` are all that the file holds. The field is that of the scan or that of the file itself,
+    whichever ends first. ``format`` is how the file was written, and ``is_resampled`` whether its
+    labels lay on another grid.
     """
 
     labels: UInt16[np.ndarray, "i j k"]
     geometry: Geometry
     table: LabelTable
+    held: frozenset[int]
     cut: frozenset[int]
     sha256: str
     format: str
@@ -55,7 +57,8 @@ def read_mask(
     name = file_name(path)
     drawn = read_labels(path)
     table = drawn.table if labels is None else read_table(labels)
-    table.check(np.unique(drawn.labels).tolist(), name)
+    held = held_labels(drawn.labels)
+    table.check(held, name)
     on_grid, is_resampled = placed(drawn.labels, drawn.geometry, geometry, name, resample=resample)
     cut = edge_labels(on_grid) | (edge_labels(drawn.labels) if drawn.is_field else frozenset())
-    return Mask(on_grid, geometry, table, cut, drawn.sha256, drawn.format, is_resampled)
+    return Mask(on_grid, geometry, table, held, cut, drawn.sha256, drawn.format, is_resampled)

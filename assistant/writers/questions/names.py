@@ -171,8 +171,13 @@ def _any_of(terms: Iterable[str]) -> re.Pattern[str]:
 
 @cache
 def _names(words: Phrasebook) -> tuple[re.Pattern[str], Mapping[str, tuple[str, str]]]:
-    """List what structures are called, the longest name first; without a side it is both."""
-    meant = words.spellings()
+    """List what structures are called, the longest name first; without a side it is both.
+
+    Heard are the structures whose other names are listed: topics were trained on no others, and
+    one that no exam with answers measures is answered as one that was not measured.
+    """
+    heard = words.lexicon["names"]
+    meant = {spelt: of for spelt, of in words.spellings().items() if of[0] in heard}
     for spelt, (structure, side) in list(meant.items()):
         for word in words.lexicon["sides"].get(side, ()):
             bare = " ".join(spelt.replace(word, "").split())
