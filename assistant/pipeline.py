@@ -101,6 +101,8 @@ class Assistant:
     def from_settings(cls, settings: Settings) -> "Assistant":
         """Build every part once; raises ValueError for a name that no folder has."""
         exam = exams.load(settings.exam)
+        writer = settings.writer or exam.writer
+        settings = replace(settings, writer=writer)
         if settings.coverage is not None:
             exam = replace(exam, coverage=settings.coverage)
         segmenter = settings.segmenter or exam.segmenter
@@ -113,7 +115,7 @@ class Assistant:
             organs=tuple(map(organs.load, exam.organs)),
             loading=Loading(partial(models.load, segmenter, *_of_weights(settings, WEIGHTS))),
             calibrated=NO_CALIBRATION if is_supplied else models.calibrated(segmenter, *own),
-            writer=writer_of(settings),
+            writer=writer_of(writer, settings),
             phrasebook=prompts.load(settings.language),
             reading=_reading(settings.reader),
             own=_brought(settings),

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Literal, get_args
 
 DEFAULT_READER = "none"  # "auto" from the day on which its figures on whole heads are known
-DEFAULT_WRITER = "vlm"
 DEFAULT_EXAM = "hippocampus"
 Precision = Literal["bfloat16", "float32", "4bit"]
 Device = Literal["auto", "cpu", "cuda"]
@@ -16,18 +15,18 @@ Device = Literal["auto", "cpu", "cuda"]
 class Settings:
     """One run of the assistant; everything else follows from the exam.
 
-    ``segmenter`` overrides the exam's; ``nnunet:FOLDER`` is for an exam that has none, and
-    ``trust`` lets the files of such a folder run code. ``weights`` is a folder that `voxcite
-    calibrate` wrote: the segmenter's weights and their intervals. ``coverage`` overrides the
-    exam's. ``reader`` is the name of one, "none", or "auto" for the first that is installed with
-    its weights. ``model`` is what a writer with a language model writes with: None for the embedded
-    one, else a folder or a name on the hub; ``adapter`` is a folder. With ``fallback`` the template
-    writes where the model cannot be had, and the report says so.
+    ``writer``, ``segmenter`` and ``coverage`` override the exam's. The segmenter
+    ``nnunet:FOLDER`` is for an exam that has none, and ``trust`` lets the files of such a folder
+    run code. ``weights`` is a folder that `voxcite calibrate` wrote: the segmenter's weights and
+    their intervals. ``reader`` is the name of one, "none", or "auto" for the first that is
+    installed with its weights. ``model`` is what a writer with a language model writes with: None
+    for the embedded one, else a folder or a name on the hub; ``adapter`` is a folder. With
+    ``fallback`` the template writes where the model cannot be had, and the report says so.
     """
 
     exam: str = DEFAULT_EXAM
     language: str = "en"
-    writer: str = DEFAULT_WRITER
+    writer: str | None = None
     reader: str = DEFAULT_READER
     segmenter: str | None = None
     weights: str | None = None

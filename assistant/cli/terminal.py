@@ -8,7 +8,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NoReturn, TypeVar, get_args
 
-from assistant.settings import DEFAULT_WRITER, Device, Precision
+from assistant.settings import Device, Precision
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -51,7 +51,7 @@ def side_of(chosen: argparse.Namespace) -> Side:
 
 def add_writer(command: argparse.ArgumentParser) -> None:
     """Take the options that say who writes, with which model, and how."""
-    command.add_argument("--writer", default=DEFAULT_WRITER, help=f"default: {DEFAULT_WRITER}")
+    command.add_argument("--writer", help="vlm or template; default: the exam's")
     command.add_argument(
         "--model",
         metavar="FOLDER|NAME",

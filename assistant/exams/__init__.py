@@ -13,7 +13,8 @@ SUPPLIED = "supplied"
 class Exam:
     """One exam: its input, what it measures and the threshold above which it withholds.
 
-    ``segmenter`` is a model, or SUPPLIED where a segmentation comes with the study.
+    ``segmenter`` is a model, or SUPPLIED where a segmentation comes with the study; ``writer`` is
+    the one that writes where the settings name none.
 
     ``kinds`` and ``parts`` are values of a reader's facts, such as ``mr_t1`` and ``head``: what
     its pictures may look like. An empty one is not checked.
@@ -26,6 +27,7 @@ class Exam:
     kinds: tuple[str, ...]
     parts: tuple[str, ...]
     segmenter: str
+    writer: str
     coverage: float
     widest_relative_interval: float
     structures: tuple[str, ...]

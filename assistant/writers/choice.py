@@ -18,17 +18,17 @@ STATED = "technique.fallback"
 Telling = Callable[[Writer], Generator[Statement, None, Draft]]
 
 
-def writer_of(settings: Settings) -> Writer:
-    """Build the writer of settings, with those of them that its folder says it takes.
+def writer_of(name: str, settings: Settings) -> Writer:
+    """Build a writer, with those of the settings that its folder says it takes.
 
     Raises ValueError for a model that is given to a writer without one.
     """
-    options = describe(settings.writer)["options"]
-    for name in MODEL_SETTINGS:
-        if getattr(settings, name) is not None and name not in options:
-            msg = f"the {settings.writer} writer takes no {name}; choose the vlm writer with it"
+    options = describe(name)["options"]
+    for option in MODEL_SETTINGS:
+        if getattr(settings, option) is not None and option not in options:
+            msg = f"the {name} writer takes no {option}; choose the vlm writer with it"
             raise ValueError(msg)
-    writer = load(settings.writer, **{name: getattr(settings, name) for name in options})
+    writer = load(name, **{option: getattr(settings, option) for option in options})
     return Fallback(writer) if settings.fallback else writer
 
 

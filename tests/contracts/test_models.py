@@ -161,5 +161,9 @@ def test_an_unknown_writer_is_refused_by_name():
 def test_the_default_settings_name_parts_that_exist():
     settings = Settings()
     assert settings.exam in exams.available()
-    assert settings.writer in writers.available()
     assert settings.language in prompts.languages()
+
+
+@pytest.mark.parametrize("name", exams.available())
+def test_an_exam_names_a_writer_that_exists(name):
+    assert exams.load(name).writer in writers.available()
