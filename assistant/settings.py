@@ -20,7 +20,8 @@ class Settings:
     run code. ``weights`` is a folder that `voxcite calibrate` wrote: the segmenter's weights and
     their intervals. ``reader`` is the name of one, "none", or "auto" for the first that is
     installed with its weights. ``model`` is what a writer with a language model writes with: None
-    for the embedded one, else a folder or a name on the hub; ``adapter`` is a folder. With
+    for the embedded one, else a folder or a name on the hub; ``adapter`` is a folder. ``server`` is
+    the address of an OpenAI-compatible server, and ``model`` then a name in its list. With
     ``fallback`` the template writes where the model cannot be had, and the report says so.
     """
 
@@ -34,6 +35,7 @@ class Settings:
     coverage: float | None = None
     model: str | None = None
     adapter: str | None = None
+    server: str | None = None
     precision: Precision = "bfloat16"
     device: Device = "auto"
     seed: int = 0

@@ -56,14 +56,18 @@ def add_writer(command: argparse.ArgumentParser) -> None:
         "--model",
         metavar="FOLDER|NAME",
         help="for the vlm writer: a model in MedGemma's layout (folder, or name on the hub), or"
-        " what `voxcite train writer` wrote; default: the embedded one. nnunet:FOLDER: networks"
-        " that nnU-Net v2 trained, for an exam that has none, such as ct-organs",
+        " what `voxcite train writer` wrote; default: the embedded one; for the server writer: a"
+        " name in the server's list. nnunet:FOLDER: networks that nnU-Net v2 trained, for an exam"
+        " that has none, such as ct-organs",
     )
     command.add_argument(
         "--trust", action="store_true", help="let the files of nnunet:FOLDER run code"
     )
     command.add_argument(
         "--adapter", metavar="FOLDER", help="a LoRA adapter, or what `voxcite train writer` wrote"
+    )
+    command.add_argument(
+        "--server", metavar="URL", help="for the server writer: an OpenAI-compatible server"
     )
     command.add_argument("--precision", choices=get_args(Precision), default="bfloat16")
     command.add_argument("--device", choices=get_args(Device), default="auto")
@@ -89,6 +93,7 @@ def settings_of(chosen: argparse.Namespace, exam: str, language: str) -> "Settin
         writer=chosen.writer,
         model=None if is_segmenter else chosen.model,
         adapter=chosen.adapter,
+        server=chosen.server,
         precision=chosen.precision,
         device=chosen.device,
         seed=chosen.seed,

@@ -12,7 +12,8 @@ from assistant.writers import Brief, Loads, Preparing, Turn, Writer, describe, l
 from assistant.writers.template import Template
 from assistant.writers.vlm.errors import ModelError
 
-MODEL_SETTINGS = ("model", "adapter")
+# Settings that make no sense with a writer that does not take them, and who does take them.
+TAKEN_BY = {"model": "vlm", "adapter": "vlm", "server": "server"}
 STATED = "technique.fallback"
 
 Telling = Callable[[Writer], Generator[Statement, None, Draft]]
@@ -21,12 +22,12 @@ Telling = Callable[[Writer], Generator[Statement, None, Draft]]
 def writer_of(name: str, settings: Settings) -> Writer:
     """Build a writer, with those of the settings that its folder says it takes.
 
-    Raises ValueError for a model that is given to a writer without one.
+    Raises ValueError for a model or a server that is given to a writer without one.
     """
     options = describe(name)["options"]
-    for option in MODEL_SETTINGS:
+    for option, taker in TAKEN_BY.items():
         if getattr(settings, option) is not None and option not in options:
-            msg = f"the {name} writer takes no {option}; choose the vlm writer with it"
+            msg = f"the {name} writer takes no {option}; choose the {taker} writer with it"
             raise ValueError(msg)
     writer = load(name, **{option: getattr(settings, option) for option in options})
     return Fallback(writer) if settings.fallback else writer

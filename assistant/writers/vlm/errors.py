@@ -1,6 +1,6 @@
-"""What can be wrong with a model's files, one class, one code each. Knows nothing of who shows it.
+"""What can be wrong with a model's files or its server, one class, one code each.
 
-The sentences never hold a path above a file's name.
+Knows nothing of who shows it. The sentences never hold a path above a file's name.
 """
 
 from enum import StrEnum
@@ -27,6 +27,15 @@ class Fault(StrEnum):
     HUB = "hub"
     NO_MEMORY = "no-memory"
     NO_DEVICE = "no-device"
+    UNREACHABLE = "unreachable"
+    TOO_SLOW = "too-slow"
+    BUSY = "busy"
+    SERVER_FAILED = "server-failed"
+    FORBIDDEN = "forbidden"
+    ELSEWHERE = "elsewhere"
+    REFUSED = "refused"
+    STRANGE = "strange"
+    NO_SUCH_MODEL = "no-such-model"
 
 
 class ModelError(ValueError):

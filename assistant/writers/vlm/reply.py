@@ -4,8 +4,9 @@ What no record holds is said in fixed words, so the model writes no line without
 line that is true and no answer gives way to the stock sentence that was planned.
 """
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
+from functools import partial
 
 from assistant.draft import Draft, Statement
 from assistant.writers import Brief, drain
@@ -21,21 +22,32 @@ PLACED = ("reading", "norm")  # what a size holds where its stock sentence does
 NO_ANSWER = "a line of the language model was no answer to the question"
 TRUSTED = "reportable"  # of the lexicon: what calls it reliable
 
+Telling = Callable[[Request], Generator[Statement, None, Draft]]
+
 
 def reply(ready: Ready, brief: Brief, request: Request) -> Generator[Statement, None, Draft]:
+    """Answer with a model in memory, as ``planned`` does."""
+    nothing = Draft((), NAME, request.seed, ready.facts)
+    return (yield from planned(partial(tell, ready, brief), nothing, brief, request))
+
+
+def planned(
+    telling: Telling, nothing: Draft, brief: Brief, request: Request
+) -> Generator[Statement, None, Draft]:
     """Yield each statement as soon as it is finished; return the whole.
 
-    A line that the model does not come to is told in the stock sentence that was planned.
+    A line that the model does not come to is told in the stock sentence that was planned;
+    ``nothing`` is the draft of a model that is asked for no line.
     """
     assert request.question is not None
     asked = understand(request.question, brief.ledger, brief.phrasebook, request.turns)
-    planned = [(said, wanted_of(said, asked, brief)) for said in respond(asked, brief)]
-    lines = tuple(wanted for _, wanted in planned if wanted is not None)
-    writing = _Writing(tell(ready, brief, replace(request, lines=lines)) if lines else None)
+    plan = [(said, wanted_of(said, asked, brief)) for said in respond(asked, brief)]
+    lines = tuple(wanted for _, wanted in plan if wanted is not None)
+    writing = _Writing(telling(replace(request, lines=lines)) if lines else None)
     written = iter(writing)
     kept: list[Statement] = []
     missed: list[str] = []
-    for said, wanted in planned:
+    for said, wanted in plan:
         statement = said if wanted is None else next(written, said)
         if not _answers(statement, said, asked, brief.phrasebook):
             statement = said
@@ -43,7 +55,7 @@ def reply(ready: Ready, brief: Brief, request: Request) -> Generator[Statement, 
         kept.append(replace(statement, stock=said.stock))
         yield kept[-1]
     drain(written)
-    draft = writing.draft or Draft((), NAME, request.seed, ready.facts)
+    draft = writing.draft or nothing
     return replace(
         draft,
         statements=tuple(kept),
