@@ -18,6 +18,7 @@ from assistant.cli.evaluate import add_evaluate
 from assistant.cli.learn import add_calibrate, add_train
 from assistant.cli.listing import add_list
 from assistant.cli.segment import add_segment
+from assistant.cli.serve import add_serve
 from assistant.cli.terminal import (
     DISCLAIMER,
     DOES_NOT_HOLD,
@@ -41,6 +42,7 @@ COMMANDS = (
     add_export,
     add_verify,
     add_ask,
+    add_serve,
     add_list,
 )
 

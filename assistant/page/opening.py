@@ -56,12 +56,14 @@ class Opening:
             desk.study, state="waiting", report=None, changes=[], signature=None
         )
         referral = Referral(**desk.kept.referral)
-        self.parts.workshop.begin(desk.kept, Request(_source(desk), _chosen(series), referral))
+        self.parts.store.enqueue(desk.study, _chosen(series))
+        self.parts.workshop.begin(desk.kept, Request(source_of(desk), _chosen(series), referral))
         return desk
 
     def _queued(self, kept: Kept, request: Request) -> Desk:
         self.parts.store.change(kept.id, referral=asdict(request.referral))
         try:
+            self.parts.store.enqueue(kept.id, request.series)
             self.parts.workshop.begin(kept, request)
         except FullError:
             self.parts.store.delete(self.owner, kept.id)
@@ -69,7 +71,7 @@ class Opening:
         return Desk(self.parts.store, self.owner, kept.id)
 
 
-def _source(desk: Desk) -> str | Path:
+def source_of(desk: Desk) -> str | Path:
     """Say where the files of a study lie."""
     folder = desk.folder / SOURCE
     found = sorted(folder.iterdir()) if folder.is_dir() else []

@@ -113,16 +113,16 @@ class Parts:
         except Exception:  # told again, in words, to whoever drafts
             LOG.exception("the networks could not be read ahead")
 
-    def close(self) -> None:
-        """Stop the work and let files go."""
-        self.workshop.close()
+    def close(self, *, leaves: bool = False) -> None:
+        """Stop the work and let files go; drafts that are left can be taken up again."""
+        self.workshop.close(leaves=leaves)
         self.uploads.sweep()
         self.store.close()
 
 
-def open_parts(options: Options) -> Parts:
+def open_parts(options: Options, *, keeps_unfinished: bool = False) -> Parts:
     """Open the store and the folder of uploads."""
-    store = Store.open(options.folder)
+    store = Store.open(options.folder, keeps_unfinished=keeps_unfinished)
     return Parts(options, store, Uploads(options.folder / "uploads"))
 
 
@@ -141,13 +141,18 @@ def application(parts: Parts, mount: Callable[[Any, Parts, str], Any]) -> Guard:
     _add_files(app, parts)
     _add_pictures(app, parts)
     _add_export(app, parts)
-    _add_uploads(app, parts)
+    add_uploads(app, parts)
     if parts.options.doorkeeper is not None:
-        _add_login(app, parts.options.doorkeeper)
+        add_login(app, parts.options.doorkeeper)
     for language in prompts.languages():
         mount(app, parts, language)
-    is_local = parts.options.host in LOCAL
-    return Guard(app, parts.options.doorkeeper, frozenset(LOCAL) if is_local else frozenset())
+    return guarded(app, parts.options)
+
+
+def guarded(app: "FastAPI", options: Options) -> Guard:
+    """Put the guard before an app; one for this machine alone answers to no other name."""
+    hosts = frozenset(LOCAL) if options.host in LOCAL else frozenset[str]()
+    return Guard(app, options.doorkeeper, hosts)
 
 
 def _add_common(app: "FastAPI", parts: Parts) -> None:
@@ -177,7 +182,7 @@ def _add_files(app: "FastAPI", parts: Parts) -> None:
 
     @app.get("/study/{study}/file/{name}")
     def file(request: Request, study: str, name: str) -> Response:
-        path = _desk(parts, request, study).folder / name
+        path = desk_of(parts, request, study).folder / name
         if name not in FILES or not path.is_file():
             raise HTTPException(404)
         return FileResponse(str(path), media_type="application/octet-stream")
@@ -190,21 +195,21 @@ def _add_pictures(app: "FastAPI", parts: Parts) -> None:
 
     @app.get("/study/{study}/series/{number}.png")
     def series(request: Request, study: str, number: int) -> Response:
-        path = _desk(parts, request, study).folder / choosing.FOLDER / f"{number}.png"
+        path = desk_of(parts, request, study).folder / choosing.FOLDER / f"{number}.png"
         if not path.is_file():
             raise HTTPException(404)
         return FileResponse(str(path), media_type="image/png")
 
     @app.get("/study/{study}/slices")
     def slices(request: Request, study: str) -> dict[str, Any]:
-        folder = _desk(parts, request, study).folder
+        folder = desk_of(parts, request, study).folder
         if not (folder / scene.SCAN).is_file():
             raise HTTPException(404)
         return scene.describe(folder)
 
     @app.get("/study/{study}/slice/{plane}/{number}.png")
     def one_slice(request: Request, study: str, plane: scene.Plane, number: int) -> Response:
-        folder = _desk(parts, request, study).folder
+        folder = desk_of(parts, request, study).folder
         if not (folder / scene.SCAN).is_file():
             raise HTTPException(404)
         png = scene.slice_png(scene.read_stack(folder), plane, number)
@@ -217,7 +222,7 @@ def _add_export(app: "FastAPI", parts: Parts) -> None:
 
     @app.get("/study/{study}/export/{name}")
     def export(request: Request, study: str, name: str) -> Response:
-        desk = _desk(parts, request, study)
+        desk = desk_of(parts, request, study)
         try:
             filename, data = desk.export(name)
         except (SignError, ScanError, ValueError) as error:
@@ -226,7 +231,7 @@ def _add_export(app: "FastAPI", parts: Parts) -> None:
         return Response(data, media_type="application/octet-stream", headers=headers)
 
 
-def _desk(parts: Parts, request: Any, study: str) -> Desk:  # noqa: ANN401
+def desk_of(parts: Parts, request: Any, study: str) -> Desk:  # noqa: ANN401
     """Return the desk of whoever asks; to everybody else there is no such study."""
     from fastapi import HTTPException
 
@@ -238,7 +243,7 @@ def _desk(parts: Parts, request: Any, study: str) -> Desk:  # noqa: ANN401
     return desk
 
 
-def _add_uploads(app: "FastAPI", parts: Parts) -> None:
+def add_uploads(app: "FastAPI", parts: Parts) -> None:
     """Take files from a browser, up to the limit, into a folder of their owner."""
     from fastapi import Request, Response
     from starlette.formparsers import MultiPartException
@@ -247,7 +252,7 @@ def _add_uploads(app: "FastAPI", parts: Parts) -> None:
     def refused(status: int, code: Refusal) -> Response:
         return Response(json.dumps({"code": code}), status, media_type="application/json")
 
-    @app.post("/upload")
+    @app.post("/upload", include_in_schema=False)
     async def upload(request: Request) -> Response:
         length = request.headers.get("content-length", "")
         limit = parts.options.largest_upload
@@ -273,16 +278,16 @@ def _add_uploads(app: "FastAPI", parts: Parts) -> None:
         return Response(json.dumps({"upload": token}), media_type="application/json")
 
 
-def _add_login(app: "FastAPI", doorkeeper: Doorkeeper) -> None:
+def add_login(app: "FastAPI", doorkeeper: Doorkeeper) -> None:
     """Serve the form that asks for a name and a password."""
     from fastapi import Request, Response
     from fastapi.responses import HTMLResponse, RedirectResponse
 
-    @app.get("/login")
+    @app.get("/login", include_in_schema=False)
     def form() -> HTMLResponse:
         return HTMLResponse(_form(is_wrong=False))
 
-    @app.post("/login")
+    @app.post("/login", include_in_schema=False)
     async def enter(request: Request) -> Response:
         from starlette.concurrency import run_in_threadpool
 

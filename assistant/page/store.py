@@ -26,6 +26,7 @@ from sqlalchemy import (
     create_engine,
     delete,
     event,
+    func,
     insert,
     inspect,
     select,
@@ -68,6 +69,15 @@ TURNS = Table(
     Column("question", Text, nullable=False),
     Column("answer", Text, nullable=False),
 )
+JOBS = Table(
+    "job",
+    TABLES,
+    Column("number", Integer, primary_key=True),
+    Column("study", String, nullable=False, unique=True),
+    Column("series", String),
+    Column("tries", Integer, nullable=False),
+)
+UNFINISHED = ("waiting", "running")
 
 
 @dataclass(frozen=True)
@@ -89,6 +99,16 @@ class Kept:
 
 
 @dataclass(frozen=True)
+class Pending:
+    """A study whose draft was asked for and never ended, and how often it was begun."""
+
+    owner: str
+    study: str
+    series: str | None
+    tries: int
+
+
+@dataclass(frozen=True)
 class Event:
     """One thing that somebody did to a study."""
 
@@ -106,8 +126,11 @@ class Store:
     engine: Engine
 
     @classmethod
-    def open(cls, folder: Path) -> "Store":
-        """Open or make the store; studies that a stop left unfinished are marked as cancelled."""
+    def open(cls, folder: Path, *, keeps_unfinished: bool = False) -> "Store":
+        """Open or make the store.
+
+        Studies that a stop left unfinished are marked as cancelled, or left to be taken up again.
+        """
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         folder.chmod(0o700)
         engine = create_engine(f"sqlite:///{folder / 'voxcite.sqlite'}")
@@ -115,9 +138,10 @@ class Store:
         TABLES.create_all(engine)
         _add_columns(engine)
         store = cls(folder, engine)
-        unfinished = STUDIES.c.state.in_(("waiting", "running"))
-        with store._writing() as connection:
-            connection.execute(update(STUDIES).where(unfinished).values(state="cancelled"))
+        if not keeps_unfinished:
+            unfinished = STUDIES.c.state.in_(UNFINISHED)
+            with store._writing() as connection:
+                connection.execute(update(STUDIES).where(unfinished).values(state="cancelled"))
         return store
 
     def close(self) -> None:
@@ -167,10 +191,38 @@ class Store:
         """Remove a study and all that belongs to it; raises KeyError if it is not theirs."""
         self.get(owner, study)
         with self._writing() as connection:
-            for table in (EVENTS, TURNS):
+            for table in (EVENTS, TURNS, JOBS):
                 connection.execute(delete(table).where(table.c.study == study))
             connection.execute(delete(STUDIES).where(STUDIES.c.id == study))
         shutil.rmtree(self.files(study), ignore_errors=True)
+
+    def enqueue(self, study: str, series: str | None) -> None:
+        """Keep that a draft is wanted, of which series; the order is that of asking."""
+        row = {"study": study, "series": series, "tries": 0}
+        with self._writing() as connection:
+            connection.execute(delete(JOBS).where(JOBS.c.study == study))
+            connection.execute(insert(JOBS).values(**row))
+
+    def begun(self, study: str) -> None:
+        """Count one more beginning of a draft."""
+        with self._writing() as connection:
+            tried = update(JOBS).where(JOBS.c.study == study)
+            connection.execute(tried.values(tries=JOBS.c.tries + 1))
+
+    def unfinished(self) -> tuple[Pending, ...]:
+        """List the drafts that were asked for and have not ended, in the order of asking."""
+        joined = STUDIES.join(JOBS, JOBS.c.study == STUDIES.c.id)
+        query = select(STUDIES.c.owner, JOBS.c.study, JOBS.c.series, JOBS.c.tries)
+        query = query.select_from(joined).where(STUDIES.c.state.in_(UNFINISHED))
+        with self.engine.connect() as connection:
+            rows = connection.execute(query.order_by(JOBS.c.number)).mappings().all()
+        return tuple(Pending(**row) for row in rows)
+
+    def counts(self) -> Mapping[str, int]:
+        """Count the studies of each state."""
+        query = select(STUDIES.c.state, func.count()).group_by(STUDIES.c.state)
+        with self.engine.connect() as connection:
+            return {str(state): int(count) for state, count in connection.execute(query)}
 
     def files(self, study: str) -> Path:
         """Return the folder of a study's files."""

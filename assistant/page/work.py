@@ -125,21 +125,26 @@ class Workshop:
         self._jobs: dict[str, Job] = {}
         self._lock = threading.Lock()
         self._seconds = dict(TYPICAL_S)
+        self._is_left = False
 
-    def close(self) -> None:
-        """Stop what runs and wait for it."""
+    def close(self, *, leaves: bool = False) -> None:
+        """Stop what runs and wait for it; what is left stays unfinished, to be taken up again."""
+        self._is_left = leaves
         for job in tuple(self._jobs.values()):
             job.cancel()
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def begin(self, kept: Kept, request: Request | Beside) -> Job:
-        """Put a study at the end of the queue; raises FullError where it is too long or at work."""
+    def begin(self, kept: Kept, request: Request | Beside, *, is_resumed: bool = False) -> Job:
+        """Put a study at the end of the queue; raises FullError where it is too long or at work.
+
+        One that is resumed had its place before.
+        """
         with self._lock:
             before = self._jobs.get(kept.id)
             if isinstance(request, Beside) and before is not None and not before.is_over:
                 msg = "expected a study that is at rest, found it at work; wait until it is done"
                 raise FullError(msg)
-            if len(self._waiting()) >= MOST_WAITING:
+            if len(self._waiting()) >= MOST_WAITING and not is_resumed:
                 msg = f"expected fewer than {MOST_WAITING} waiting studies; try again later"
                 raise FullError(msg)
             job = Job(kept, request)
@@ -188,6 +193,7 @@ class Workshop:
                 self._lay_beside(job, job.request)
             else:
                 self._store.change(job.kept.id, state="running")
+                self._store.begun(job.kept.id)
                 self._draft(job, job.request)
             state = "drafted"
         except _CancelledError:
@@ -200,9 +206,10 @@ class Workshop:
             LOG.exception("a draft failed")
             job.refusal = ("internal", type(error).__name__)
         detail = ": ".join(job.refusal) if job.refusal else ""
+        is_left = self._is_left and state == "cancelled"
         if job.kept.id in self._jobs and isinstance(job.request, Beside):
             self._store.record(job.kept.id, "voxcite", f"prior_{state}", detail)
-        elif job.kept.id in self._jobs:
+        elif job.kept.id in self._jobs and not is_left:
             self._store.change(job.kept.id, state=state)
             self._store.record(job.kept.id, "voxcite", state, detail)
         job.tell(state=state)

@@ -1,0 +1,1 @@
+"""The API without the page: studies come in, drafts, answers and files go out."""

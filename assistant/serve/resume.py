@@ -1,0 +1,31 @@
+"""Takes up again what a stop left unfinished. Knows nothing of requests."""
+
+from assistant.page.desk import Desk
+from assistant.page.opening import source_of
+from assistant.page.server import Parts
+from assistant.page.store import Pending
+from assistant.page.work import Request
+from assistant.referral import Referral
+
+MOST_TRIES = 5  # a study that ends the server as often is not begun again
+ENDED = "worker-died: expected a draft, found that the server ended each time it was begun"
+
+
+def resume(parts: Parts) -> int:
+    """Begin each unfinished draft again, in the order of asking; return how many there are."""
+    return sum(_begin(parts, pending) for pending in parts.store.unfinished())
+
+
+def _begin(parts: Parts, pending: Pending) -> bool:
+    """Begin one draft again, unless it was begun too often."""
+    store = parts.store
+    if pending.tries >= MOST_TRIES:
+        store.change(pending.study, state="failed")
+        store.record(pending.study, "voxcite", "failed", ENDED)
+        return False
+    store.change(pending.study, state="waiting", report=None)
+    desk = Desk(store, pending.owner, pending.study)
+    referral = Referral(**desk.kept.referral)
+    request = Request(source_of(desk), pending.series, referral)
+    parts.workshop.begin(desk.kept, request, is_resumed=True)
+    return True
