@@ -44,6 +44,18 @@ def test_one_plane_three_planes_and_the_surfaces_are_shown(viewed):
     assert viewed.evaluate(opacities)[0] == 1
 
 
+def test_a_plane_shows_its_own_labels_and_no_surface_seen_through_it(viewed):
+    assert viewed.evaluate(f"{NV}.opts.meshThicknessOn2D") == 0
+    choose(viewed, "Multiplanar")
+    viewed.locator("#vx-stage").scroll_into_view_if_needed()
+    with viewed.expect_download() as waiting:
+        viewed.locator("#vx-shot").click()
+    shown = np.asarray(Image.open(waiting.value.path()).convert("RGB"), dtype=int)
+    red, green, blue = (shown[..., n] for n in range(3))
+    is_pink = (red > green + 40) & (blue > green + 20)  # the surface of the right side
+    assert is_pink.sum() == 0
+
+
 def test_the_convention_turns_what_is_left(viewed):
     found = []
     for name in ("neurological", "radiological"):

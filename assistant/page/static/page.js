@@ -53,6 +53,7 @@
       backColor: [0, 0, 0, 1], crosshairColor: [1, 0.9, 0.2, 0.9], isRadiologicalConvention: true,
       show3Dcrosshair: true, isOrientCube: false, textHeight: 0.05, fontColor: [1, 1, 1, 1],
       showAllOrientationMarkers: true, multiplanarPadPixels: 14,
+      meshThicknessOn2D: 0, // a plane shows the labels of that plane, not a surface seen through it
       loadingText: "", dragAndDropEnabled: false, isResizeCanvas: true, logLevel: "error",
       multiplanarShowRender: window.niivue.SHOW_RENDER.NEVER,
     });
