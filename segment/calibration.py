@@ -11,13 +11,25 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
 from segment.measurement import Calibration, Interval
 
 ISOTROPIC_MM = 1.5  # a second axis with longer voxels than this counts as one level coarser
+
+
+@runtime_checkable
+class Spaced(Protocol):
+    """What was found at one slice thickness."""
+
+    @property
+    def spacing_mm(self) -> float:
+        """The slice thickness."""
+
+
+S = TypeVar("S", bound=Spaced)
 
 
 @dataclass(frozen=True)
@@ -82,11 +94,7 @@ class Calibrated:
         Calibration scans are thick along one axis; where a second axis is long too, the next
         coarser level stands for both.
         """
-        ordered = sorted(spacing_mm, reverse=True)
-        usable = [lv for lv in self.levels if lv.spacing_mm >= ordered[0] - 0.1]
-        usable.sort(key=lambda lv: lv.spacing_mm)
-        if len(ordered) > 1 and ordered[1] > ISOTROPIC_MM:
-            usable = usable[1:]
+        usable = coarse_enough(self.levels, spacing_mm)
         return usable[0] if usable else None
 
     def spread(self, structure: str, member_volumes: Sequence[float]) -> float:
@@ -95,6 +103,15 @@ class Calibrated:
 
 
 NO_CALIBRATION = Calibrated("none", "", {}, {}, (), ())  # of what nobody has calibrated
+
+
+def coarse_enough(levels: Sequence[S], spacing_mm: Sequence[float]) -> list[S]:
+    """List the levels that may stand for a scan's voxels, the finest first."""
+    ordered = sorted(spacing_mm, reverse=True)
+    usable = [level for level in levels if level.spacing_mm >= ordered[0] - 0.1]
+    usable.sort(key=lambda level: level.spacing_mm)
+    is_coarse_twice = len(ordered) > 1 and ordered[1] > ISOTROPIC_MM
+    return usable[1:] if is_coarse_twice else usable
 
 
 def spread(member_volumes: Sequence[float], floor: float) -> float:

@@ -80,13 +80,24 @@ def segment_head(
 
 def segment_crop(volume: Volume, side: Literal["left", "right"], segmenter: Segmenter) -> Found:
     """Segment a scan that already is the box around one structure, in its own orientation."""
-    grid = canonical(volume.geometry)
+    return segment_crops([volume], side, segmenter)[0]
+
+
+def segment_crops(
+    volumes: Sequence[Volume], side: Literal["left", "right"], segmenter: Segmenter
+) -> list[Found]:
+    """Segment several such scans at once, which costs less than one after the other."""
+    grids = [canonical(volume.geometry) for volume in volumes]
     if side == "right":
-        grid = mirrored(grid)
-    array, inside = sample(volume, grid)
-    (probability,) = segmenter([Box(array, inside)])
-    found = _found(volume, side, grid, inside, probability, segmenter)
-    return replace(found, shift_mm=0.0)  # nobody said where in the crop the structure lies
+        grids = [mirrored(grid) for grid in grids]
+    boxes = [Box(*sample(volume, grid)) for volume, grid in zip(volumes, grids, strict=True)]
+    found = [
+        _found(volume, side, grid, box.inside, probability, segmenter)
+        for volume, grid, box, probability in zip(
+            volumes, grids, boxes, segmenter(boxes), strict=True
+        )
+    ]
+    return [replace(one, shift_mm=0.0) for one in found]  # nobody said where the structure lies
 
 
 def mirrored(grid: Geometry) -> Geometry:
