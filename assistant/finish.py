@@ -24,7 +24,11 @@ from assistant.writers.template import (
 from prompts import Phrasebook
 from segment.measurement import Reliability
 
-OWN_STOCK: tuple[Section, ...] = ("impression", "answer")  # where stock sentences also stand
+OWN_STOCK: tuple[Section, ...] = (
+    "comparison",
+    "impression",
+    "answer",
+)  # where stock sentences also stand
 
 
 class StockError(RuntimeError):

@@ -5,11 +5,13 @@ import math
 import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from statistics import median
 
 from assistant.score import Score
 from segment.measurement import Measurement
 
 RELATIVE_TOLERANCE = 1e-9
+MEDIAN = "median"  # the one function of an expression
 OPERATIONS: Mapping[type[ast.operator], Callable[[float, float], float]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
@@ -75,11 +77,12 @@ class Ledger:
 
 def names_in(expression: str) -> set[str]:
     """List the record ids an expression uses."""
-    return {n.id for n in ast.walk(ast.parse(expression, mode="eval")) if isinstance(n, ast.Name)}
+    names = {n.id for n in ast.walk(ast.parse(expression, mode="eval")) if isinstance(n, ast.Name)}
+    return names - {MEDIAN}
 
 
 def evaluate(expression: str, values: Mapping[str, float]) -> float:
-    """Evaluate ``200 * (m1 - m4) / (m1 + m4)``: numbers, ids, + - * / and brackets only."""
+    """Evaluate ``200 * (m1 - m4) / (m1 + m4)``: numbers, ids, + - * /, a median."""
 
     def visit(node: ast.expr) -> float:
         match node:
@@ -91,7 +94,11 @@ def evaluate(expression: str, values: Mapping[str, float]) -> float:
                 return OPERATIONS[type(op)](visit(left), visit(right))
             case ast.UnaryOp(op=ast.USub(), operand=operand):
                 return -visit(operand)
-        msg = f"{expression!r} holds more than numbers, known records and + - * /"
+            case ast.Call(func=ast.Name(id=name), args=[_, *_] as args, keywords=[]) if (
+                name == MEDIAN
+            ):
+                return median(map(visit, args))
+        msg = f"{expression!r} holds more than numbers, known records, + - * / and a median"
         raise ValueError(msg)
 
     return visit(ast.parse(expression, mode="eval").body)

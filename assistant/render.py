@@ -14,6 +14,7 @@ from segment.measurement import Interval, Measurement, Reference, Reliability
 SLOT = re.compile(r"\{(\w+)\.(\w+)\}")
 BETWEEN_HAN = re.compile(r"(?<=[\u4e00-\u9fff]) (?=[\u4e00-\u9fff])")
 BEFORE_NUMBER = re.compile(r"(?<=[\u4e00-\u9fff])(?=−?[0-9])")
+ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 HEDGE_ABOVE = 0.20  # (upper - lower) / value above which a value is written as approximate
 
 
@@ -120,20 +121,32 @@ def _write_date(m: Measurement) -> str:
     return m.date
 
 
+def _write_since(m: Measurement, words: Phrasebook) -> str:
+    """Say from which examination, and to which, a change is counted."""
+    if m.comparator is None:
+        msg = f"{m.id} is compared with no earlier examination"
+        raise SlotError(msg)
+    if not ISO_DATE.fullmatch(m.comparator):
+        return words.marks["since_earlier"]
+    key = "since" if m.date is None else "between"
+    return words.marks[key].format(earlier=m.comparator, later=m.date)
+
+
 Field = Callable[[Measurement, Phrasebook], str]
 
 
 def _composed(name: str) -> Field:
     """Return the field that the composite of a name writes.
 
-    Ratios may have one of their own, and so may values without an interval and bounds that a person
-    stated or that follow from such.
+    Ratios and changes may have one of their own, and so may values without an interval and bounds
+    that a person stated or that follow from such.
     """
 
     def write(m: Measurement, words: Phrasebook) -> str:
-        of_ratio = "_of_ratio" if m.denominator is not None else ""
+        kind = "ratio" if m.comparator is None else "change"
+        of_ratio = "" if m.denominator is None else f"_of_{kind}"
         basis = "" if m.basis == "predicted" else f"_{m.basis or 'without_interval'}"
-        known = [key + basis for key in (name + of_ratio, name)] + [name]
+        known = [key + basis for key in (name + of_ratio, name)] + [name + of_ratio, name]
         pattern = next(words.composites[key] for key in known if key in words.composites)
         parts = {part for _, part, _, _ in Formatter().parse(pattern) if part}
         return pattern.format(**{part: FIELDS[part](m, words) for part in parts})
@@ -153,6 +166,7 @@ FIELDS: Mapping[str, Field] = {
     "reading": _composed("reading"),
     "interval": _composed("interval"),
     "norm": _composed("norm"),
+    "error": _composed("error"),
     "value": _write_value,
     "bounds": _write_bounds,
     "coverage": _write_coverage,
@@ -165,6 +179,7 @@ FIELDS: Mapping[str, Field] = {
     "denominator": lambda m, words: _write_key(m.denominator, words.denominators, m),
     "reason": lambda m, words: _write_key(m.reason, words.reasons, m),
     "date": lambda m, words: _write_date(m),
+    "since": _write_since,
 }
 
 

@@ -35,7 +35,7 @@ SECTIONS: tuple[Section, ...] = (
 )
 Origin = Literal["measured", "read from the image", "not assessed", "edited by", "stated", "quoted"]
 QUOTING: tuple[Section, ...] = ("indication", "comparison")
-MOST_DECIMALS: Mapping[str, int] = {"mL": 2, "%": 1}
+MOST_DECIMALS: Mapping[str, int] = {"mL": 2, "%": 1, "%/a": 1}
 MOST_DIGITS = 3  # of a value without an interval, where it has decimals
 HIDDEN = ("Cc", "Cf", "Cs")  # control, formatting, halves of characters
 SYNTAX = re.compile(r"([\\`*<>\[\]&|])")

@@ -61,14 +61,18 @@ class Phrasebook:
 
     def amount(self, value: float, unit: str, decimals: int) -> str:
         """Write a number with its unit."""
-        number, unit = self.number(value, decimals), self.units.get(unit, unit)
-        return self.numbers["amount"].format(number=number, unit=unit)
+        number = self.number(value, decimals)
+        return self.numbers["amount"].format(number=number, unit=self.unit(unit))
+
+    def unit(self, ucum: str) -> str:
+        """Write a UCUM unit as this language does."""
+        return self.units.get(ucum, ucum)
 
     def range(self, lower: float, upper: float, unit: str, decimals: int) -> str:
         """Write two bounds with their unit."""
         form = self.numbers["percent_range" if unit == "%" else "range"]
         low, high = self.number(lower, decimals), self.number(upper, decimals)
-        return form.format(lower=low, upper=high, unit=self.units.get(unit, unit))
+        return form.format(lower=low, upper=high, unit=self.unit(unit))
 
     def share(self, share: float) -> str:
         """Write a share of one as a percentage, without trailing zeros."""

@@ -11,6 +11,7 @@ from typing import Literal
 from segment.segmentation import Side
 
 Basis = Literal["predicted", "entered", "derived"]
+EARLIER = "earlier volume"  # the quantity of a volume that was measured in an earlier examination
 
 
 class Reliability(StrEnum):
@@ -40,6 +41,11 @@ class Reason(StrEnum):
     NO_VOXELS = "no-voxels"
     NOT_LABELLED = "not-labelled"
     NOT_HOUNSFIELD = "not-hounsfield"
+    NOT_ALIGNED = "not-aligned"
+    OTHER_RESOLUTION = "other-resolution"
+    OTHER_SCANNER = "other-scanner"
+    DATES_UNKNOWN = "dates-unknown"
+    DATES_TOO_CLOSE = "dates-too-close"
 
 
 @dataclass(frozen=True)
@@ -95,7 +101,8 @@ class Measurement:
     *without interval*, has that for its reason, and is compared with nothing. ``unit`` is
     UCUM (``mL``, ``%``), ``code`` is SNOMED CT, ``denominator`` says in words what a ratio is of,
     ``mask_sha256`` is the hash of the counted mask and ``voxels`` how many it holds;
-    ``expression`` is set on a value derived from other records, over their ids.
+    ``expression`` is set on a value derived from other records, over their ids. ``comparator`` is
+    the date of the examination that a change is counted from, or says that it is not known.
     """
 
     id: str
@@ -166,3 +173,8 @@ class Measurement:
     def is_withheld(self) -> bool:
         """Whether no sentence may state its value."""
         return self.reliability in (Reliability.NOT_RELIABLE, Reliability.NOT_ASSESSED)
+
+    @property
+    def is_of_comparison(self) -> bool:
+        """Whether this is of an earlier examination, or compares with one."""
+        return self.comparator is not None or self.quantity == EARLIER

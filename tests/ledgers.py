@@ -4,6 +4,7 @@ import random
 from dataclasses import replace
 
 from assistant.ledger import Ledger
+from segment.change import Visit, compare
 from segment.measurement import (
     Calibration,
     Interval,
@@ -12,6 +13,7 @@ from segment.measurement import (
     Reference,
     Reliability,
 )
+from segment.repeatability import Repeatability, RepeatLevel, Within
 
 SOURCE = "Medical Segmentation Decathlon Task04, expert tracings of the training subjects"
 SCOPE = "protocol_no_ages"
@@ -21,6 +23,10 @@ RANGES = {
     "hippocampus posterior": (1.231, 1.942),
 }
 CALIBRATION = Calibration("hippocampus-oof", 208)
+REPEATABILITY = Repeatability(
+    "repeats", "tests", (RepeatLevel(1.0, dict.fromkeys(RANGES, Within(0.011, 0.95, 17, 224))),)
+)
+NOW, BEFORE = "2024-06-01", "2023-05-01"
 EXPRESSION = "200 * (m1 - m4) / (m1 + m4)"
 
 
@@ -98,6 +104,45 @@ def refused_ledger():
     ]
     records[6] = withheld(plain_ledger()["m7"], Reason.DEPENDS_ON_UNRELIABLE, never)
     return Ledger(tuple(records))
+
+
+def scaled(record, scale, date):
+    """Return a volume as it was at another date, so many times as large."""
+    interval = record.interval
+    if interval is not None:
+        interval = Interval(interval.lower * scale, interval.upper * scale, interval.coverage)
+    value = None if record.value is None else record.value * scale
+    return replace(record, value=value, interval=interval, date=date)
+
+
+def visit(records, scale, date, *, spacing_mm=(1.0, 1.0, 1.0), facts=None, reason=None):
+    """Return an earlier visit at which all volumes were so many times as large."""
+    volumes = [scaled(record, scale, date) for record in records if record.quantity == "volume"]
+    return Visit(tuple(volumes), spacing_mm, facts or {}, date, reason)
+
+
+def followed(ledger, *visits):
+    """Return a ledger of today and its comparison with earlier visits."""
+    records = tuple(replace(record, date=NOW) for record in ledger.records)
+    current = Visit(records, (1.0, 1.0, 1.0), {}, NOW)
+    return Ledger((*records, *compare(current, visits, ("hippocampus",), REPEATABILITY)))
+
+
+def followup_ledger(scale, date=BEFORE, **options):
+    """Return the plain ledger after a visit at which all volumes were so many times as large."""
+    ledger = plain_ledger()
+    return followed(ledger, visit(ledger.records, scale, date, **options))
+
+
+def random_followup_ledger(generator: random.Random):
+    """Return a random ledger after one or two earlier visits of random volumes and dates."""
+    ledger = random_ledger(generator)
+    first, second = (generator.choice([None, "2020-02-29", "2021-11-30"]), BEFORE)
+    reason = generator.choice([None] * 5 + [Reason.NOT_ALIGNED])
+    latest = visit(ledger.records, generator.uniform(0.9, 1.1), second, reason=reason)
+    if generator.random() < 0.5:
+        return followed(ledger, latest)
+    return followed(ledger, visit(ledger.records, generator.uniform(0.9, 1.1), first), latest)
 
 
 def random_ledger(generator: random.Random):

@@ -89,7 +89,14 @@ def test_a_derived_record_that_was_not_assessed_needs_no_value():
 
 @pytest.mark.parametrize(
     ("expression", "value"),
-    [("m1", 3.0), ("-m1 + 2", -1.0), ("m1 * m2", 6.0), ("(m1 - m2) / m2", 0.5), ("1.5", 1.5)],
+    [
+        ("m1", 3.0),
+        ("-m1 + 2", -1.0),
+        ("m1 * m2", 6.0),
+        ("(m1 - m2) / m2", 0.5),
+        ("1.5", 1.5),
+        ("median(m1, 2 * m2, 7)", 4.0),
+    ],
 )
 def test_expressions_are_arithmetic(expression, value):
     assert evaluate(expression, {"m1": 3.0, "m2": 2.0}) == value
@@ -97,7 +104,20 @@ def test_expressions_are_arithmetic(expression, value):
 
 @pytest.mark.parametrize(
     "expression",
-    ["m1 ** 2", "abs(m1)", "m1.real", "m9", "'a'", "m1 if m1 else 2", "[m1][0]", "m1 < 2", "+m1"],
+    [
+        "m1 ** 2",
+        "abs(m1)",
+        "m1.real",
+        "m9",
+        "'a'",
+        "m1 if m1 else 2",
+        "[m1][0]",
+        "m1 < 2",
+        "+m1",
+        "median()",
+        "max(m1, m2)",
+        "median(m1, key=m2)",
+    ],
 )
 def test_anything_but_arithmetic_is_refused(expression):
     with pytest.raises(ValueError, match="more than numbers"):
@@ -106,3 +126,4 @@ def test_anything_but_arithmetic_is_refused(expression):
 
 def test_the_names_of_an_expression_are_its_records():
     assert names_in(ASYMMETRY) == {"m1", "m2"}
+    assert names_in("median(m1, m2, 3)") == {"m1", "m2"}

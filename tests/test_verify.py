@@ -11,9 +11,9 @@ from assistant.finish import finish
 from assistant.report import Line, report_bytes
 from assistant.verify import verify_line, verify_report
 from assistant.verify.lexer import lexicon, tokens
-from segment.measurement import Reason
+from segment.measurement import Interval, Reason
 from tests.drafts import template_draft
-from tests.ledgers import plain_ledger, refused_ledger, wide_ledger, withheld
+from tests.ledgers import followup_ledger, plain_ledger, refused_ledger, wide_ledger, withheld
 
 EN, ZH = prompts.load("en"), prompts.load("zh")
 PLAIN = {record.id: record for record in plain_ledger().records}
@@ -188,18 +188,116 @@ def test_a_date_is_that_of_the_record():
     assert problems(text.replace("03-04", "04-03"), records=records)
 
 
-@pytest.mark.parametrize(
-    ("low", "word"), [(0.1, "increased"), (-0.4, "stable"), (-0.9, "decreased")]
+CHANGED = {record.id: record for record in followup_ledger(1.06).records}
+STILL = {record.id: record for record in followup_ledger(1.01).records}
+UNDATED = {record.id: record for record in followup_ledger(1.06, None).records}
+APART = {record.id: record for record in followup_ledger(1.06, reason=Reason.NOT_ALIGNED).records}
+SHRUNK = (
+    "The relative volume change of the left hippocampus between 2023-05-01 and 2024-06-01 is"
+    " approximately −5.7 % (relative to the volume at the earlier examination; 90 % prediction"
+    " interval −8.2 to −3.1 %), a decrease beyond measurement error."
 )
-def test_a_change_is_what_its_interval_shows(low, word):
-    interval = replace(PLAIN["m1"].interval, lower=low, upper=low + 0.5)
-    record = replace(
-        PLAIN["m1"], quantity="change", value=low + 0.2, interval=interval, comparator="prior"
+BEFORE = (
+    "On 2023-05-01, the earlier volume of the left hippocampus was 3.41 mL"
+    " (90 % prediction interval 3.13 to 3.71 mL)."
+)
+
+
+@pytest.mark.parametrize(
+    ("records", "verdict"),
+    [(CHANGED, "a decrease beyond measurement error"), (STILL, "within measurement error")],
+)
+def test_a_change_is_what_it_is_beside_its_measurement_error(records, verdict):
+    said = {
+        "increased": "an increase beyond measurement error",
+        "decreased": "a decrease beyond measurement error",
+        "within": "within measurement error",
+        "stable": "is unchanged",
+    }
+    for phrase in said.values():
+        text = f"The left hippocampus: {phrase}."
+        assert (problems(text, ("m14",), records) == ()) == (phrase == verdict)
+
+
+def test_a_change_beyond_its_error_whose_interval_holds_zero_is_within_it():
+    wide = replace(CHANGED["m14"], interval=Interval(-12.0, 0.5, 0.9))
+    text = "The left hippocampus: a decrease beyond measurement error."
+    assert problems(text, ("m14",), {"m14": wide})
+
+
+@pytest.mark.parametrize(("text", "cite"), [(SHRUNK, "m14"), (BEFORE, "m8")])
+def test_a_right_sentence_about_a_comparison_has_no_problem(text, cite):
+    assert problems(text, (cite,), CHANGED) == ()
+
+
+@pytest.mark.parametrize(
+    ("field", "old", "new"),
+    [
+        ("sign", "−5.7", "5.7"),
+        ("value", "−5.7", "−7.5"),
+        ("unit", "−5.7 %", "−5.7 mL"),
+        ("unit", "−5.7 %", "−5.7 %/year"),
+        ("quantity", "relative volume change", "yearly volume change"),
+        ("quantity", "relative volume change", "volume"),
+        ("comparator", "2023-05-01", "2022-05-01"),
+        ("comparator", "2023-05-01 and 2024-06-01", "2024-06-01 and 2023-05-01"),
+        ("comparator", " between 2023-05-01 and 2024-06-01", ""),
+        ("comparator", "between 2023-05-01 and 2024-06-01", "since the earlier examination"),
+        ("date", "and 2024-06-01", "and 2024-06-02"),
+        ("denominator", "volume at the earlier examination", "mean of both sides"),
+        ("denominator", "relative to the volume at the earlier examination; ", ""),
+        ("verdict", "a decrease", "an increase"),
+        ("verdict", "a decrease beyond measurement error", "within measurement error"),
+        ("verdict", ", a decrease beyond measurement error", ""),
+        ("verdict", "beyond", "within"),
+        ("verdict", "a decrease beyond measurement error", "stable"),
+        ("reference", "a decrease beyond measurement error", "below the reference range"),
+        ("side", "left", "right"),
+    ],
+)
+def test_a_wrong_field_of_a_change_is_a_problem(field, old, new):
+    assert old in SHRUNK
+    assert problems(SHRUNK.replace(old, new, 1), ("m14",), CHANGED), field
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("2023-05-01", "2024-06-01"),
+        ("earlier volume", "volume"),
+        ("3.41", "3.21"),
+        ("left", "right"),
+    ],
+)
+def test_a_wrong_field_of_an_earlier_volume_is_a_problem(old, new):
+    assert problems(BEFORE.replace(old, new, 1), ("m8",), CHANGED)
+
+
+def test_a_change_of_an_unknown_date_says_that_it_is_since_the_earlier_examination():
+    text = SHRUNK.replace("between 2023-05-01 and 2024-06-01", "since the earlier examination")
+    assert problems(text, ("m14",), UNDATED) == ()
+    assert problems(text.replace(" since the earlier examination", ""), ("m14",), UNDATED)
+
+
+def test_a_change_that_cannot_be_compared_is_called_that_for_its_reason():
+    text = (
+        "The relative volume change of the left hippocampus is withheld, as the examinations cannot"
+        f" be compared: {EN.reasons['not-aligned']}."
     )
-    words = {"increased": "has increased", "stable": "is unchanged", "decreased": "has decreased"}
-    for name, phrase in words.items():
-        text = f"The left hippocampus {phrase}."
-        assert (problems(text, records={"m1": record}) == ()) == (name == word)
+    assert problems(text, ("m14",), APART) == ()
+    assert problems(text.replace("cannot", "can"), ("m14",), APART)
+    assert problems(text.replace(EN.reasons["not-aligned"], EN.reasons["empty"]), ("m14",), APART)
+    assert problems(SHRUNK, ("m14",), APART)
+
+
+def test_with_an_earlier_examination_a_report_does_not_say_that_none_was_compared():
+    words, exam, ledger = EN, exams.load("hippocampus"), followup_ledger(1.06)
+    report = finish(template_draft(ledger, exam, words), ledger, exam, words, {})
+    table = json.loads(report_bytes(report))
+    assert verify_report(table) == ()
+    unsaid = {"section": "not_assessed", "cites": [], "origin": "not assessed"}
+    table["lines"].append({"text": words.phrases["not_assessed.change"], **unsaid})
+    assert "does not hold of these records" in " ".join(verify_report(table))
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ MARKERS = {
     "reference": "reference",
     "comparator": "reference",
     "size": "reference",
+    "change": "reference",
 }
 
 

@@ -17,6 +17,7 @@ FOLLOWED_BY: Mapping[str, tuple[str, ...]] = {
     "because": ("reason",),
     "uncertainty": ("coverage",),
     "reference": ("reference",),
+    "since": ("date",),
 }
 
 
@@ -77,8 +78,19 @@ def _check_claim(bound: Bound, records: Records) -> Iterator[str]:
             carried = None if meant is None else CLAIMS[token.kind](meant, records)
             if token.key != carried:
                 yield f"{token.text!r} is not what the record carries, which is {carried}"
-    elif token.kind == "prior" and (record is None or record.comparator is None):
+    elif token.kind == "prior" and (record is None or not record.is_of_comparison):
         yield f"{token.text!r}: the record is compared with no earlier study"
+    elif token.kind == "date":
+        yield from _check_date(bound)
+
+
+def _check_date(bound: Bound) -> Iterator[str]:
+    """Say where a date is not the record's, or after "since" not that of the earlier one."""
+    record = bound.record
+    is_since = bound.before is not None and bound.before.kind == "since"
+    carried = None if record is None else (record.comparator if is_since else record.date)
+    if bound.token.key != carried:
+        yield f"{bound.token.text!r} is not what the record carries, which is {carried}"
 
 
 def _scope(record: Measurement, records: Records) -> str | None:
@@ -96,7 +108,6 @@ CLAIMS: Mapping[str, Callable[[Measurement, Records], str | None]] = {
     "basis": lambda record, records: facts.basis(record),
     "reportable": lambda record, records: str(record.reliability),
     "denominator": lambda record, records: record.denominator,
-    "date": lambda record, records: record.date,
     "scope": _scope,
 }
 
@@ -235,7 +246,8 @@ def _check_complete(record: Measurement, sentence: Sentence, records: Records) -
     if ("interval" in roles and is_predicted) != ("coverage" in roles):
         yield f"{record.id}: an interval stands with its coverage, a person's bounds without one"
     stated = roles & {"reference", "reference coverage", "n"}
-    compared = sentence.keys("comparator", record) + sentence.keys("size", record)
+    kinds = ("comparator", "size", "change")
+    compared = [key for kind in kinds for key in sentence.keys(kind, record)]
     if stated and (len(stated) < 3 or not compared or not sentence.keys("scope", record)):
         yield f"{record.id}: a reference range stands with its n, coverage, scope and comparison"
 
@@ -253,3 +265,7 @@ def _check_value_complete(
         yield f"{record.id}: a ratio stands with its denominator, {record.denominator}"
     if facts.order(record, records) and not sentence.keys("order", record):
         yield f"{record.id}: a difference stands with its order, which side minus which"
+    if not facts.has_since(record, sentence.keys("date", record), len(sentence.keys("prior"))):
+        yield f"{record.id}: a change stands with the examination that it is counted from"
+    if facts.change(record) and not sentence.keys("change", record):
+        yield f"{record.id}: a change stands with what it is beside its measurement error"

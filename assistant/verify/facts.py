@@ -1,6 +1,7 @@
 """What one record carries, computed anew. Knows nothing of sentences and not of the renderer."""
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from decimal import ROUND_HALF_EVEN, Decimal
 
@@ -9,7 +10,7 @@ from assistant.verify.lexer import Number
 from segment.measurement import Measurement, Reason, Reliability
 
 APPROXIMATE_ABOVE = 0.20  # (upper - lower) / value above which a value must be hedged
-MOST_DECIMALS: Mapping[str, int] = {"mL": 2, "%": 1}
+MOST_DECIMALS: Mapping[str, int] = {"mL": 2, "%": 1, "%/a": 1}
 
 
 def agrees(shown: Number, actual: float) -> bool:
@@ -47,8 +48,10 @@ def is_approximate(record: Measurement) -> bool:
 
 
 def comparison(record: Measurement) -> str | None:
-    """Say where the whole interval lies against the reference range."""
+    """Say where the whole interval lies against the reference range; a change has none such."""
     if record.reason is not None or record.interval is None or record.reference is None:
+        return None
+    if record.comparator is not None:
         return None
     lowest, highest = record.reference.lower, record.reference.upper
     is_low_end_inside = lowest <= record.interval.lower <= highest
@@ -115,11 +118,26 @@ def zero(record: Measurement, records: Mapping[str, Measurement]) -> str | None:
 
 
 def change(record: Measurement) -> str | None:
-    """Say what the interval of a change against an earlier study shows; None without one."""
-    which = sign(record)
-    if record.comparator is None or which is None or record.quantity != "change":
+    """Say what a change is beside its measurement error; None where that is not known.
+
+    It is beyond the error where the value lies outside of the range and the interval excludes zero.
+    """
+    which, error = sign(record), record.reference
+    if record.comparator is None or which is None or record.value is None or error is None:
         return None
-    return {1: "increased", -1: "decreased", 0: "stable"}[which]
+    if which > 0 and record.value > error.upper:
+        return "increased"
+    if which < 0 and record.value < error.lower:
+        return "decreased"
+    return "within_error"
+
+
+def has_since(record: Measurement, dates: Sequence[str], priors: int) -> bool:
+    """Tell whether a sentence with these words says from which examination a change is counted."""
+    if record.comparator is None:
+        return True
+    is_dated = re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", record.comparator) is not None
+    return record.comparator in dates if is_dated else priors > 0
 
 
 def basis(record: Measurement) -> str | None:
@@ -176,6 +194,7 @@ CONDITIONS: Mapping[str, Callable[[Sequence[Measurement]], bool]] = {
     "technique.interval": _is_predicted,
     "technique.bounds": _is_entered,
     "not_assessed.change": _is_first,
+    "technique.change": lambda records: not _is_first(records),
     "answer.prior.": _is_first,
     "answer.one_side.": _is_one_sided,
     "answer.nothing_withheld.": _is_complete,

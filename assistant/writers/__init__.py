@@ -16,6 +16,7 @@ from segment.segmentation import Segmentation
 from segment.volume import Volume
 
 Assessment = Literal["below", "within", "above", "overlaps"]
+Verdict = Literal["increased", "decreased", "within_error"]
 Difference = Literal["left_larger", "right_larger", "no_difference_shown"]
 KEYS = {"factory", "options"}
 T = TypeVar("T")
@@ -128,6 +129,8 @@ def assess(measurement: Measurement) -> Assessment | None:
     interval, reference = measurement.interval, measurement.reference
     if interval is None or reference is None or measurement.reason is not None:
         return None
+    if measurement.comparator is not None:
+        return None  # the range of a change is its measurement error
     if interval.upper < reference.lower:
         return "below"
     if interval.lower > reference.upper:
@@ -135,6 +138,23 @@ def assess(measurement: Measurement) -> Assessment | None:
     if reference.lower <= interval.lower and interval.upper <= reference.upper:
         return "within"
     return "overlaps"
+
+
+def verdict(measurement: Measurement) -> Verdict | None:
+    """Judge a change by its measurement error; None where that is not known.
+
+    It is beyond the error where its value is, and where its interval excludes zero besides.
+    """
+    value, interval, error = measurement.value, measurement.interval, measurement.reference
+    if measurement.comparator is None or measurement.reason is not None:
+        return None
+    if value is None or interval is None or error is None:
+        return None
+    if value > error.upper and interval.lower > 0:
+        return "increased"
+    if value < error.lower and interval.upper < 0:
+        return "decreased"
+    return "within_error"
 
 
 def difference(measurement: Measurement) -> Difference | None:

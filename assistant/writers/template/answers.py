@@ -8,6 +8,7 @@ from assistant.writers.questions import Asked
 from assistant.writers.questions.topics import UNKNOWN
 from assistant.writers.template.stock import (
     ASYMMETRY,
+    gaps,
     phrase_statement,
     stock_statement,
     together,
@@ -93,7 +94,7 @@ def _list_gaps(brief: Brief) -> Iterator[Statement]:
         yield withheld_statement(records, brief.phrasebook, "answer")
     if not groups:
         yield fixed("nothing_withheld", brief)
-    for key in brief.exam.not_assessed:
+    for key in gaps(brief.ledger, brief.exam):
         yield phrase_statement(f"not_assessed.{key}", (), brief.phrasebook, "answer")
 
 

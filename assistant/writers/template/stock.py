@@ -11,9 +11,10 @@ from itertools import groupby
 from assistant.draft import Section, Statement
 from assistant.exams import SUPPLIED, Exam
 from assistant.ledger import Ledger
-from assistant.writers import Brief, assess, difference
+from assistant.writers import Brief, assess, difference, verdict
 from prompts import Phrasebook
-from segment.measurement import Measurement, Reason, Reliability
+from segment.change import RELATIVE, TREND
+from segment.measurement import EARLIER, Measurement, Reason, Reliability
 
 SCANS = {"MR": "technique.scan", "CT": "technique.scan.ct"}
 MEASURING = ("technique.{exam}", "technique.volume", "technique.interval")
@@ -23,9 +24,12 @@ SUPPLYING = (
     "technique.attenuation",
     "technique.no_interval",
 )
+COMPARING = "technique.change"
 ASYMMETRY = "asymmetry index"
 ATTENUATION = "mean attenuation"
 OWN_MODEL, NETWORK = "technique.own_model", "nnU-Net "
+CHANGE = "change"  # of an exam's not_assessed
+IN_SHORT = (RELATIVE, TREND)  # of the records of a comparison, what the impression holds
 COUNTS = ("one", "two", "three")  # how many records a stock sentence can withhold together
 PLACE = re.compile(r"\{([a-z])\.(\w+)\}")
 
@@ -38,7 +42,7 @@ def fixed_statements(ledger: Ledger, exam: Exam, phrasebook: Phrasebook) -> tupl
     technique = tuple(_technique(ledger, exam))
     keys: list[tuple[Section, str]] = [
         *(("technique", key.format(exam=exam.name)) for key in technique),
-        *(("not_assessed", f"not_assessed.{key}") for key in exam.not_assessed),
+        *(("not_assessed", f"not_assessed.{key}") for key in gaps(ledger, exam)),
     ]
     return tuple(phrase_statement(key, (), phrasebook, section) for section, key in keys)
 
@@ -55,16 +59,38 @@ def _technique(ledger: Ledger, exam: Exam) -> Iterator[str]:
         is_drawn_here = any(NETWORK in record.method for record in assessed)
         yield OWN_MODEL if is_drawn_here else SUPPLYING[0]
         yield from (key for key in SUPPLYING[1:] if has_mean or key != "technique.attenuation")
+    if any(record.comparator and record.reason is None for record in ledger.records):
+        yield COMPARING
+
+
+def gaps(ledger: Ledger, exam: Exam) -> tuple[str, ...]:
+    """List what a reader could take to be covered and is not: change, unless it was compared."""
+    is_compared = any(record.comparator is not None for record in ledger.records)
+    return tuple(key for key in exam.not_assessed if not (is_compared and key == CHANGE))
 
 
 def stock_statement(
     record: Measurement, exam: Exam, phrasebook: Phrasebook, section: Section = "findings"
 ) -> Statement:
     """Return the sentence that always holds of a record; the impression's is shorter."""
-    key = _key(record, exam)
-    if section == "impression" and not record.is_withheld:
-        key = f"impression.{key}"
+    if section == "findings" and record.is_of_comparison:
+        section = "comparison"
+    if record.is_of_comparison and record.reason is None:
+        key = _key_of_comparison(record, exam, section)
+    else:
+        key = _key(record, exam)
+        if section == "impression" and not record.is_withheld:
+            key = f"impression.{key}"
     return phrase_statement(key, (record.id,), phrasebook, section)
+
+
+def _key_of_comparison(record: Measurement, exam: Exam, section: Section) -> str:
+    """Choose the phrase of an earlier volume or a change; the measurement error is told once."""
+    if record.quantity == EARLIER:
+        return f"earlier.{'undated' if record.date is None else 'dated'}"
+    is_whole = record.structure in exam.asymmetry and record.quantity in IN_SHORT
+    start = "" if is_whole and section != "impression" else "impression."
+    return f"{start}change.{verdict(record) or 'unjudged'}"
 
 
 def phrase_statement(
@@ -87,10 +113,8 @@ def phrase_statement(
 
 def _key(record: Measurement, exam: Exam) -> str:
     """Choose the phrase of a record by its reliability and its interval."""
-    if record.reliability is Reliability.NOT_RELIABLE:
-        return "not_reliable.one"
-    if record.reliability is Reliability.NOT_ASSESSED:
-        return "not_assessed.one"
+    if record.is_withheld:
+        return f"{_withheld(record)}.one"
     if record.quantity == ATTENUATION:
         return "attenuation.plain"
     if record.quantity == ASYMMETRY:
@@ -106,6 +130,8 @@ def whole_statements(brief: Brief, section: Section) -> Iterator[Statement]:
         yield from _listed(brief, section)
         return
     for records in together(brief.ledger.records):
+        if records[0].is_of_comparison and records[0].quantity not in IN_SHORT:
+            continue
         wholes = tuple(record for record in records if record.structure in exam.asymmetry)
         if records[0].is_withheld:
             yield withheld_statement(wholes or records, words, section)
@@ -146,8 +172,15 @@ def withheld_statement(
     records: tuple[Measurement, ...], phrasebook: Phrasebook, section: Section
 ) -> Statement:
     """Say that one, two or three records are withheld, and why."""
-    kind = "not_reliable"
-    if records[0].reliability is Reliability.NOT_ASSESSED:
-        kind = "not_assessed"
+    if section == "findings" and records[0].is_of_comparison:
+        section = "comparison"
     cites = tuple(record.id for record in records)
-    return phrase_statement(f"{kind}.{COUNTS[len(cites) - 1]}", cites, phrasebook, section)
+    key = f"{_withheld(records[0])}.{COUNTS[len(cites) - 1]}"
+    return phrase_statement(key, cites, phrasebook, section)
+
+
+def _withheld(record: Measurement) -> str:
+    """Say how a withheld record is called: a change is none of a reliable measurement."""
+    if record.reliability is Reliability.NOT_ASSESSED:
+        return "not_assessed"
+    return "not_reliable" if record.comparator is None else "not_comparable"

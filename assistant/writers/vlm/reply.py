@@ -13,7 +13,7 @@ from assistant.writers import Brief, drain
 from assistant.writers.questions import Asked, understand
 from assistant.writers.template import respond
 from assistant.writers.vlm.ready import Ready
-from assistant.writers.vlm.slots import MOST_RECORDS, TEXT_SLOT
+from assistant.writers.vlm.slots import TEXT_SLOT, SlotTable
 from assistant.writers.vlm.tell import NAME, Request, Wanted, tell
 from prompts import Phrasebook
 
@@ -77,7 +77,7 @@ class _Writing:
 
 def wanted_of(said: Statement, asked: Asked, brief: Brief) -> Wanted | None:
     """Say what the line in the place of a planned sentence must hold; None where it is fixed."""
-    shown = brief.ledger.records[:MOST_RECORDS]
+    shown = SlotTable.of(brief.ledger).records
     records = tuple(record for record in shown if record.id in said.cites)
     if not said.cites or len(records) < len(said.cites):
         return None

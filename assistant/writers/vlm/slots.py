@@ -32,16 +32,21 @@ class SlotTokenError(ValueError):
 
 @dataclass(frozen=True)
 class SlotTable:
-    """The slots of one ledger; records past the sixteenth are left out and have none."""
+    """The slots of one ledger; records past the sixteenth are left out and have none.
+
+    So are those of a comparison: no tuned writer has seen one, and stock sentences tell them.
+    """
 
     records: tuple[Measurement, ...]
     left_out: tuple[str, ...]
 
     @classmethod
     def of(cls, ledger: Ledger) -> "SlotTable":
-        """Number the records of a ledger in their order."""
-        kept, rest = ledger.records[:MOST_RECORDS], ledger.records[MOST_RECORDS:]
-        return cls(kept, tuple(record.id for record in rest))
+        """Number the records of a ledger in their order; those of a comparison are left out."""
+        kept = [record for record in ledger.records if not record.is_of_comparison][:MOST_RECORDS]
+        ids = {record.id for record in kept}
+        rest = (record.id for record in ledger.records if record.id not in ids)
+        return cls(tuple(kept), tuple(rest))
 
     def groups(self) -> tuple[tuple[Measurement, ...], ...]:
         """List what shares a sentence: each reportable record alone, withheld neighbours joined."""
