@@ -83,7 +83,10 @@ TABLES: Mapping[str, Kind] = {
     "reportable": "reportable",
     "withheld": "withheld",
 }
-DATE = re.compile(r"(?<!\w)(\d{4})-(\d{2})-(\d{2})(?!\w)|(\d{4}) ?年 ?(\d{1,2}) ?月 ?(\d{1,2}) ?日")
+DATE = re.compile(
+    r"(?<!\w)([0-9]{4})-([0-9]{2})-([0-9]{2})(?!\w)"
+    r"|([0-9]{4}) ?年 ?([0-9]{1,2}) ?月 ?([0-9]{1,2}) ?日"
+)
 DIGITS = re.compile(r"[-\u2010-\u2015−+±]?[0-9]+(?:[.,'’][0-9]+)*")
 LIMIT = re.compile(r"(?<![\w<>=.,])([<>])([0-9]{1,2}) %(?![\w%‰^²³/×*+−-])")
 HAN_NUMBER = re.compile(
