@@ -31,6 +31,7 @@ from segment.organs import Organ
 from segment.reading import read_nifti
 from segment.register import doubt, register
 from segment.repeatability import COEFFICIENT, COVERAGE, Repeatability, RepeatLevel, Within
+from segment.resample import sample
 from segment.volume import Volume
 
 CROP, HEAD = "crop", "head"
@@ -163,8 +164,6 @@ def retest_heads(
 
 def _at_least_a_millimetre(volume: Volume) -> Volume:
     """Read a head of small voxels on a grid of 1 mm, once, so that its repeats cost less."""
-    from segment.resample import sample
-
     if min(volume.geometry.spacing_mm) >= 0.9:
         return volume
     grid = canonical(volume.geometry)

@@ -1,9 +1,10 @@
 """The same head, moved by up to 5 mm and 5 degrees: within-subject variation of the volumes.
 
-    python -m tests.benchmarks.repeatability [--moves 8]
+    python -m tests.benchmarks.repeatability [--moves 8] [--disturbed]
 
 The head is resampled once, as a second scan of it would sample it anew, and goes through the whole
-of `voxcite draft`. The two positions of one person, a real retest, stand beside it.
+of `voxcite draft`. With ``--disturbed`` it is bent in contrast, biased and made noisy besides, as
+`voxcite repeatability` does it; moves alone are the optimistic half of a second scan.
 """
 
 import argparse
@@ -14,6 +15,7 @@ from scipy.spatial.transform import Rotation
 from assistant import Assistant, Settings
 from segment.geometry import Geometry
 from segment.resample import sample
+from segment.retest import repeated
 from segment.volume import Volume
 from tests.benchmarks.heads import HEADS, cubes, run, volume_of
 
@@ -37,7 +39,9 @@ def main() -> None:
     """Print one row a head."""
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--moves", type=int, default=8)
-    moves = arguments.parse_args().moves
+    arguments.add_argument("--disturbed", action="store_true")
+    chosen = arguments.parse_args()
+    moves = chosen.moves
     assistant = Assistant.from_settings(Settings(writer="template"))
     print(
         "| head | moves | mean of both sides together, mL | within-subject CV |\n|---|---|---|---|"
@@ -48,7 +52,9 @@ def main() -> None:
             volume = cubes(volume)
         totals = []
         for move in range(moves):
-            measured = run(assistant, moved(volume, np.random.default_rng(move)), name)
+            rng = np.random.default_rng(move)
+            scan = repeated(volume, rng, FARTHEST_MM) if chosen.disturbed else moved(volume, rng)
+            measured = run(assistant, scan, name)
             got = [side[0] for side in measured.sides.values() if not isinstance(side, str)]
             if len(got) == 2:
                 totals.append(sum(got))

@@ -1,0 +1,90 @@
+"""The command ``voxcite repeatability``: how far repeats of a scan differ. Decides nothing.
+
+What comes out is a file beside the segmenter's weights; a card says what it must not be taken for.
+"""
+
+import argparse
+import os
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from assistant.cli.learn import DATA
+from assistant.cli.terminal import OK, bar_of
+from assistant.settings import DEFAULT_EXAM
+
+if TYPE_CHECKING:
+    from assistant.cli.terminal import Commands
+    from segment.retest import Measuring
+
+SPLIT, IMAGES = "hippocampus/split.json", "hippocampus/images"
+
+
+def add_repeatability(commands: "Commands") -> None:
+    """Describe the command."""
+    command = commands.add_parser(
+        "repeatability", help="measure how far repeats of one scan differ: pseudo test-retest"
+    )
+    command.add_argument("heads", nargs="*", metavar="HEAD", help="whole heads to repeat as well")
+    command.add_argument("--exam", default=DEFAULT_EXAM)
+    command.add_argument("--repeats", type=int, default=8, help="of each crop in slices of 1 mm")
+    command.add_argument("--thick-repeats", type=int, default=3, help="of each in thicker slices")
+    command.add_argument("--head-repeats", type=int, default=4, help="of each head")
+    data = os.environ.get(DATA, "../shared/data")
+    command.add_argument("--data", type=Path, default=Path(data), metavar="DIR", help=f"or {DATA}")
+    command.add_argument("-o", "--output", type=Path, default=Path("runs/shipped"), metavar="DIR")
+    command.set_defaults(run=run_repeatability)
+
+
+def run_repeatability(chosen: argparse.Namespace) -> int:
+    """Repeat the held-out crops and the given heads; write repeatability.toml and retests.csv."""
+    from itertools import chain
+
+    from assistant.study import read_study
+    from segment.retest import Retest, estimate, retest_crops, retest_heads, write_retests
+
+    measuring = measuring_of(chosen.exam)
+    repeats = (chosen.repeats, chosen.thick_repeats)
+    heads = [read_study(head).volume for head in chosen.heads]
+    found: list[Retest] = []
+    with ExitStack() as bars:
+        running = ""
+        for step in chain(
+            retest_crops(chosen.data, SPLIT, IMAGES, measuring, repeats),
+            retest_heads(heads, measuring, chosen.head_repeats),
+        ):
+            if isinstance(step, Retest):
+                found.append(step)
+                continue
+            if step.step != running:
+                bars.close()
+                bar = bars.enter_context(bar_of(step.of, step.step))
+                running = step.step
+            bar.update()
+    chosen.output.mkdir(parents=True, exist_ok=True)
+    write_retests(chosen.output / "retests.csv", found)
+    name = f"{measuring.segmenter.name}-pseudo-retest"
+    result = estimate(found, name, "pseudo test-retest of scans that no network has seen")
+    (chosen.output / "repeatability.toml").write_text(result.to_toml(), encoding="utf-8")
+    for level in result.levels:
+        for structure, within in level.structures.items():
+            told = f"within-subject CV {within.cv:.2%}, n = {within.subjects} subjects"
+            print(f"{level.spacing_mm:g} mm, {structure}: {told}, {within.repeats} repeats")
+    return OK
+
+
+def measuring_of(exam_name: str) -> "Measuring":
+    """Gather what the repeats of an exam are measured with."""
+    from assistant import exams
+    from segment import models, organs
+    from segment.measure import Wanted
+    from segment.retest import Measuring
+
+    exam = exams.load(exam_name)
+    wanted = Wanted(exam.structures, (), exam.coverage, exam.widest_relative_interval)
+    return Measuring(
+        models.load(exam.segmenter),
+        organs.load(exam.organ),
+        wanted,
+        models.calibrated(exam.segmenter),
+    )
