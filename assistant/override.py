@@ -9,7 +9,7 @@ from itertools import product
 
 from assistant.ledger import evaluate, names_in
 from assistant.report import one_line
-from segment.measurement import Interval, Measurement, Reliability
+from segment.measurement import Interval, Measurement, Reason, Reliability
 
 VOLUME = "volume"  # which is never negative; attenuation is
 
@@ -68,7 +68,8 @@ def _derived(record: Measurement, records: Sequence[Measurement], changed: str) 
     """Evaluate a derived record again where it rests on a changed one.
 
     Its bounds are the least and the greatest that any corner of the bounds below it gives. Like
-    those that a person stated, they have no coverage.
+    those that a person stated, they have no coverage. A change that cannot be compared stays one,
+    and none is judged by the repeatability of a network that did not measure both volumes.
     """
     if record.expression is None or changed not in (names := names_in(record.expression)):
         return record
@@ -86,6 +87,8 @@ def _derived(record: Measurement, records: Sequence[Measurement], changed: str) 
     except ZeroDivisionError as error:
         msg = f"{record.id} cannot be derived from nothing; enter a value above zero"
         raise EditError(msg) from error
+    if record.reason not in (None, Reason.DEPENDS_ON_UNRELIABLE):
+        return record if record.value is None else replace(record, value=value)
     is_sound = all(other.reason is None for other in used.values())
     return replace(
         record,
@@ -94,4 +97,5 @@ def _derived(record: Measurement, records: Sequence[Measurement], changed: str) 
         reliability=Reliability.REPORTABLE if is_sound else record.reliability,
         reason=None if is_sound else record.reason,
         calibration=None,
+        reference=None if record.is_of_comparison else record.reference,
     )

@@ -4,7 +4,7 @@ Scan in, report out. Knows nothing of files to write or of who shows the steps.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -17,6 +17,7 @@ from assistant.draft import Draft
 from assistant.entropy import entropy_steps
 from assistant.exams import Exam
 from assistant.finish import complete, compose
+from assistant.followup import Placed, Priors, place, visit_of
 from assistant.ledger import Ledger
 from assistant.loading import Loading
 from assistant.maps import map_sha256
@@ -33,6 +34,7 @@ from assistant.writers.template import Template
 from prompts import Phrasebook
 from segment import models, organs
 from segment.calibration import NO_CALIBRATION, Calibrated
+from segment.change import Visit, compare
 from segment.errors import Refusal, ScanError
 from segment.infer import Found, Missing, Side, paint, segment_crop, segment_head
 from segment.masks import Mask
@@ -43,6 +45,7 @@ from segment.measure import Wanted, measure
 from segment.models import FieldSegmenter, Segmenter
 from segment.organs import Organ
 from segment.register import SEED, Registration, doubt, register
+from segment.repeatability import Repeatability
 from segment.segmentation import Segmentation
 from segment.volume import Volume
 
@@ -91,6 +94,7 @@ class Assistant:
     phrasebook: Phrasebook
     reading: Loading[Reader] | None = None
     own: Loading[FieldSegmenter] | None = None
+    repeatability: Repeatability = field(default_factory=Repeatability.unknown)
 
     @property
     def organ(self) -> Organ:
@@ -119,11 +123,14 @@ class Assistant:
             phrasebook=prompts.load(settings.language),
             reading=_reading(settings.reader),
             own=_brought(settings),
+            repeatability=_repeatability(segmenter, settings),
         )
 
-    def __call__(self, study: Study) -> Report:
+    def __call__(
+        self, study: Study, *, priors: Sequence[Study] = (), same_patient: bool = False
+    ) -> Report:
         """Report on one study; raises ScanError where it is not one that can be measured."""
-        *_, report = self.steps(study)
+        *_, report = self.steps(study, priors=priors, same_patient=same_patient)
         assert isinstance(report, Report)
         return report
 
@@ -132,8 +139,13 @@ class Assistant:
         if isinstance(self.writer, Loads):
             yield from self.writer.preparing()
 
-    def steps(self, study: Study) -> Iterator[Step]:
+    def steps(
+        self, study: Study, *, priors: Sequence[Study] = (), same_patient: bool = False
+    ) -> Iterator[Step]:
         """Report on one study, yielding each result as it is ready, in the order of STEPS.
+
+        ``priors`` are earlier studies to compare with, in any order; with ``same_patient`` their
+        identifiers may differ.
 
         Between the ledger and the draft comes each verified line as soon as it is written. Raises
         ScanError for a study that cannot be measured or whose pictures show something else, and
@@ -147,15 +159,27 @@ class Assistant:
             yield from self._supplied(study)
             return
         gate.check_head(study.volume)
+        earlier = Priors(study, tuple(priors), same_patient).studies
         self._start_loading()
         yield Gated(study)
         registration = register(study.volume)
         yield registration
         self._check_writer()
         scores = self.read(study.volume)
+        for prior in earlier:
+            self.read(prior.volume)
+        placed = place(study, registration, earlier) if earlier else None
+        registration = registration if placed is None else placed[0].registration
         segmented = self.segment(study.volume, registration)
         yield segmented
-        yield from self.report(study, segmented, scores)
+        visits = [self.visit(one) for one in placed[1:]] if placed else []
+        yield from self.report(study, segmented, scores, visits)
+
+    def visit(self, placed: Placed) -> Visit:
+        """Measure an earlier study, in the same way as the current one."""
+        segmented = self.segment(placed.study.volume, placed.registration)
+        ledger = self.measure(placed.study, segmented)
+        return visit_of(placed.study, ledger.records, placed.doubt, placed.described())
 
     def _supplied(self, study: Study) -> Iterator[Step]:
         """Report on a segmentation that came with the study, or on that of the user's networks."""
@@ -254,10 +278,19 @@ class Assistant:
         return Ledger(found)
 
     def report(
-        self, study: Study, segmented: Segmented, scores: tuple[Score, ...] = ()
+        self,
+        study: Study,
+        segmented: Segmented,
+        scores: tuple[Score, ...] = (),
+        earlier: Sequence[Visit] = (),
     ) -> Iterator[Step]:
-        """Measure, write, fill in and verify."""
-        ledger = replace(self.measure(study, segmented), scores=scores)
+        """Measure, compare with earlier visits, the oldest first, write, fill in and verify."""
+        records = self.measure(study, segmented).records
+        if earlier:
+            now = visit_of(study, records)
+            wholes = self.exam.asymmetry
+            records = (*records, *compare(now, earlier, wholes, self.repeatability))
+        ledger = Ledger(records, scores)
         yield ledger
         shown = Shown(study.volume, self._subjects(segmented))
         brief = Brief(ledger, self.exam, self.phrasebook, shown)
@@ -272,6 +305,9 @@ class Assistant:
             numbers = enumerate(segmented.pieces, start=1)
             named_as = {f"{p.structure.name} {p.side}": n for n, p in numbers}
             provenance = {**provenance, "labels_written": named_as}
+        if earlier:
+            prior = [dict(visit.made_from) for visit in earlier]
+            provenance = {**provenance, "prior": prior, "repeatability": self.repeatability.id}
         if scores and self.reading is not None:
             reader = self.reading.result()
             read = {"reader": reader.name, "reader_sha256": reader.weights_sha256}
@@ -329,6 +365,13 @@ def _check_parts(exam: Exam, settings: Settings) -> None:
     if settings.segmenter is not None and models.is_own(settings.segmenter) and not is_supplied:
         msg = f"exam {exam.name}: expected its own segmenter, found a folder of the user's"
         raise ValueError(f"{msg}; leave it out or choose --exam ct-organs")
+
+
+def _repeatability(segmenter: str, settings: Settings) -> Repeatability:
+    """Read how far a segmenter's repeats lie apart; of a user's own networks nobody knows."""
+    if settings.weights is not None or segmenter not in models.available():
+        return Repeatability.unknown()
+    return models.repeatability(segmenter)
 
 
 def _brought(settings: Settings) -> Loading[FieldSegmenter] | None:

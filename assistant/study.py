@@ -12,6 +12,7 @@ from jaxtyping import Float32
 
 from assistant.dicomweb import fetched, is_address
 from assistant.referral import Referral
+from assistant.sessions import session_date
 from segment.errors import Refusal, ScanError
 from segment.geometry import Geometry
 from segment.masks import Mask
@@ -202,7 +203,8 @@ def _read_nifti(files: Sequence[Path], name: str, wanted: _Wanted) -> Study:
     if wanted.series is not None:
         msg = f"{name}: expected DICOM to choose a series from, found NIfTI; leave --series out"
         raise ScanError(Refusal.BAD_OPTION, msg)
-    return Study(read_nifti(files[0]), name)
+    volume = read_nifti(files[0])
+    return Study(replace(volume, date=volume.date or session_date(files[0])), name)
 
 
 def _find(files: Sequence[Path]) -> tuple[Series, ...]:

@@ -8,9 +8,10 @@ lie, after the repeatability coefficient. Knows nothing of images, sentences or 
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from statistics import NormalDist
+from typing import Any
 
 from segment.measure import VOLUME
 from segment.measurement import EARLIER, Interval, Measurement, Reason, Reference, Reliability
@@ -31,7 +32,8 @@ SCANNER = ("manufacturer", "magnetic_field_t")  # facts that must not differ whe
 class Visit:
     """What was measured at one date, and what says whether it can be compared.
 
-    ``doubt`` says why the scan cannot be aligned with the current one.
+    ``doubt`` says why the scan cannot be aligned with the current one, ``made_from`` for a
+    report's provenance which scan it was and how well it could.
     """
 
     records: tuple[Measurement, ...]
@@ -39,6 +41,7 @@ class Visit:
     facts: Mapping[str, str]
     date: str | None
     doubt: Reason | None = None
+    made_from: Mapping[str, Any] = field(default_factory=dict)
 
     def volume(self, structure: str, side: str) -> Measurement | None:
         """Return the volume of one structure of one side."""
@@ -243,6 +246,7 @@ class _Course:
         halves = [half_width_log(r.interval) for r in volumes if r.interval is not None]
         assert self.after.interval is not None
         coverage = self.after.interval.coverage
+        assert coverage is not None  # what is compared here was measured, and not entered by hand
         own = math.sqrt(1 - within.correlation) / NormalDist().inv_cdf((1 + coverage) / 2)
         value = slope(days, values)
         below, above = slope_reach(days, values, [half * own for half in halves], coverage)

@@ -96,6 +96,11 @@ class Repeatability:
         usable = coarse_enough(self.levels, spacing_mm)
         return usable[0] if usable else None
 
+    @classmethod
+    def unknown(cls) -> "Repeatability":
+        """Return what is known of a segmenter whose repeats nobody measured."""
+        return cls("unknown", "unknown", ())
+
     def origin(self, level: RepeatLevel, within: Within) -> Calibration:
         """Name what the interval of a change rests on."""
         return Calibration(f"{self.id}@{level.spacing_mm:g}mm", within.subjects)

@@ -26,7 +26,7 @@ from segment.infer import Side, canonical, segment_crops, segment_head
 from segment.measure import VOLUME, Wanted, measure
 from segment.measurement import Measurement
 from segment.models import Segmenter
-from segment.models.unet.train import case_name, subject_of
+from segment.models.training.plan import case_name, subject_of
 from segment.organs import Organ
 from segment.reading import read_nifti
 from segment.register import doubt, register

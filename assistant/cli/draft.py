@@ -56,8 +56,32 @@ def add_draft(commands: "Commands") -> None:
         action="store_true",
         help="take the nearest label where the segmentation lies on another grid",
     )
+    _add_priors(draft)
     add_writer(draft)
     draft.set_defaults(run=run_draft)
+
+
+def _add_priors(draft: argparse.ArgumentParser) -> None:
+    """Take the options of a comparison with earlier studies."""
+    draft.add_argument(
+        "--prior",
+        action="append",
+        default=[],
+        metavar="STUDY",
+        help="an earlier study of the same patient to compare with; may be given several times",
+    )
+    draft.add_argument(
+        "--date",
+        action="append",
+        default=[],
+        metavar="YYYY-MM-DD",
+        help="of the study, then of each --prior in their order; default: what the files say",
+    )
+    draft.add_argument(
+        "--same-patient",
+        action="store_true",
+        help="the priors are of the same patient though their identifiers differ",
+    )
 
 
 def referral_of(chosen: argparse.Namespace) -> "Referral":
@@ -85,6 +109,7 @@ def with_segmentation(study: "Study", chosen: argparse.Namespace) -> "Study":
 
 def run_draft(chosen: argparse.Namespace) -> int:
     """Draft a report, write its files and print it."""
+    from assistant.followup import all_dated
     from assistant.output import now, write_draft, written_whole
     from assistant.pipeline import STEPS, Assistant, Segmented
     from assistant.report import Report
@@ -99,11 +124,13 @@ def run_draft(chosen: argparse.Namespace) -> int:
         bar = shown.enter_context(bar_of(len(STEPS) + 1, words["read"]))
         modality = assistant.exam.modality
         study = read_study(chosen.study, series=chosen.series, modality=modality)
-        study = replace(study, referral=referral)
-        study = with_segmentation(study, chosen)
+        study = with_segmentation(replace(study, referral=referral), chosen)
+        read = (study, *(read_study(prior, modality=modality) for prior in chosen.prior))
+        study, *priors = all_dated(read, chosen.date)
+        steps = assistant.steps(study, priors=priors, same_patient=chosen.same_patient)
         segmented: Segmented | None = None
         report: Report | None = None
-        for step in stepped(assistant.steps(study), bar, words):
+        for step in stepped(steps, bar, words):
             segmented = step if isinstance(step, Segmented) else segmented
             report = step if isinstance(step, Report) else report
         assert segmented is not None

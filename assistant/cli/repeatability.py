@@ -84,7 +84,7 @@ def measuring_of(exam_name: str) -> "Measuring":
     wanted = Wanted(exam.structures, (), exam.coverage, exam.widest_relative_interval)
     return Measuring(
         models.load(exam.segmenter),
-        organs.load(exam.organ),
+        organs.load(exam.organs[0]),
         wanted,
         models.calibrated(exam.segmenter),
     )

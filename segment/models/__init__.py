@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float32
 
 from segment.calibration import Calibrated
+from segment.repeatability import Repeatability
 from segment.segmentation import Segmentation
 from segment.volume import Volume
 
@@ -122,6 +123,15 @@ def calibrated(name: str, calibration: Path | None = None) -> Calibrated:
         raise ValueError(msg)
     text = files(__package__).joinpath(name, str(describe(name)["calibration"]))
     return Calibrated.from_json(text.read_text(encoding="utf-8"))
+
+
+def repeatability(name: str) -> Repeatability:
+    """Read the repeatability shipped with a model, if there is one."""
+    file = describe(name).get("repeatability")
+    if file is None:
+        return Repeatability.unknown()
+    text = files(__package__).joinpath(name, str(file)).read_text(encoding="utf-8")
+    return Repeatability.from_toml(text)
 
 
 def figures(name: str) -> tuple[str, ...]:

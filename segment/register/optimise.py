@@ -52,6 +52,33 @@ def optimise(
     return transform
 
 
+def refine_rigid(
+    target: Target,
+    moving: sitk.Image,
+    start: Float64[np.ndarray, "4 4"],
+    centre_mm: Float64[np.ndarray, " 3"],
+    spacing_mm: float,
+) -> sitk.AffineTransform:
+    """Go to the nearest rigid maximum of the correlation of two scans of one head."""
+    level = target.at(spacing_mm)
+    rigid = sitk.VersorRigid3DTransform()
+    rigid.SetCenter(centre_mm)
+    rigid.SetMatrix(start[:3, :3].ravel(), 1e-6)
+    rigid.SetTranslation(start[:3, :3] @ centre_mm + start[:3, 3] - centre_mm)
+    method = _method(level, step_mm=0.5)
+    method.SetMetricAsCorrelation()
+    if spacing_mm < MEDIUM_MM:
+        method.SetMetricSamplingStrategy(method.RANDOM)
+        method.SetMetricSamplingPercentage(0.3, SEED)
+    method.SetInitialTransform(rigid, inPlace=True)
+    _execute(method, level.image, shrunk(moving, spacing_mm))
+    transform = sitk.AffineTransform(3)
+    transform.SetCenter(rigid.GetCenter())
+    transform.SetMatrix(rigid.GetMatrix())
+    transform.SetTranslation(rigid.GetTranslation())
+    return transform
+
+
 def _execute(method: sitk.ImageRegistrationMethod, fixed: sitk.Image, moving: sitk.Image) -> None:
     """Move the method's transform in place, as far as it goes.
 
