@@ -10,10 +10,14 @@ import pytest
 
 import prompts
 from assistant import exports
+from assistant.exams import load as load_exam
 from assistant.exports.source import Source
+from assistant.finish import finish
 from assistant.report import Line
 from segment.errors import ScanError
+from tests.drafts import template_draft
 from tests.exported import MADE, OF_PIXELS, PAGES, exporter, picture
+from tests.ledgers import followup_ledger
 from tests.test_report import drafted
 
 HOSTILE = '<img src=x onerror="alert()"> & <b>[link](file:///etc/passwd)'
@@ -74,6 +78,18 @@ def test_equal_reports_give_equal_bytes(name, language, tmp_path):
     export, pictures = exporter(name), [picture(tmp_path, "hippocampus_left")]
     first, second = (export(drafted("wide", language), pictures, MADE) for _ in range(2))
     assert first == second
+
+
+@every_text
+@every_language
+def test_an_export_carries_every_sentence_about_a_change(name, language):
+    ledger, exam, words = followup_ledger(1.06), load_exam("hippocampus"), prompts.load(language)
+    report = finish(template_draft(ledger, exam, words), ledger, exam, words, {})
+    text = "".join("".join(PAGES[name](exporter(name)(report, [], MADE))).split())
+    compared = [line for line in report.lines if line.section == "comparison"]
+    assert len(compared) == 16
+    for line in compared:
+        assert "".join(line.text.split()) in text
 
 
 @every_text

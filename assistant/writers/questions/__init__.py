@@ -20,6 +20,7 @@ from assistant.writers.questions.topics import (
     DECLINED,
     INSTRUCTIONS,
     OF_RECORDS,
+    PRIOR,
     TOPICS,
     UNCLEAR,
     UNKNOWN,
@@ -72,6 +73,8 @@ def understand(
     heard = [(read, _hear(read.text)) for read in readings(asked, words, before)]
     read, (whole, pieces) = max(heard, key=lambda one: one[1][0].share)
     topic = _topic_of(whole, pieces)
+    if whole.share < LEAST_SURE and before and all(record.comparator for record in before):
+        topic = PRIOR  # "how fast?", after an answer about a change
     besides = tuple(dict.fromkeys(_besides(topic, pieces)))
     if topic not in OF_RECORDS:
         return Asked(topic, besides=besides)
@@ -80,7 +83,7 @@ def understand(
     names = heard[-1][0].names  # also where the question was heard better as it stands
     wants_index = mentions_index(asked, words)
     if wants_index and not names:
-        names = tuple((r.structure, r.side) for r in ledger.records if r.expression)
+        names = tuple((r.structure, r.side) for r in _of_today(ledger) if r.expression)
     records = _records(names, ledger, wants_index=wants_index) if names else before
     return Asked(topic if records else UNCLEAR, records, besides)
 
@@ -142,8 +145,13 @@ def _records(
     """List the records of structures; a structure without a side is both of them."""
     of_names = [
         record
-        for record in ledger.records
+        for record in _of_today(ledger)
         if any(record.structure == s and side in (record.side, "none") for s, side in found)
     ]
     wanted = [record for record in of_names if (record.expression is not None) == wants_index]
     return tuple(wanted or of_names)
+
+
+def _of_today(ledger: Ledger) -> list[Measurement]:
+    """List the records of the examination itself: "the volume" is never the earlier one."""
+    return [record for record in ledger.records if not record.is_of_comparison]

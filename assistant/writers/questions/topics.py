@@ -3,8 +3,9 @@
 UNKNOWN = "not_measured"
 UNCLEAR = "unclear"  # nothing measured is named, or nobody can tell what was asked
 INSTRUCTIONS, WITH_INSTRUCTION = "instructions", "with_instruction"
+PRIOR = "prior"
 OF_RECORDS = ("volume", "size", "sure", "reliable")
-ANSWERED = (*OF_RECORDS, "sides", "prior", "not_assessed", "asymmetry", "interval", "summary")
+ANSWERED = (*OF_RECORDS, "sides", PRIOR, "not_assessed", "asymmetry", "interval", "summary")
 DECLINED = (
     *("other_structures", "signal", "diagnosis", "treatment", "age", "head_size", "identity"),
     UNKNOWN,

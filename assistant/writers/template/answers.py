@@ -15,8 +15,10 @@ from assistant.writers.template.stock import (
     whole_statements,
     withheld_statement,
 )
+from segment.change import RELATIVE, TREND, YEARLY
 from segment.measurement import Measurement
 
+TOLD = (RELATIVE, YEARLY, TREND)  # of the records of a comparison
 FIRST = "a"  # of the wordings that a fixed answer has
 
 
@@ -55,8 +57,8 @@ def _place(record: Measurement, brief: Brief) -> Iterator[Statement]:
 
 
 def _trust(record: Measurement, brief: Brief) -> Iterator[Statement]:
-    """Say that a record is reliable, or why it is not."""
-    if record.reason is not None:  # also of one that has no interval to be sure of
+    """Say that a record is reliable, or why it is not; a change, what it is beside its error."""
+    if record.reason is not None or record.is_of_comparison:  # also one without an interval
         yield from _state(record, brief)
         return
     yield phrase_statement("reliable.one", (record.id,), brief.phrasebook, "answer")
@@ -73,10 +75,15 @@ def _compare_sides(brief: Brief) -> Iterator[Statement]:
 
 
 def _compare_prior(brief: Brief) -> Iterator[Statement]:
-    """State what was compared with an earlier examination, if anything was."""
+    """State the changes of the whole structures and how fast they were; a part's where asked."""
     compared = [record for record in brief.ledger.records if record.comparator is not None]
-    for record in compared:
-        yield from _state(record, brief)
+    wholes = [r for r in compared if r.structure in brief.exam.asymmetry and r.quantity in TOLD]
+    for records in together(wholes or compared):
+        if records[0].reason is not None:
+            yield withheld_statement(records, brief.phrasebook, "answer")
+            continue
+        for record in records:
+            yield from _state(record, brief)
     if not compared:
         yield fixed("prior", brief)
 

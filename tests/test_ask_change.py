@@ -1,0 +1,82 @@
+"""Questions about change: answered from the records of a comparison, and declined without one."""
+
+import pytest
+
+import prompts
+from assistant import exams
+from assistant.finish import compose
+from assistant.ledger import Ledger
+from assistant.writers import Brief, Turn, drain
+from assistant.writers.template import Template
+from tests.ledgers import followed, followup_ledger, plain_ledger, visit
+
+EXAM = exams.load("hippocampus")
+languages = pytest.mark.parametrize("language", prompts.languages())
+
+
+def asked(question, ledger: Ledger, language="en", turns=()):
+    """Return the lines and statements of an answer; every line is verified."""
+    brief = Brief(ledger, EXAM, prompts.load(language))
+    answer = drain(compose(Template().answer(brief, question, turns), brief))
+    assert answer.problems == ()
+    return " ".join(line.text for line in answer.lines), answer.statements
+
+
+@pytest.mark.parametrize(
+    ("question", "language"),
+    [
+        ("Did it grow?", "en"),
+        ("Did the left hippocampus shrink since last year?", "en"),
+        ("Is the change real?", "en"),
+        ("How fast is it shrinking?", "en"),
+        ("变化是真的吗？", "zh"),
+        ("每年变化多少？", "zh"),
+    ],
+)
+def test_a_question_about_change_is_answered_with_its_verdict_and_its_rate(question, language):
+    text, _ = asked(question, followup_ledger(1.06), language)
+    words = prompts.load(language)
+    assert words.lexicon["changes"]["decreased"][-1] in text
+    assert words.unit("%/a") in text
+
+
+@languages
+def test_what_is_within_measurement_error_is_never_called_a_change(language):
+    text, _ = asked("Has it changed?", followup_ledger(1.01), language)
+    assert prompts.load(language).lexicon["changes"]["within_error"][0] in text
+    for key in ("increased", "decreased", "stable"):
+        assert not any(p in text for p in prompts.load(language).lexicon["changes"][key])
+
+
+@pytest.mark.parametrize("question", ["Did it grow?", "Is the change real?", "How fast?"])
+def test_without_an_earlier_examination_no_change_is_stated(question):
+    text, statements = asked(question, plain_ledger())
+    assert all(said.cites == () for said in statements)
+    assert "%" not in text
+
+
+def test_a_change_that_cannot_be_compared_is_answered_with_the_reason():
+    ledger = followed(plain_ledger(), visit(plain_ledger().records, 1.06, None))
+    text, _ = asked("How fast did it change?", ledger)
+    assert "the date of an examination is not known" in text
+
+
+@pytest.mark.parametrize(
+    "question", ["Is that real?", "Is it beyond measurement error?", "How fast?"]
+)
+def test_what_follows_an_answer_about_a_change_is_about_it(question):
+    ledger = followup_ledger(1.06)
+    _, first = asked("Did it grow?", ledger)
+    text, _ = asked(question, ledger, turns=(Turn("Did it grow?", first),))
+    assert "a decrease beyond" in text
+
+
+def test_the_volume_that_is_asked_for_is_never_the_earlier_one():
+    _, statements = asked("What is the volume of the left hippocampus?", followup_ledger(1.06))
+    assert [said.cites for said in statements] == [("m1",)]
+
+
+def test_what_is_not_assessed_leaves_change_out_where_it_was_compared():
+    gap = prompts.load("en").phrases["not_assessed.change"]
+    assert gap in asked("What was not assessed?", plain_ledger())[0]
+    assert gap not in asked("What was not assessed?", followup_ledger(1.01))[0]
