@@ -115,14 +115,22 @@ def complete(
 
 
 def _left_out(lines: Sequence[Line], brief: Brief) -> Iterator[Statement]:
-    """Say in stock sentences what no line says: of each record, and the impression."""
+    """Say in stock sentences what no line says: of each record, and in the impression.
+
+    A writer that is not told of changes leaves them out of its impression; they stand there anyway.
+    """
     cited = {cite for line in lines for cite in line.cites}
     for record in brief.ledger.records:
         if record.id not in cited:
             yield stock_statement(record, brief.exam, brief.phrasebook)
-    if not any(line.section == "impression" for line in lines):
-        whole = drain(Template().write(brief))
-        yield from (said for said in whole.statements if said.section == "impression")
+    impression = [line for line in lines if line.section == "impression"]
+    told = {cite for line in impression for cite in line.cites}
+    for said in drain(Template().write(brief)).statements:
+        is_untold = any(
+            brief.ledger[cite].is_of_comparison for cite in said.cites if cite not in told
+        )
+        if said.section == "impression" and (is_untold or not impression):
+            yield said
 
 
 def finish(

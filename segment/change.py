@@ -24,8 +24,13 @@ OF_EARLIER, OF_FIRST = "earlier volume", "first volume"  # denominators
 UNDATED = "earlier examination"  # the comparator of a change whose earlier date is unknown
 SCOPE = "pseudo_retest"  # a key of [scopes] in every phrasebook
 LEAST_DAYS = 91  # for a yearly rate: over less, measurement errors are multiplied by four and more
-LARGEST_SPACING_RATIO = 1.2  # of the voxel edges of two scans that can be compared
-SCANNER = ("manufacturer", "magnetic_field_t")  # facts that must not differ where both are known
+LARGEST_RATIO = 1.2  # of the voxel edges and of the settings of two scans that can be compared
+# Facts that must be alike where both files state them: words, and numbers of sequence and field.
+SCANNER = ("manufacturer",)
+SETTINGS = (
+    *("magnetic_field_t", "repetition_time_ms", "echo_time_ms"),
+    *("inversion_time_ms", "flip_angle_degrees"),
+)
 
 
 @dataclass(frozen=True)
@@ -117,13 +122,20 @@ def why_apart(one: Visit, other: Visit) -> Reason | None:
     if doubt := one.doubt or other.doubt:
         return doubt
     pairs = zip(sorted(one.spacing_mm), sorted(other.spacing_mm), strict=True)
-    if any(max(pair) > LARGEST_SPACING_RATIO * min(pair) for pair in pairs):
+    if not all(_are_alike(*pair) for pair in pairs):
         return Reason.OTHER_RESOLUTION
-    for fact in SCANNER:
-        known = {visit.facts[fact] for visit in (one, other) if fact in visit.facts}
-        if len(known) > 1:
-            return Reason.OTHER_SCANNER
+    both = {fact: (one.facts[fact], other.facts[fact]) for fact in one.facts.keys() & other.facts}
+    if any(len({*both.get(fact, ())}) > 1 for fact in SCANNER):
+        return Reason.OTHER_PROTOCOL
+    settings = (both[fact] for fact in SETTINGS if fact in both)
+    if not all(_are_alike(float(a), float(b)) for a, b in settings):
+        return Reason.OTHER_PROTOCOL
     return None
+
+
+def _are_alike(one: float, other: float) -> bool:
+    """Tell whether two numbers of scans are the same but for rounding and small adjustments."""
+    return max(one, other) <= LARGEST_RATIO * min(one, other)
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ class Reason(StrEnum):
     NOT_HOUNSFIELD = "not-hounsfield"
     NOT_ALIGNED = "not-aligned"
     OTHER_RESOLUTION = "other-resolution"
-    OTHER_SCANNER = "other-scanner"
+    OTHER_PROTOCOL = "other-protocol"
     DATES_UNKNOWN = "dates-unknown"
     DATES_TOO_CLOSE = "dates-too-close"
 

@@ -10,7 +10,7 @@ import csv
 import json
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -21,23 +21,26 @@ from scipy.spatial.transform import Rotation
 
 from segment.calibration import Calibrated, conformal_rank
 from segment.crossfit import THICKNESSES, thickened
+from segment.deform import Deformation
 from segment.geometry import Geometry
 from segment.infer import Side, canonical, segment_crops, segment_head
 from segment.measure import VOLUME, Wanted, measure
 from segment.measurement import Measurement
 from segment.models import Segmenter
 from segment.models.training.plan import case_name, subject_of
-from segment.organs import Organ
+from segment.organs import Organ, Structure
 from segment.reading import read_nifti
 from segment.register import doubt, register
 from segment.repeatability import COEFFICIENT, COVERAGE, Repeatability, RepeatLevel, Within
 from segment.resample import sample
 from segment.volume import Volume
 
-CROP, HEAD = "crop", "head"
+CROP, HEAD, DEFORMED = "crop", "head", "deformed"
+RATIOS = (0.95, 1.05)  # of a deformed structure to itself
 MOVE_MM = {CROP: 2.0, HEAD: 5.0}  # along each axis at most; a crop has a few millimetres to spare
 TURN_DEGREES = 5.0  # about each axis at most
 NOISE = (0.01, 0.04)  # standard deviation, as a share of the 1st to 99th percentile
+DEFORMED_SEED = 77
 BIAS = 0.1  # how far a bias goes at the corners of the field, at most, as a share
 CONTRAST = 0.1  # how far the exponent that bends the contrast goes from one, at most
 NOMINAL = 0.9  # the coverage that the correlation of errors is fitted to
@@ -48,7 +51,8 @@ Warp = Callable[[Float64[np.ndarray, "n 3"]], Float64[np.ndarray, "n 3"]]
 class Retest:
     """One volume of one repeat; ``half_log`` is half the width of its interval, in logarithms.
 
-    ``reason`` says why the volume is withheld and is empty where it is not.
+    ``reason`` says why the volume is withheld and is empty where it is not; ``true_log`` is the
+    logarithm of how many times larger the structure was made, zero in a plain repeat.
     """
 
     source: str
@@ -60,6 +64,7 @@ class Retest:
     value_ml: float
     half_log: float
     reason: str
+    true_log: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,6 +149,49 @@ def retest_crops(
             yield RetestProgress(f"{thickness} mm slices", done, len(cases))
 
 
+def retest_deformed(
+    data: Path, split: str, images: str, labels: str, measuring: Measuring
+) -> Iterator[Retest | RetestProgress]:
+    """Repeat the held-out crops as they are, and with a structure that is truly larger or smaller.
+
+    How much larger each part becomes is counted on the expert's tracing.
+    """
+    cases = json.loads((data / split).read_text(encoding="utf-8"))["val"]
+    for done, case in enumerate(cases, start=1):
+        image, label = (read_nifti(data / f / case_name(case)) for f in (images, labels))
+        inside = {
+            structure.name: _points_inside(label, structure, measuring)
+            for structure in measuring.organ.structures
+        }
+        whole = max(inside.values(), key=len)
+        changes = [None, *(Deformation.growing(whole, ratio) for ratio in RATIOS)]
+        scans = [
+            repeated(
+                image,
+                np.random.default_rng([case, DEFORMED_SEED, repeat]),
+                MOVE_MM[CROP],
+                None if change is None else change.back,
+            )
+            for repeat, change in enumerate(changes)
+        ]
+        found = segment_crops(scans, "left", measuring.segmenter)
+        for repeat, (scan, side, change) in enumerate(zip(scans, found, changes, strict=True)):
+            key = (DEFORMED, case, subject_of(case), THICKNESSES[0], repeat)
+            for row in _rows(key, measured((side,), scan, measuring)):
+                grown = 1.0 if change is None else change.growth(inside[row.structure])
+                yield replace(row, true_log=math.log(grown))
+        yield RetestProgress("deformed", done, len(cases))
+
+
+def _points_inside(
+    label: Volume, structure: Structure, measuring: Measuring
+) -> Float64[np.ndarray, "n 3"]:
+    """List the voxels of a structure in the expert's tracing, in world millimetres."""
+    values = [measuring.segmenter.structures.index(name) for name in structure.labels]
+    voxels = np.argwhere(np.isin(label.array, values)).astype(np.float64)
+    return label.geometry.to_world(voxels)
+
+
 def retest_heads(
     heads: Sequence[Volume], measuring: Measuring, count: int
 ) -> Iterator[Retest | RetestProgress]:
@@ -215,24 +263,31 @@ def within(rows: Sequence[Retest]) -> Within:
     """Estimate one structure's variation from reportable repeats at one thickness.
 
     The SD is the pooled one or, where differences have longer tails than a normal distribution,
-    the one whose coefficient holds 95 % of them; of crops and heads the larger.
+    the one whose coefficient holds 95 % of them; of crops and heads the larger. The correlation is
+    the smaller of what plain repeats and what true changes need.
     """
-    sources = dict.fromkeys(row.source for row in rows)
-    by_source = [[row for row in rows if row.source == source] for source in sources]
+    plain = [row for row in rows if row.source != DEFORMED]
+    deformed = [row for row in rows if row.source == DEFORMED]
+    sources = dict.fromkeys(row.source for row in plain)
+    by_source = [[row for row in plain if row.source == source] for source in sources]
     return Within(
         sd_log=max(_sd_log(mine) for mine in by_source),
-        correlation=_correlation(differences(rows)),
-        subjects=len({(row.source, row.subject) for row in rows}),
-        repeats=len(rows),
+        correlation=min(_correlation(differences(mine)) for mine in (plain, deformed) if mine),
+        subjects=len({(row.source == HEAD, row.subject) for row in plain}),
+        repeats=len(plain),
     )
 
 
 def differences(rows: Sequence[Retest]) -> list[tuple[float, float, float]]:
-    """List ln(later / earlier) of neighbouring repeats, each with both half widths."""
+    """List by how much ln(later / earlier) is wrong, each with both half widths.
+
+    Plain repeats are compared with their neighbours, deformed ones with the crop as it was.
+    """
     found = []
     for repeats in _by_case(rows):
-        for one, other in pairwise(repeats):
-            ratio = math.log(other.value_ml / one.value_ml)
+        first = [(repeats[0], other) for other in repeats[1:]]
+        for one, other in first if repeats[0].source == DEFORMED else pairwise(repeats):
+            ratio = math.log(other.value_ml / one.value_ml) - other.true_log + one.true_log
             found.append((ratio, one.half_log, other.half_log))
     return found
 
@@ -253,7 +308,7 @@ def _sd_log(rows: Sequence[Retest]) -> float:
 
 
 def _correlation(pairs: Sequence[tuple[float, float, float]]) -> float:
-    """Return the largest correlation at which nine tenths of the intervals hold "no change".
+    """Return the largest correlation at which nine tenths of the intervals hold the true change.
 
     A change has the half width sqrt(a^2 + b^2 - 2 r a b) of both half widths a and b.
     """
@@ -272,7 +327,7 @@ def write_retests(path: Path, rows: Sequence[Retest]) -> None:
         for row in rows:
             place = (row.source, row.case, row.subject, row.thickness_mm, row.repeat)
             numbers = (f"{row.value_ml:.4f}", f"{row.half_log:.4f}")
-            table.writerow([*place, row.structure, *numbers, row.reason])
+            table.writerow([*place, row.structure, *numbers, row.reason, f"{row.true_log:.5f}"])
 
 
 def read_retests(path: Path) -> tuple[Retest, ...]:
@@ -289,6 +344,7 @@ def read_retests(path: Path) -> tuple[Retest, ...]:
                 value_ml=float(row["value_ml"]),
                 half_log=float(row["half_log"]),
                 reason=row["reason"],
+                true_log=float(row["true_log"]),
             )
             for row in csv.DictReader(file)
         )

@@ -108,8 +108,11 @@ def test_what_cannot_be_compared_is_withheld_with_its_reason(options, reason):
 @pytest.mark.parametrize(
     ("fact", "old", "new", "reason"),
     [
-        ("manufacturer", "Siemens", "GE", Reason.OTHER_SCANNER),
-        ("magnetic_field_t", "1.5", "3", Reason.OTHER_SCANNER),
+        ("manufacturer", "Siemens", "GE", Reason.OTHER_PROTOCOL),
+        ("magnetic_field_t", "1.5", "3", Reason.OTHER_PROTOCOL),
+        ("magnetic_field_t", "1.5", "1.494", None),
+        ("echo_time_ms", "3.0", "4.7", Reason.OTHER_PROTOCOL),
+        ("flip_angle_degrees", "9", "8", None),
         ("manufacturer", "GE", "GE", None),
         ("slice_thickness_mm", "1", "1.1", None),
     ],

@@ -8,6 +8,7 @@ import pytest
 from segment.repeatability import Repeatability, RepeatLevel, Within
 from segment.retest import (
     CROP,
+    DEFORMED,
     HEAD,
     Retest,
     differences,
@@ -94,6 +95,20 @@ def test_the_correlation_makes_nine_tenths_of_intervals_hold_no_change():
         for r, a, b in differences(rows)
     ]
     assert np.mean(held) == pytest.approx(0.9, abs=0.01)
+
+
+def test_true_changes_that_are_understated_widen_the_interval_and_not_the_error():
+    true = math.log(1.05)
+    rows = [
+        Retest(DEFORMED, c, c, 1, n, "hippocampus", 3 * math.exp(n * 0.6 * true), 0.1, "", n * true)
+        for c in range(30)
+        for n in range(2)
+    ]
+    plain = retests(SD / 10)
+    found = within([*plain, *rows])
+    half = math.sqrt(2 * 0.1**2 * (1 - found.correlation))
+    assert half == pytest.approx(0.4 * true, rel=0.01)
+    assert found.sd_log == within(plain).sd_log
 
 
 def test_withheld_repeats_do_not_count():

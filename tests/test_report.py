@@ -25,8 +25,9 @@ from assistant.report import (
 )
 from assistant.verify import verify_report
 from assistant.writers import Writer
+from assistant.writers.template import phrase_statement
 from tests.drafts import template_draft
-from tests.ledgers import plain_ledger, refused_ledger, wide_ledger
+from tests.ledgers import followup_ledger, plain_ledger, refused_ledger, wide_ledger
 
 GOLDEN = Path(__file__).parent / "golden"
 EXAM = exams.load("hippocampus")
@@ -211,6 +212,21 @@ def test_a_statement_that_cites_nothing_known_is_dropped_and_listed():
 def test_what_a_writer_leaves_out_is_added(kind, language):
     report = written(kind=kind, language=language)
     assert {cite for line in report.lines for cite in line.cites} == {f"m{i}" for i in range(1, 8)}
+    assert verify_report(json.loads(report_bytes(report))) == ()
+
+
+@languages
+def test_a_writer_that_was_not_told_of_changes_has_them_in_comparison_and_impression(language):
+    words, ledger = prompts.load(language), followup_ledger(1.06)
+    own = phrase_statement("impression.volume.within", ("m1",), words, "impression")
+    report = finish(Draft((own,), "silent"), ledger, EXAM, words, PROVENANCE)
+    relative = {r.id for r in ledger.records if r.quantity == "relative volume change"}
+    impression = [line for line in report.lines if line.section == "impression"]
+    assert [line.cites for line in impression] == [("m1",), ("m14",), ("m19",)]
+    compared = {
+        cite for line in report.lines if line.section == "comparison" for cite in line.cites
+    }
+    assert relative <= compared
     assert verify_report(json.loads(report_bytes(report))) == ()
 
 

@@ -13,16 +13,20 @@ from tests.phantoms import ThresholdSegmenter, calibrated, ellipsoid, grid
 
 def crops(folder, cases):
     """Write held-out crops that hold one ellipsoid each, as the training data lie."""
-    (folder / "hippocampus" / "images").mkdir(parents=True)
+    (folder / "hippocampus").mkdir()
     split = {"train": [], "val": list(cases)}
     (folder / "hippocampus" / "split.json").write_text(json.dumps(split), encoding="utf-8")
     for case in cases:
         size = 1 + 0.02 * case
         phantom = ellipsoid(grid(field_mm=44), (6 * size, 14 * size, 8 * size))
         name = f"hippocampus_{case:03d}.nii.gz"
-        image = nibabel.Nifti1Image(phantom.volume.array, np.eye(4))
-        image.header.set_xyzt_units("mm")
-        image.to_filename(folder / "hippocampus" / "images" / name)
+        label = phantom.mask.astype(np.float32)
+        label[:, :22] *= 2  # in front of the middle anterior, behind it posterior
+        for kind, array in (("images", phantom.volume.array), ("labels", label)):
+            image = nibabel.Nifti1Image(array, np.eye(4))
+            image.header.set_xyzt_units("mm")
+            (folder / "hippocampus" / kind).mkdir(parents=True, exist_ok=True)
+            image.to_filename(folder / "hippocampus" / kind / name)
     return folder
 
 
@@ -30,13 +34,15 @@ def test_repeats_are_written_with_what_follows_from_them(tmp_path, capsys, monke
     monkeypatch.setattr("segment.models.load", lambda name: ThresholdSegmenter())
     monkeypatch.setattr("segment.models.calibrated", lambda name: calibrated())
     monkeypatch.setattr("segment.retest.THICKNESSES", (1, 2))
-    data, output = crops(tmp_path, (1, 3, 5, 7)), tmp_path / "out"
+    data, output = crops(tmp_path, (1, 3, 5, 7, 9)), tmp_path / "out"
     options = ["--data", data, "-o", output, "--repeats", "4", "--thick-repeats", "4"]
     assert main(["repeatability", *map(str, options)]) == OK
     found = Repeatability.from_toml((output / "repeatability.toml").read_text(encoding="utf-8"))
     rows = read_retests(output / "retests.csv")
     assert [level.spacing_mm for level in found.levels] == [1.0, 2.0]
-    assert found.levels[0].structures["hippocampus"].subjects == 4
+    assert found.levels[0].structures["hippocampus"].subjects == 5
     assert found.id == "threshold-1-pseudo-retest"
-    assert len(rows) == 4 * (4 + 4) * 3
+    assert len(rows) == 5 * (4 + 4 + 3) * 3
+    grown = {round(row.true_log, 4) for row in rows if row.structure == "hippocampus"}
+    assert grown == {0.0, round(np.log(0.95), 4), round(np.log(1.05), 4)}
     assert capsys.readouterr().out.count("within-subject CV") == 6

@@ -19,7 +19,14 @@ from assistant.writers.vlm.slots import (
     parse_target,
 )
 from segment.measurement import Reason, Reliability
-from tests.ledgers import plain_ledger, refused_ledger, volume, wide_ledger, withheld
+from tests.ledgers import (
+    followup_ledger,
+    plain_ledger,
+    refused_ledger,
+    volume,
+    wide_ledger,
+    withheld,
+)
 
 EN, EXAM = prompts.load("en"), exams.load("hippocampus")
 PLAIN, WIDE, REFUSED = plain_ledger(), wide_ledger(), refused_ledger()
@@ -67,6 +74,12 @@ def test_a_token_that_no_record_has_is_foreign(token):
 def test_a_field_that_a_record_does_not_have_has_no_token(record_id, field):
     with pytest.raises(SlotTokenError, match="no token"):
         SlotTable.of(PLAIN).token(record_id, field)
+
+
+def test_the_records_of_a_comparison_have_no_slots_and_are_named():
+    table = SlotTable.of(followup_ledger(1.06))
+    assert [record.id for record in table.records] == [f"m{n}" for n in range(1, 8)]
+    assert table.left_out == tuple(f"m{n}" for n in range(8, 24))
 
 
 def test_records_past_the_sixteenth_are_left_out_and_named():

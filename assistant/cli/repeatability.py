@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from assistant.cli.terminal import Commands
     from segment.retest import Measuring
 
-SPLIT, IMAGES = "hippocampus/split.json", "hippocampus/images"
+RETESTS = "retests.csv"
+SPLIT = "hippocampus/split.json"
+IMAGES, LABELS = "hippocampus/images", "hippocampus/labels"
 
 
 def add_repeatability(commands: "Commands") -> None:
@@ -37,11 +39,19 @@ def add_repeatability(commands: "Commands") -> None:
 
 
 def run_repeatability(chosen: argparse.Namespace) -> int:
-    """Repeat the held-out crops and the given heads; write repeatability.toml and retests.csv."""
+    """Repeat held-out crops, plain and deformed, and the given heads; write what follows."""
     from itertools import chain
 
     from assistant.study import read_study
-    from segment.retest import Retest, estimate, retest_crops, retest_heads, write_retests
+    from segment.retest import (
+        Retest,
+        estimate,
+        read_retests,
+        retest_crops,
+        retest_deformed,
+        retest_heads,
+        write_retests,
+    )
 
     measuring = measuring_of(chosen.exam)
     repeats = (chosen.repeats, chosen.thick_repeats)
@@ -51,6 +61,7 @@ def run_repeatability(chosen: argparse.Namespace) -> int:
         running = ""
         for step in chain(
             retest_crops(chosen.data, SPLIT, IMAGES, measuring, repeats),
+            retest_deformed(chosen.data, SPLIT, IMAGES, LABELS, measuring),
             retest_heads(heads, measuring, chosen.head_repeats),
         ):
             if isinstance(step, Retest):
@@ -62,9 +73,10 @@ def run_repeatability(chosen: argparse.Namespace) -> int:
                 running = step.step
             bar.update()
     chosen.output.mkdir(parents=True, exist_ok=True)
-    write_retests(chosen.output / "retests.csv", found)
+    write_retests(chosen.output / RETESTS, found)
     name = f"{measuring.segmenter.name}-pseudo-retest"
-    result = estimate(found, name, "pseudo test-retest of scans that no network has seen")
+    written = read_retests(chosen.output / RETESTS)  # what is shipped, to its last digit
+    result = estimate(written, name, "pseudo test-retest of scans that no network has seen")
     (chosen.output / "repeatability.toml").write_text(result.to_toml(), encoding="utf-8")
     for level in result.levels:
         for structure, within in level.structures.items():

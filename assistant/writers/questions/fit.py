@@ -103,10 +103,15 @@ def _filled(
     if may_point and "{name}" in wording and "{quantity}" not in wording:
         pronoun = words.lexicon["pronoun"]
         yield plain(simplified(NAMED.sub(pronoun, wording)), words)
-    for quantity in words.quantities.values() if "{quantity}" in wording else ("",):
+    for quantity in _quantities(words) if "{quantity}" in wording else ("",):
         text = wording.replace("{name}", name).replace("{quantity}", quantity)
         text = text.replace("{short}", told.short.get("hippocampus|left", name))
         yield plain(simplified(text), words)
+
+
+def _quantities(words: Phrasebook) -> list[str]:
+    """Name the quantities that the wordings were written for."""
+    return [words.quantities[quantity] for quantity in ("volume", "asymmetry index")]
 
 
 def _regression(
