@@ -88,9 +88,15 @@ def write_folds(out, plans, dataset):
     import torch
     from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
+    # The trainer looks which kind of files it will read; it reads none.
+    kind = plans["configurations"]["3d_fullres"]["data_identifier"]
+    prepared = Path(os.environ[PREPROCESSED]) / NAME / kind
+    prepared.mkdir(parents=True, exist_ok=True)
+    (prepared / "ball_0.b2nd").touch()
     for fold in (0, 1):
         torch.manual_seed(fold)
-        trainer = nnUNetTrainer(plans, "3d_fullres", fold, dataset, torch.device("cpu"))
+        given = {**plans, "continue_training": False}  # the trainer takes it out again
+        trainer = nnUNetTrainer(given, "3d_fullres", fold, dataset, torch.device("cpu"))
         trainer.initialize()
         with torch.no_grad():
             trainer.network.decoder.seg_layers[-1].weight.mul_(LOUDER)
