@@ -100,6 +100,7 @@ def write_folds(out, plans, dataset):
         trainer.initialize()
         with torch.no_grad():
             trainer.network.decoder.seg_layers[-1].weight.mul_(LOUDER)
+        trainer.inference_allowed_mirroring_axes = (0, 1, 2)  # set when a training begins
         (out / "model" / f"fold_{fold}").mkdir(parents=True)
         trainer.save_checkpoint(str(out / "model" / f"fold_{fold}" / "checkpoint_final.pth"))
     (out / "model" / "plans.json").write_text(json.dumps(plans))
