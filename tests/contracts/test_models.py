@@ -3,6 +3,7 @@
 import hashlib
 from importlib import import_module
 from importlib.resources import files
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +15,8 @@ from assistant.writers import Writer
 from segment import models, organs
 from segment.calibration import Calibrated, quantile, reach
 from segment.models import Box, Segmenter
+from segment.repeatability import Repeatability
+from segment.retest import estimate, read_retests
 
 KEYS = {"factory", "name", "version", "structures", "weights", "card"}
 every_model = pytest.mark.parametrize("name", models.available())
@@ -167,3 +170,17 @@ def test_the_default_settings_name_parts_that_exist():
 @pytest.mark.parametrize("name", exams.available())
 def test_an_exam_names_a_writer_that_exists(name):
     assert exams.load(name).writer in writers.available()
+
+
+@every_model
+def test_a_repeatability_knows_every_structure_and_follows_from_its_repeats(name):
+    if "repeatability" not in models.describe(name):
+        assert models.repeatability(name) == Repeatability.unknown()
+        pytest.skip(f"{name} has no repeatability")
+    found = models.repeatability(name)
+    rows = read_retests(Path(str(files(models).joinpath(name, "retests.csv"))))
+    again = estimate(rows, found.id, found.source)
+    assert Repeatability.from_toml(again.to_toml()) == found
+    using = [exam for exam in map(exams.load, exams.available()) if exam.segmenter == name]
+    for level in found.levels:
+        assert {s for exam in using for s in exam.structures} <= level.structures.keys()
