@@ -50,7 +50,7 @@ def assistant_of(settings, segmenter):
         organs=tuple(map(organs.load, exam.organs)),
         loading=Loading.of(segmenter),
         calibrated=calibrated(),
-        writer=writers.load(settings.writer),
+        writer=writers.load(settings.writer or "template"),
         phrasebook=prompts.load(settings.language),
     )
 

@@ -276,4 +276,11 @@ def test_equal_members_agree_in_full(members):
 def test_every_reason_that_a_measuring_can_give_has_a_test_here():
     registration = {Reason.REGISTRATION_UNTRUSTED, Reason.ORIENTATION_IMPLAUSIBLE}
     elsewhere = {Reason.IMPLAUSIBLE_VOLUME, Reason.OUTSIDE_FIELD, Reason.DEPENDS_ON_UNRELIABLE}
-    assert set(REASONS) | registration | elsewhere == set(Reason)
+    of_masks = {Reason.NO_INTERVAL, Reason.NO_VOXELS, Reason.NOT_LABELLED, Reason.NOT_HOUNSFIELD}
+    of_changes = {
+        *(Reason.NOT_ALIGNED, Reason.OTHER_RESOLUTION, Reason.OTHER_PROTOCOL),
+        *(Reason.DATES_UNKNOWN, Reason.DATES_TOO_CLOSE),
+    }
+    here = set(REASONS) | registration | elsewhere
+    assert here | of_masks | of_changes == set(Reason)
+    assert not here & (of_masks | of_changes)

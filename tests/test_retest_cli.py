@@ -4,6 +4,7 @@ import json
 
 import nibabel
 import numpy as np
+import pytest
 
 from assistant.cli import OK, main
 from segment.repeatability import Repeatability
@@ -30,6 +31,7 @@ def crops(folder, cases):
     return folder
 
 
+@pytest.mark.slow
 def test_repeats_are_written_with_what_follows_from_them(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("segment.models.load", lambda name: ThresholdSegmenter())
     monkeypatch.setattr("segment.models.calibrated", lambda name: calibrated())

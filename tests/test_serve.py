@@ -209,7 +209,7 @@ def test_the_page_does_not_take_up_what_it_left(parts, idle):
 
 @pytest.mark.parametrize(("leaves", "state"), [(True, "running"), (False, "cancelled")])
 def test_a_server_that_stops_leaves_what_it_is_doing(parts, monkeypatch, leaves, state):
-    def waits(workshop, job):
+    def waits(workshop, job, request):
         while True:
             job.tell()
             time.sleep(0.01)

@@ -596,7 +596,10 @@ def test_without_a_key_none_is_sent(monkeypatch):
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"server": "http://x"}, "the template writer takes no server; choose the server writer"),
+        (
+            {"writer": "template", "server": "http://x"},
+            "the template writer takes no server; choose the server writer",
+        ),
         (
             {"writer": "server", "server": "http://x", "model": MODEL, "adapter": "mine"},
             "the server writer takes no adapter; choose the vlm writer",

@@ -17,7 +17,7 @@ SLOTS = tuple(f"<unused{n}>" for n in range(1000, 1064))
 SECTION, STOP = "<unused2000>", "<end_of_turn>"
 SLOT = re.compile(r"<unused\d+>")
 ONE_LINE = (Group(SLOTS[:1]),)
-SHORT = Bounds(tokens=600, line_tokens=4)
+SHORT = Bounds(tokens=1000, line_tokens=4)
 DRAFTS_EACH = 100  # of four adversaries in two languages: 800
 NUMBER_WORDS = [
     word for name in prompts.languages() for word in prompts.load(name).lexicon["number_words"]
@@ -58,7 +58,7 @@ def prose(language):
 def guide(language):
     """Build a vocabulary of words, of single letters that spell anything, and of number words."""
     pieces = {piece for text in sentences(language) for piece in cut(text)}
-    pieces |= set("etwohrfivnsx") | {"on", "tw", "hundred", SPACE + "two", "ten"}
+    pieces |= set("etwohrfivnsx") | {"on", "tw", "hundred", SPACE + "four", "ten"}
     base = {piece: 7 * n for n, piece in enumerate(["\n", *sorted(pieces), *SLOTS, SECTION, STOP])}
     return make_guide(make_vocabulary(pieces, (*SLOTS, SECTION), (STOP,), base))
 
@@ -178,7 +178,7 @@ def test_every_sentence_of_the_phrasebook_can_be_written(language):
         )
 
 
-@pytest.mark.parametrize("word", ["two", "Two", "hundred", "tenfold", "II", "IX"])
+@pytest.mark.parametrize("word", ["four", "Four", "hundred", "tenfold", "II", "IX"])
 def test_a_number_word_cannot_be_spelled_from_letters(word):
     vocabulary = guide("en").vocabulary
     start = guide("en").start(answer_grammar(ONE_LINE, prose("en")))

@@ -127,11 +127,12 @@ def _opened(parts, answer):
     """Open what was sent and wait; what the audit trail says is what the page shows."""
     from assistant.page.opening import Opening
     from assistant.page.store import owner_of
+    from assistant.referral import Referral
 
     if answer.status_code != 200:
         return refuse(answer.json()["code"], "the page does not take the files")
-    owner = owner_of(TOKEN)
-    desk = Opening(parts, owner, "en").upload(answer.json()["upload"], "hippocampus", None)
+    opening, upload = Opening(parts, owner_of(TOKEN), "en"), answer.json()["upload"]
+    desk = opening.upload(upload, "hippocampus", None, Referral())
     job = parts.workshop.job(desk.study)
     while not job.is_over:
         job.news(len(job.results), 0.2)
