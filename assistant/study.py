@@ -270,7 +270,7 @@ def _only(labels: dict[str, Series], name: str, modality: str | None) -> str:
 def _labels(found: Sequence[Series]) -> dict[str, Series]:
     """Call each series by its own number where these differ, else by its place in the list."""
     numbers = Counter(series.number for series in found)
-    if None in numbers or max(numbers.values()) > 1:
+    if None in numbers or max(numbers.values(), default=0) > 1:
         return {str(place): series for place, series in enumerate(found, start=1)}
     return {str(series.number): series for series in found}
 

@@ -228,7 +228,7 @@ class Workshop:
         """Draw what there is to choose; where that fails, the refusal's own list must do."""
         try:
             choosing.write_choices(self._store.files(job.kept.id), request.source)
-        except (ScanError, OSError):
+        except Exception:  # the refusal is told whatever becomes of the pictures
             LOG.exception("the series could not be drawn")
 
     def _draft(self, job: Job, request: Request) -> None:
