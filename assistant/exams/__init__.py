@@ -49,6 +49,11 @@ def available() -> tuple[str, ...]:
     return tuple(sorted(f.name[:-5] for f in here.iterdir() if f.name.endswith(".toml")))
 
 
+def drawn() -> tuple[str, ...]:
+    """Name the exams whose structures are drawn here: they need nothing beside the scan."""
+    return tuple(name for name in available() if load(name).segmenter != SUPPLIED)
+
+
 def load(name: str) -> Exam:
     """Read one exam; raises ValueError for an unknown name and for an unknown or missing key."""
     if name not in available():

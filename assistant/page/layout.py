@@ -122,8 +122,8 @@ def _opening(say: Any, language: str) -> Components:  # noqa: ANN401  a table of
             names = prompts.load(language).exams
             found["exam"] = gr.Dropdown(
                 label=say["study.exam"],
-                choices=[(names[name], name) for name in exams.available()],
-                value=exams.available()[0],
+                choices=[(names[name], name) for name in exams.drawn()],
+                value=exams.drawn()[0],
                 filterable=False,
             )
         with gr.Accordion(say["referral"], open=False):

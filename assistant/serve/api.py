@@ -106,7 +106,7 @@ def _add_draft(app: FastAPI, parts: Parts) -> None:
     @app.post("/draft", status_code=202, responses={**NOT_YET, 429: {"model": Fault}})
     def draft(request: Request, wanted: Wanted) -> Job:
         settings = parts.options.settings
-        exam = _one_of("exam", wanted.exam or settings.exam, exams.available())
+        exam = _one_of("exam", wanted.exam or settings.exam, exams.drawn())
         language = _one_of("language", wanted.language or settings.language, prompts.languages())
         opening = Opening(parts, request.scope[OWNER], language)
         referral = Referral(wanted.indication, wanted.clinical_question)

@@ -184,3 +184,10 @@ def test_a_repeatability_knows_every_structure_and_follows_from_its_repeats(name
     using = [exam for exam in map(exams.load, exams.available()) if exam.segmenter == name]
     for level in found.levels:
         assert {s for exam in using for s in exam.structures} <= level.structures.keys()
+
+
+def test_what_needs_a_segmentation_beside_the_scan_is_not_offered_by_the_page():
+    supplied = {name for name in exams.available() if exams.load(name).segmenter == "supplied"}
+    assert supplied
+    assert {*exams.drawn()} == {*exams.available()} - supplied
+    assert Settings().exam in exams.drawn()
