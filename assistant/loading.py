@@ -8,8 +8,15 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
+_AT_WORK = Lock()
+
+
 class Loading(Generic[T]):
-    """What is read from the moment somebody will need it, once."""
+    """What is read from the moment somebody will need it, once.
+
+    One at a time in a process: while transformers builds a model, torch's default type is that
+    model's for every thread.
+    """
 
     def __init__(self, read: Callable[[], T]) -> None:
         self._read = read
@@ -29,7 +36,7 @@ class Loading(Generic[T]):
         with self._lock:
             if self._future is None or self._has_failed(self._future):
                 pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="load")
-                self._future = pool.submit(self._read)
+                self._future = pool.submit(self._alone)
                 pool.shutdown(wait=False)
             return self._future
 
@@ -42,6 +49,11 @@ class Loading(Generic[T]):
         """Raise what reading raised, if it has failed by now."""
         if self._future is not None and self._has_failed(self._future):
             self._future.result()
+
+    def _alone(self) -> T:
+        """Read while nothing else is read."""
+        with _AT_WORK:
+            return self._read()
 
     @staticmethod
     def _has_failed(future: "Future[T]") -> bool:

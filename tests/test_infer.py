@@ -4,8 +4,9 @@ from itertools import permutations, product
 
 import numpy as np
 import pytest
+import torch
 
-from segment import organs
+from segment import models, organs
 from segment.infer import Found, Missing, canonical, mirrored, paint, segment_crop, segment_head
 from segment.measurement import Reason
 from segment.models import Segmenter
@@ -299,3 +300,16 @@ def test_what_is_painted_has_the_volume_that_was_segmented():
 def test_nothing_found_is_painted_as_background():
     missing = [Missing(side, Reason.OUTSIDE_FIELD) for side in ("left", "right")]
     assert not paint(grid(field_mm=10), missing).any()
+
+
+def test_weights_are_whole_whatever_another_thread_makes_of_torchs_default_type():
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.bfloat16)  # as transformers does while it builds a model
+    try:
+        made = models.load("unet")
+    finally:
+        torch.set_default_dtype(before)
+    expected = models.load("unet").networks[0].state_dict()
+    found = made.networks[0].state_dict()
+    assert {value.dtype for value in found.values()} == {v.dtype for v in expected.values()}
+    assert all(torch.equal(value, expected[name]) for name, value in found.items())

@@ -2,6 +2,7 @@
 
 import json
 from functools import cache
+from time import sleep
 
 import numpy as np
 import pytest
@@ -389,6 +390,23 @@ def test_reading_is_tried_again_after_it_failed():
         loading.result()
     assert loading.start().result() == 7
     assert loading.result() == 7
+
+
+def test_two_things_are_never_read_at_once():
+    reading, most = [], []
+
+    def read():
+        reading.append(1)
+        most.append(len(reading))
+        sleep(0.05)
+        reading.pop()
+
+    loadings = [Loading(read) for _ in range(3)]
+    for loading in loadings:
+        loading.start()
+    for loading in loadings:
+        loading.result()
+    assert most == [1, 1, 1]
 
 
 def test_trained_parts_that_are_missing_are_said_before_anything_is_converted(

@@ -120,7 +120,8 @@ def read(path: Path, name: str, network: str = "unet") -> Ensemble:
     temperature, states = _unpacked(path)
     networks = []
     for state in states.values():
-        member = build_network(network, WINDOW, len(structures))
+        # Whoever loads a language model meanwhile may have changed torch's default type.
+        member = build_network(network, WINDOW, len(structures)).float()
         try:
             load_state(member, state)
         except ValueError as error:

@@ -46,6 +46,7 @@ def test_an_indication_is_quoted_as_text_and_is_not_kept_for_the_next_study(draf
     assert ORDER in line.inner_text()
     assert line.locator("[data-origin=quoted]").inner_text() == "quoted, not checked"
     assert drafted.locator(".vx-report b").count() == 0
+    drafted.get_by_role("button", name="Referral").click()
     assert drafted.input_value("#vx-indication textarea") == ""
 
 
