@@ -125,6 +125,7 @@ def sent(parts, path):
 
 def _opened(parts, answer):
     """Open what was sent and wait; what the audit trail says is what the page shows."""
+    from assistant.page import choosing
     from assistant.page.opening import Opening
     from assistant.page.store import owner_of
     from assistant.referral import Referral
@@ -141,7 +142,7 @@ def _opened(parts, answer):
     left = [p.name for p in (*parts.uploads.folder.iterdir(), *desk.folder.iterdir())]
     event = next(e for e in parts.store.events(desk.study) if e.what == "failed")
     code, _, sentence = event.detail.partition(": ")
-    if code == "internal" or left != ["source"]:
+    if code == "internal" or {*left} - {choosing.FOLDER, choosing.TABLE} != {"source"}:
         sys.stdout.write(f"{event.detail}; left {left}\n")
         return BROKEN
     return refuse(code, sentence)
