@@ -4,7 +4,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.browser.rounds import opened
+from tests.browser.rounds import coarse_sample, opened, viewing
 from tests.browser.serving import FLAGS, browser_path, serving
 
 ANSWERS_WITHIN_MS = 180_000
@@ -78,9 +78,8 @@ def asking(chromium, served):
 
 
 @pytest.fixture(scope="module")
-def viewed(chromium, served):
+def viewed(chromium, served, tmp_path_factory):
     """One page with its viewer, ready, for all tests of a file."""
+    scan = coarse_sample(tmp_path_factory.mktemp("scan") / "coarse.nii.gz")
     with visits(chromium, served) as visit:
-        page = opened(visit, "/en/")
-        page.wait_for_function("window.voxcite.ready === true")
-        yield page
+        yield viewing(visit, scan)

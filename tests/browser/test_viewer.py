@@ -2,13 +2,11 @@
 
 import io
 
-import nibabel
 import numpy as np
 import pytest
 from PIL import Image
 
-from assistant.study import read_sample
-from tests.browser.rounds import crosshair
+from tests.browser.rounds import coarse_sample, crosshair
 
 pytestmark = pytest.mark.slow
 MOVED_MM = np.array([12.0, -8.0, 5.0])
@@ -124,14 +122,9 @@ def test_the_surface_is_drawn_from_the_studys_own_route(viewed, served):
 
 
 def test_a_prior_is_seen_at_the_same_place_whose_numbers_differ(viewed, tmp_path):
-    scan = read_sample().volume
-    moved = np.array(scan.geometry.affine)
-    moved[:3, 3] += MOVED_MM
-    image = nibabel.Nifti1Image(scan.array, moved)
-    image.header.set_xyzt_units("mm")
-    image.to_filename(tmp_path / "earlier.nii.gz")
+    earlier = coarse_sample(tmp_path / "earlier.nii.gz", MOVED_MM)
     viewed.get_by_role("button", name="Prior study", exact=False).first.click()
-    viewed.set_input_files("#vx-input input[type=file] >> nth=0", tmp_path / "earlier.nii.gz")
+    viewed.set_input_files("#vx-input input[type=file] >> nth=0", earlier)
     viewed.wait_for_selector("#vx-beside .vx-said")
     viewed.wait_for_function("window.voxcite.prior && window.voxcite.prior.volumes.length === 1")
     viewed.locator('.vx-line a[data-record="m4"]').first.click()
