@@ -38,11 +38,6 @@ FEED = (
     "const take = () => window.voxcite ? window.voxcite.take(props.value) : setTimeout(take, 50);"
     " watch('value', take); take();"
 )
-# The file comes by the study's own route, never from Gradio's cache, which others could read.
-SURFACE = (
-    "async (text) => { while (!window.voxcite) await new Promise((go) => setTimeout(go, 50));"
-    " return window.voxcite.surface(text); }"
-)
 Components = dict[str, Any]
 
 
@@ -159,15 +154,6 @@ def _seeing(say: Any, language: str) -> Components:  # noqa: ANN401
         gr.HTML(viewer.chooser(language, "input"))
         found["beside"] = gr.HTML("", elem_id="vx-beside")
         found["apart"] = gr.Button(say["prior.remove"], size="sm")
-    with gr.Accordion(say["viewer.surface"], open=False):
-        found["surface"] = gr.Model3D(
-            label=say["viewer.surface"],
-            show_label=False,
-            interactive=False,
-            height=320,
-            elem_id="vx-surface",
-        )
-        gr.HTML(tag("p", text(say["viewer.surface_told"]), class_="vx-note"))
     gr.HTML(tag("h2", text(say["evidence"])))
     found["evidence"] = gr.HTML("", apply_default_css=False)
     found["change"] = gr.HTML("", apply_default_css=False, elem_id="vx-change")
@@ -264,9 +250,6 @@ def _connect(made: gr.Blocks, found: Components, act: Actions) -> None:
         on(found["bridge"].submit, act.pick, study),
         on(found["studies"].input, act.choose, found["studies"]),
     ]
-    found["feed"].change(
-        None, found["feed"], found["surface"], js=SURFACE, api_visibility="private"
-    )
     watching.append(on(found["bridge"].input, act.open_prior, study))
     on(found["apart"].click, act.drop_prior, study)
     on(found["delete"].click, act.delete, study)

@@ -123,8 +123,17 @@ def _controls(say: Mapping[str, str]) -> str:
     )
     outline = tag("label", '<input type="checkbox" id="vx-outline">' + text(say["viewer.outline"]))
     shot = tag("button", text(say["viewer.shot"]), type="button", id="vx-shot", class_="vx-button")
+    saved = tag(
+        "a",
+        text(say["viewer.surface"]),
+        id="vx-surface",
+        class_="vx-button",
+        download="surface.glb",
+        title=say["viewer.surface_told"],
+        hidden=True,
+    )
     groups = _group(say["viewer.views"], views) + _group(say["viewer.convention"], conventions)
-    return tag("div", groups + window + sliders + outline + shot, class_="vx-controls")
+    return tag("div", groups + window + sliders + outline + shot + saved, class_="vx-controls")
 
 
 def _group(name: str, inner: str) -> str:

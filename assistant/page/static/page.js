@@ -20,17 +20,17 @@
     const before = page.feed;
     page.feed = feed;
     if (!find("#vx-canvas")) return;
+    offerSurface(feed);
     if (feed.study !== before.study) clear();
     if (feed.study && (feed.study !== before.study || feed.stage !== before.stage)) await load(feed);
     if (key(feed) !== page.besides) await lay(feed);
   }
 
-  page.surface = (text) => {
-    const feed = text ? JSON.parse(text) : {};
-    if (feed.stage !== "found") return null;
-    const address = new URL(`/study/${feed.study}/file/surface.glb`, location).href;
-    return { path: address, url: address, orig_name: "surface.glb", meta: { _type: "gradio.FileData" } };
-  };
+  function offerSurface(feed) {
+    const link = find("#vx-surface");
+    link.hidden = feed.stage !== "found";
+    if (!link.hidden) link.href = `/study/${feed.study}/file/surface.glb`;
+  }
 
   // ---- the viewer
   const url = (name) => `/study/${page.feed.study}/file/${name}`;
