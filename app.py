@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from assistant.cli.serving import add_serving, listen, options_of
-from assistant.threads import wait_without_spinning
+from assistant.threads import spin_briefly
 
 PORT = 7860
 
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Read by Gradio and the hub when they are imported: nothing is looked up outside.
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    wait_without_spinning()
+    spin_briefly()
     try:
         serve(chosen)
     except (ValueError, OSError) as error:

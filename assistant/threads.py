@@ -2,14 +2,16 @@
 
 import os
 
-POLICY = "OMP_WAIT_POLICY"
+POLICY, SPINS = "OMP_WAIT_POLICY", "GOMP_SPINCOUNT"
+BRIEFLY = "20000"  # turns: some tens of microseconds
 
 
-def wait_without_spinning() -> None:
-    """Let threads that wait sleep, unless the user's environment says otherwise.
+def spin_briefly() -> None:
+    """Let threads that wait spin for a moment and then sleep, unless the environment says how.
 
-    OpenMP lets them spin: where other processes want the processor too, a sentence of the
-    language model then takes many times the processor's time (tests/benchmarks/waiting.py). The
+    OpenMP of GNU lets them spin for long: where other processes want the processor too, a report
+    of the language model then takes many times as long (tests/benchmarks/waiting.py). The
     variable is read when torch is imported.
     """
-    os.environ.setdefault(POLICY, "PASSIVE")
+    if POLICY not in os.environ:
+        os.environ.setdefault(SPINS, BRIEFLY)

@@ -28,7 +28,7 @@ from assistant.cli.terminal import (
     REFUSED,
     without_folders,
 )
-from assistant.threads import wait_without_spinning
+from assistant.threads import spin_briefly
 
 __all__ = ["DOES_NOT_HOLD", "NOTHING_MEASURED", "OK", "REFUSED", "main", "parser"]
 COMMANDS = (
@@ -52,7 +52,7 @@ COMMANDS = (
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     chosen = parser().parse_args(arguments)
-    wait_without_spinning()
+    spin_briefly()
     run: Callable[[argparse.Namespace], int] = chosen.run
     from assistant.cli.missing import what_to_install
     from segment.errors import ScanError
