@@ -48,7 +48,9 @@ LOOKS: Mapping[str, str] = {
 }
 
 
-def check_supplied(volume: Volume, exam: Exam, *, has_mask: bool, has_own: bool) -> None:
+def check_supplied(
+    volume: Volume, exam: Exam, *, has_mask: bool, has_own: bool, has_prior: bool = False
+) -> None:
     """Hold an exam to where its segmentation comes from, and a supplied one to its kind of scan."""
     is_needed, modality = exam.segmenter == SUPPLIED, volume.modality
     if is_needed and not has_mask and not has_own:
@@ -61,6 +63,9 @@ def check_supplied(volume: Volume, exam: Exam, *, has_mask: bool, has_own: bool)
     if has_mask and not is_needed:
         msg = f"exam {exam.name}: expected no segmentation, as it makes its own, found one; leave"
         raise ScanError(Refusal.BAD_OPTION, f"{msg} --segmentation out or choose --exam ct-organs")
+    if is_needed and has_prior:
+        msg = f"exam {exam.name}: expected no prior study, as it compares none, found one; leave"
+        raise ScanError(Refusal.BAD_OPTION, f"{msg} --prior out")
     if is_needed and modality not in {exam.modality, "unknown"}:
         msg = f"the scan: expected {exam.modality}, found {modality}; give the {exam.modality}"
         raise ScanError(Refusal.NOT_CT, f"{msg} that was segmented")

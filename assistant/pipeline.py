@@ -4,7 +4,7 @@ Scan in, report out. Knows nothing of files to write or of who shows the steps.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -14,13 +14,20 @@ import prompts
 from assistant import exams, gate, readers
 from assistant.answer import Answer
 from assistant.draft import Draft
-from assistant.entropy import entropy_steps
 from assistant.exams import Exam
 from assistant.finish import complete, compose
 from assistant.followup import Placed, Priors, place, visit_of
 from assistant.ledger import Ledger
 from assistant.loading import Loading
-from assistant.maps import map_sha256
+from assistant.provenance import (
+    of_comparison,
+    of_draft,
+    of_labels,
+    of_registration,
+    of_settings,
+    of_supplied,
+    of_volume,
+)
 from assistant.quotation import quotations
 from assistant.readers import Reader
 from assistant.report import Line, Report
@@ -36,15 +43,14 @@ from segment import models, organs
 from segment.calibration import NO_CALIBRATION, Calibrated
 from segment.change import Visit, compare
 from segment.errors import Refusal, ScanError
-from segment.infer import Found, Missing, Side, paint, segment_crop, segment_head
-from segment.masks import Mask
+from segment.infer import Found, Missing, Side, segment_crop, segment_head
 from segment.masks.measure import measure_pieces
-from segment.masks.pieces import SUPPLIED, Piece, pieces_of, pieces_of_field
+from segment.masks.pieces import Piece, pieces_of, pieces_of_field
 from segment.masks.table import named
 from segment.measure import Wanted, measure
 from segment.models import FieldSegmenter, Segmenter
 from segment.organs import Organ
-from segment.register import SEED, Registration, doubt, register
+from segment.register import Registration, doubt, register
 from segment.repeatability import Repeatability
 from segment.segmentation import Segmentation
 from segment.volume import Volume
@@ -153,7 +159,11 @@ class Assistant:
         """
         has_mask = study.mask is not None
         gate.check_supplied(
-            study.volume, self.exam, has_mask=has_mask, has_own=self.own is not None
+            study.volume,
+            self.exam,
+            has_mask=has_mask,
+            has_own=self.own is not None,
+            has_prior=bool(priors),
         )
         if has_mask or self.own is not None:
             yield from self._supplied(study)
@@ -230,7 +240,7 @@ class Assistant:
             lines, statements = stock.lines, stock.statements
         provenance = {
             "input_sha256": report.provenance.get("input_sha256"),
-            **_written(composed.draft),
+            **of_draft(composed.draft),
             "replaced": len(composed.problems),
         }
         yield Answer(question, lines, composed.problems, provenance, statements)
@@ -298,20 +308,14 @@ class Assistant:
         yield composed.draft
         stated = ("technique.sample",) if study.is_template else ()
         stated = (*stated, "technique.radiological")
-        provenance = self.provenance(study.volume, segmented, composed.draft)
-        if study.mask is not None:
-            provenance = {**provenance, **_of_mask(study.mask)}
-        if segmented.pieces:
-            numbers = enumerate(segmented.pieces, start=1)
-            named_as = {f"{p.structure.name} {p.side}": n for n, p in numbers}
-            provenance = {**provenance, "labels_written": named_as}
-        if earlier:
-            prior = [dict(visit.made_from) for visit in earlier]
-            provenance = {**provenance, "prior": prior, "repeatability": self.repeatability.id}
+        provenance = {
+            **self.provenance(study.volume, segmented, composed.draft),
+            **of_supplied(study.mask, segmented.pieces),
+            **of_comparison(earlier, self.repeatability),
+        }
         if scores and self.reading is not None:
             reader = self.reading.result()
-            read = {"reader": reader.name, "reader_sha256": reader.weights_sha256}
-            provenance = {**provenance, **read}
+            provenance |= {"reader": reader.name, "reader_sha256": reader.weights_sha256}
         yield complete(composed, brief, provenance, stated, quotations(study.referral))
 
     def _subjects(self, segmented: Segmented) -> Mapping[str, Segmentation]:
@@ -330,14 +334,16 @@ class Assistant:
         """Say what a report was made from and with; nothing in it names a patient or a path."""
         made: dict[str, Any] = {
             "input_sha256": volume.sha256,
-            "input": _described(volume),
+            "input": of_volume(volume),
             "exam": self.exam.name,
-            "plan": _plan(self.settings),
+            "plan": of_settings(self.settings),
             "versions": {name: version(name) for name in VERSIONED},
         }
         if segmented.pieces:
-            made |= _of_own(self.own) | ({} if draft is None else _written(draft))
-            return made
+            if self.own is not None:
+                own = self.own.result()
+                made |= {"segmenter": own.name, "model_sha256": own.weights_sha256}
+            return made if draft is None else made | of_draft(draft)
         made["calibration"] = self.calibrated.id
         made["calibration_n"] = self._calibration_n()
         if not all(isinstance(side, Missing) for side in segmented.sides):
@@ -345,11 +351,11 @@ class Assistant:
             made["segmenter"] = segmenter.name
             made["model_sha256"] = segmenter.weights_sha256
             made["seeds"] = list(segmenter.seeds)
-            made |= _drawn(volume, segmented)
+            made |= of_labels(volume, segmented.sides)
         if segmented.registration is not None:
-            made["registration"] = _summary(segmented.registration)
+            made["registration"] = of_registration(segmented.registration)
         if draft is not None:
-            made |= _written(draft)
+            made |= of_draft(draft)
         return made
 
     def _calibration_n(self) -> int:
@@ -382,28 +388,6 @@ def _brought(settings: Settings) -> Loading[FieldSegmenter] | None:
     return Loading(partial(models.load_own, name, is_trusted=settings.trust))
 
 
-def _of_own(own: Loading[FieldSegmenter] | None) -> dict[str, Any]:
-    """Name the networks that a user brought, if any."""
-    if own is None:
-        return {}
-    segmenter = own.result()
-    return {"segmenter": segmenter.name, "model_sha256": segmenter.weights_sha256}
-
-
-def _of_mask(mask: Mask) -> dict[str, Any]:
-    """Say what a supplied segmentation was."""
-    return {
-        "segmenter": SUPPLIED,
-        "segmentation": {
-            "format": mask.format,
-            "labels": mask.table.name,
-            "resampled": "nearest label" if mask.is_resampled else "no",
-        },
-        "segmentation_sha256": mask.sha256,
-        "labels_left_out": list(mask.table.left_out(mask.held)),
-    }
-
-
 def _reading(name: str) -> Loading[Reader] | None:
     """Prepare a reader by its name; the first that is usable for ``auto``, none for ``none``."""
     if name == "auto":
@@ -414,58 +398,3 @@ def _reading(name: str) -> Loading[Reader] | None:
 def _of_weights(settings: Settings, name: str) -> tuple[Path, ...]:
     """Name a file of the segmenter's own weights, where there are some."""
     return () if settings.weights is None else (Path(settings.weights) / name,)
-
-
-def _plan(settings: Settings) -> dict[str, Any]:
-    """List the settings; of folders their names alone."""
-    plan = asdict(settings)
-    if settings.model is not None and Path(settings.model).exists():
-        plan["model"] = Path(settings.model).resolve().name
-    if settings.segmenter is not None and models.is_own(settings.segmenter):
-        kind, _, folder = settings.segmenter.partition(":")
-        plan["segmenter"] = f"{kind}:{Path(folder).resolve().name}"
-    for key in ("adapter", "weights"):
-        if plan[key] is not None:
-            plan[key] = Path(plan[key]).resolve().name
-    return plan
-
-
-def _written(draft: Draft) -> dict[str, Any]:
-    """Say who wrote a draft and with what."""
-    seed = {} if draft.seed is None else {"seed": draft.seed}
-    return {"writer": draft.writer, **draft.facts, **seed}
-
-
-def _described(volume: Volume) -> dict[str, Any]:
-    """Describe a scan's grid and what its file says of how it was made."""
-    return {
-        "modality": volume.modality,
-        "sequence": volume.sequence,
-        "shape": list(volume.geometry.shape),
-        "spacing_mm": _rounded(volume.geometry.spacing_mm),
-        **volume.facts,
-    }
-
-
-def _summary(registration: Registration) -> dict[str, Any]:
-    """Describe how well a head was found."""
-    return {
-        "similarity": round(registration.similarity, 3),
-        "determinant": round(registration.determinant, 3),
-        "rotation_degrees": round(registration.rotation_degrees, 1),
-        "inside": round(registration.inside, 3),
-        "seed": SEED,
-    }
-
-
-def _drawn(volume: Volume, segmented: Segmented) -> dict[str, str]:
-    """Name the labels and the entropy that belong to a report by the hashes of their voxels."""
-    found = [side for side in segmented.sides if isinstance(side, Found)]
-    return {
-        "segmentation_sha256": map_sha256(paint(volume.geometry, segmented.sides)),
-        "entropy_sha256": map_sha256(entropy_steps(volume.geometry, found)),
-    }
-
-
-def _rounded(values: Sequence[float]) -> list[float]:
-    return [round(value, 4) for value in values]

@@ -83,13 +83,7 @@ def other_day(case: Case) -> Line | None:
 
 
 def swapped_days(case: Case) -> Line | None:
-    found = list(DAY.finditer(case.line.text))
-    if len(found) != 2 or found[0][0] == found[1][0]:
-        return None
-    first, second = found
-    text = case.line.text
-    middle = text[first.end() : second.start()]
-    return case.text(text[: first.start()] + second[0] + middle + first[0] + text[second.end() :])
+    return case.exchanged(DAY)
 
 
 def rate_for_change(case: Case) -> Line | None:

@@ -133,6 +133,17 @@ class Case:
         whole = self.line.text
         return self.text(whole[: match.start()] + text + whole[match.end() :])
 
+    def exchanged(self, pattern: re.Pattern[str]) -> Line | None:
+        """Return the line with the two matches of a pattern in each other's place."""
+        found = list(pattern.finditer(self.line.text))
+        if len(found) != 2:
+            return None
+        first, second = found
+        whole = self.line.text
+        middle = whole[first.end() : second.start()]
+        around = whole[: first.start()], whole[second.end() :]
+        return self.text(around[0] + second[0] + middle + first[0] + around[1])
+
     def swap(self, old: str, new: str) -> Line | None:
         """Return the line with one random occurrence of a text replaced."""
         return self.instead(self.pick(re.compile(re.escape(old))), new)
@@ -234,13 +245,7 @@ def count(case: Case) -> Line | None:
 
 
 def swapped_ranges(case: Case) -> Line | None:
-    found = list(RANGE.finditer(case.line.text))
-    if len(found) != 2 or found[0][0] == found[1][0]:
-        return None
-    first, second = found
-    text = case.line.text
-    middle = text[first.end() : second.start()]
-    return case.text(text[: first.start()] + second[0] + middle + first[0] + text[second.end() :])
+    return case.exchanged(RANGE)
 
 
 def swapped_records(case: Case) -> Line | None:

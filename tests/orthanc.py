@@ -2,19 +2,16 @@
 
 import json
 import shutil
-import socket
 import subprocess
-import time
-import urllib.error
-import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from tests.processes import free_port, wait_for
+
 PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
 NAME, PASSWORD = "ada", "a-password"
-STARTS_WITHIN_S = 60
 IS_THERE = shutil.which("Orthanc") is not None and PLUGIN.is_file()
 
 needs_server = pytest.mark.skipif(not IS_THERE, reason="needs Debian's orthanc, orthanc-dicomweb")
@@ -30,9 +27,7 @@ def log_in(path, monkeypatch):
 @contextmanager
 def orthanc(folder):
     """Serve an empty store until the block ends; yields the root of its DICOMweb."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     settings = {
         "HttpPort": port,
         "RemoteAccessAllowed": False,
@@ -54,18 +49,3 @@ def orthanc(folder):
         finally:
             process.terminate()
             process.wait(timeout=60)
-
-
-def wait_for(address, process):
-    """Wait until the server answers, if only that it wants a password."""
-    until = time.monotonic() + STARTS_WITHIN_S
-    while time.monotonic() < until and process.poll() is None:
-        try:
-            urllib.request.urlopen(address, timeout=5).close()
-        except urllib.error.HTTPError:
-            return
-        except OSError:
-            time.sleep(0.1)
-        else:
-            return
-    raise AssertionError("Orthanc did not start")

@@ -290,6 +290,14 @@ def test_options_of_a_segmentation_need_one(tmp_path, capsys):
     assert "give its file as well" in capsys.readouterr().err
 
 
+def test_a_prior_study_is_refused_where_none_is_compared(tmp_path, capsys):
+    scan, mask = write_pair(tmp_path)
+    chosen = ["draft", str(scan), "--exam", "ct-organs", "--segmentation", str(mask)]
+    assert main([*chosen, "--prior", str(scan), "-o", str(tmp_path / "out")]) == 2
+    assert "leave --prior out" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_the_command_writes_report_labels_and_a_picture_of_each_structure(tmp_path, capsys):
     scan, mask = write_pair(tmp_path)
     out = tmp_path / "out"

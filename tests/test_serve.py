@@ -3,7 +3,6 @@
 import asyncio
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -23,6 +22,7 @@ from assistant.serve.api import api
 from assistant.serve.metrics import metrics
 from assistant.serve.resume import ENDED, MOST_TRIES, resume
 from assistant.verify import verify_report
+from tests.processes import free_port, wait_for
 from tests.test_page_work import in_place, phantom_assistant, scan
 
 __all__ = ["in_place", "scan"]  # fixtures
@@ -290,23 +290,14 @@ def every(cases, statuses):
 def command(tmp_path_factory):
     """Start ``voxcite serve`` on a folder, as often as it is called; the last one is ended."""
     folder, begun = tmp_path_factory.mktemp("serve"), []
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     root = f"http://127.0.0.1:{port}"
 
     def start():
         line = ["serve", "--state", str(folder), "--port", str(port)]
         begun.append(subprocess.Popen([sys.executable, "-m", "assistant.cli", *line]))
-        until = time.monotonic() + 240
-        while time.monotonic() < until:
-            try:
-                httpx.get(f"{root}/healthz", trust_env=False)
-            except httpx.TransportError:
-                time.sleep(0.2)
-            else:
-                return root, begun[-1]
-        pytest.fail("the server did not start")
+        wait_for(f"{root}/healthz", begun[-1])
+        return root, begun[-1]
 
     yield start
     begun[-1].terminate()

@@ -30,11 +30,11 @@ from assistant.writers.server.gbnf import NotationError, gbnf
 from assistant.writers.server.spelling import Spelling
 from assistant.writers.server.writer import KEY, ServerWriter
 from assistant.writers.template import Template
+from assistant.writers.vlm.asking import grammar_of
 from assistant.writers.vlm.data import training_pairs
 from assistant.writers.vlm.errors import Fault, ModelError
 from assistant.writers.vlm.grammar import Grammar
 from assistant.writers.vlm.slots import SlotTable, SlotTokenError
-from assistant.writers.vlm.tell import grammar_of
 from tests.drafts import template_draft
 from tests.ledgers import plain_ledger, refused_ledger, wide_ledger
 from tests.phantoms import ball, grid, segmentation_of

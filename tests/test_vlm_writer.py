@@ -18,6 +18,7 @@ from assistant.report import Line, report_bytes
 from assistant.verify import verify_report
 from assistant.writers import Brief, Shown, Turn, drain, phrasings
 from assistant.writers.vlm import parts, sources
+from assistant.writers.vlm.asking import Wanted, grammar_of, group_of, prose
 from assistant.writers.vlm.author import Author
 from assistant.writers.vlm.batches import Tokens
 from assistant.writers.vlm.data import training_pairs
@@ -28,7 +29,6 @@ from assistant.writers.vlm.matcher import GrammarError
 from assistant.writers.vlm.slots import SECTION_TOKEN, TOKEN, SlotTable
 from assistant.writers.vlm.sources import source_of
 from assistant.writers.vlm.spoken import SLOTS, read_vocabulary
-from assistant.writers.vlm.tell import Wanted, grammar_of, group_of, prose
 from assistant.writers.vlm.writer import VisionLanguage
 from tests.drafts import template_draft
 from tests.ledgers import plain_ledger, refused_ledger, wide_ledger

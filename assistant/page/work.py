@@ -210,8 +210,9 @@ class Workshop:
         if job.kept.id in self._jobs and isinstance(job.request, Beside):
             self._store.record(job.kept.id, "voxcite", f"prior_{state}", detail)
         elif job.kept.id in self._jobs and not is_left:
-            self._store.change(job.kept.id, state=state)
+            # Whoever sees that it failed finds out why.
             self._store.record(job.kept.id, "voxcite", state, detail)
+            self._store.change(job.kept.id, state=state)
         job.tell(state=state)
 
     def _lay_beside(self, job: Job, request: Beside) -> None:

@@ -30,13 +30,13 @@ from assistant.render import SlotError, render
 from assistant.report import Line, Report
 from assistant.verify import verify_report
 from assistant.writers import Brief, difference, drain
+from assistant.writers.vlm.asking import grammar_of
 from assistant.writers.vlm.author import exam
 from assistant.writers.vlm.base import cached_base
 from assistant.writers.vlm.generate import Bounds, DecodingError, write_lines
 from assistant.writers.vlm.ledgers import make_ledger
 from assistant.writers.vlm.matcher import GrammarError, Guide
 from assistant.writers.vlm.slots import SECTION_TOKEN, SlotTable, SlotTokenError, parse_line
-from assistant.writers.vlm.tell import grammar_of
 from tests.benchmarks.harmful import LANGUAGES, NAMES, Change, change_of, guide_of
 from tests.benchmarks.plain_numbers import foreign, unbound
 

@@ -23,7 +23,8 @@ import prompts
 from assistant.writers import Brief, drain
 from assistant.writers.vlm.author import exam
 from assistant.writers.vlm.ready import read
-from assistant.writers.vlm.tell import Request, tell
+from assistant.writers.vlm.asking import Request
+from assistant.writers.vlm.tell import tell
 from tests.benchmarks.writers import no_pictures, reports
 
 ready = read()

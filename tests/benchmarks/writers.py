@@ -26,6 +26,7 @@ from assistant.ledger import Ledger
 from assistant.render import SlotError, render
 from assistant.writers import Brief, drain, vlm
 from assistant.writers.template import Template
+from assistant.writers.vlm.asking import Request
 from assistant.writers.vlm.author import exam
 from assistant.writers.vlm.base import cached_base
 from assistant.writers.vlm.data import Pair, held_out_pairs, training_pairs
@@ -35,7 +36,7 @@ from assistant.writers.vlm.ready import Ready, make_ready, read
 from assistant.writers.vlm.sights import Gallery, Grey, crop_views, strengths_between
 from assistant.writers.vlm.sources import source_of
 from assistant.writers.vlm.spoken import vocabulary_of
-from assistant.writers.vlm.tell import Request, tell
+from assistant.writers.vlm.tell import tell
 from segment.measurement import Measurement
 from tests.benchmarks.plain_numbers import foreign, unbound
 from tests.benchmarks.plain_words import contradictions

@@ -21,11 +21,12 @@ import torch
 
 import prompts
 from assistant.writers import Brief, drain
+from assistant.writers.vlm.asking import Request
 from assistant.writers.vlm.author import exam
 from assistant.writers.vlm.base import PACKAGE
 from assistant.writers.vlm.generate import Statistics
 from assistant.writers.vlm.ready import Ready, read
-from assistant.writers.vlm.tell import Request, tell
+from assistant.writers.vlm.tell import tell
 from tests.benchmarks.writers import no_pictures, reports
 
 FACTS = [field.name for field in fields(Statistics)]

@@ -2,16 +2,14 @@
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
-import time
-import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.processes import free_port, wait_for
+
 ROOT = Path(__file__).resolve().parents[2]
-STARTS_WITHIN_S = 180
 FLAGS = [
     "--no-sandbox",
     "--no-first-run",
@@ -28,12 +26,6 @@ FLAGS = [
 def browser_path():
     """Return where Debian's Chromium is, None where it is not."""
     return shutil.which("chromium")
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @contextmanager
@@ -59,17 +51,3 @@ def started(state, *, environment=None):
         finally:
             process.terminate()
             process.wait(timeout=60)
-
-
-def wait_for(address, process):
-    """Wait until the server answers; say how it ended where it never does."""
-    until = time.monotonic() + STARTS_WITHIN_S
-    while time.monotonic() < until and process.poll() is None:
-        try:
-            urllib.request.urlopen(address, timeout=5).close()
-        except OSError:
-            time.sleep(0.3)
-        else:
-            return
-    msg = f"the page did not start (exit code {process.poll()})"
-    raise RuntimeError(msg)

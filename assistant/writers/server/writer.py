@@ -59,7 +59,7 @@ class ServerWriter:
         """Write findings and impression; the rest of a report is fixed."""
         server = self.loading.start().result()
         from assistant.writers.server.tell import tell
-        from assistant.writers.vlm.tell import Request
+        from assistant.writers.vlm.asking import Request
 
         return (yield from tell(server, brief, Request(seed=self.seed)))
 
@@ -69,8 +69,8 @@ class ServerWriter:
         """Answer a question: what is told is planned, how it is told the server's model writes."""
         server = self.loading.start().result()
         from assistant.writers.server.tell import NAME, tell
+        from assistant.writers.vlm.asking import Request
         from assistant.writers.vlm.reply import planned
-        from assistant.writers.vlm.tell import Request
 
         def telling(request: Request) -> Generator[Statement, None, Draft]:
             return tell(server, brief, request)

@@ -12,9 +12,10 @@ from assistant.draft import Draft, Statement
 from assistant.writers import Brief, drain
 from assistant.writers.questions import Asked, understand
 from assistant.writers.template import respond
+from assistant.writers.vlm.asking import Request, Wanted
 from assistant.writers.vlm.ready import Ready
 from assistant.writers.vlm.slots import TEXT_SLOT, SlotTable
-from assistant.writers.vlm.tell import NAME, Request, Wanted, tell
+from assistant.writers.vlm.tell import NAME, tell
 from prompts import Phrasebook
 
 FREE = ("sure", "reliable")  # topics whose lines may hold any field of their record

@@ -3,87 +3,29 @@
 Knows nothing of how a model is loaded and nothing of what becomes of a statement.
 """
 
-import re
-from collections.abc import Generator, Iterator
-from dataclasses import asdict, dataclass
-from functools import cache
+from collections.abc import Generator
+from dataclasses import asdict
 from typing import Any
 
-import numpy as np
 import torch
-from jaxtyping import Float32
 
-import prompts
 from assistant.draft import Draft, Section, Statement
-from assistant.quality import told
-from assistant.writers import Brief, Turn
-from assistant.writers.template import ASYMMETRY
-from assistant.writers.vlm.author import whole
-from assistant.writers.vlm.corpus import corpus, joints, leads
+from assistant.writers import Brief
+from assistant.writers.vlm.asking import (
+    Asked,
+    PromptError,
+    Reading,
+    Request,
+    ask,
+    left_out,
+    said_of,
+)
 from assistant.writers.vlm.generate import Decoded, DecodingError, Prompt, Sampling, Statistics
-from assistant.writers.vlm.grammar import (
-    Grammar,
-    Group,
-    Prose,
-    answer_grammar,
-    prose_of,
-    report_grammar,
-)
-from assistant.writers.vlm.pictures import pick
-from assistant.writers.vlm.prompt import Prompt as Text
-from assistant.writers.vlm.prompt import Task, write_prompt
 from assistant.writers.vlm.ready import Ready
-from assistant.writers.vlm.slots import (
-    SECTION_TOKEN,
-    SlotTable,
-    SlotTokenError,
-    fields_of,
-    parse_line,
-    worded,
-)
+from assistant.writers.vlm.slots import SECTION_TOKEN, SlotTable, SlotTokenError, parse_line
 from assistant.writers.vlm.vision import normalised
-from segment.measurement import Measurement
 
 NAME = "vlm"
-FORBIDDEN = ("number_words", "hedge")  # of the lexicon
-COMPARED = "norm"  # the field that a comparison leads to
-ANY_TOKEN = re.compile(r"<unused\d+>")
-
-
-@dataclass(frozen=True, eq=False)
-class Request:
-    """A question, or None for a report; what was asked before; and the seed.
-
-    ``pixels`` are shown in the place of pictures of the brief's scan: an evaluation's. ``lines``
-    say of each line of an answer which fields of which records it must hold.
-    """
-
-    question: str | None = None
-    turns: tuple[Turn, ...] = ()
-    seed: int = 0
-    pixels: Float32[np.ndarray, "picture h w"] | None = None
-    lines: tuple["Wanted", ...] = ()
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """Records that a line is about, withheld together or one alone, and the fields it must hold.
-
-    The fields stand in their order. Without any each of the record's will do.
-    """
-
-    records: tuple[Measurement, ...]
-    fields: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, eq=False)
-class _Asked:
-    """What the model is shown, and what its text must look like."""
-
-    text: Text
-    table: SlotTable
-    grammar: Grammar
-    prompt: Prompt
 
 
 def tell(ready: Ready, brief: Brief, request: Request) -> Generator[Statement, None, Draft]:
@@ -96,11 +38,11 @@ def tell(ready: Ready, brief: Brief, request: Request) -> Generator[Statement, N
     failures: list[str] = []
     took: dict[str, float] = {}
     try:
-        asked = _ask(ready, brief, request)
-        facts |= {"grammar_sha256": asked.grammar.sha256, **_left_out(asked.text)}
-        failures += _said_of(asked.text)
+        asked = ask(brief, request, _reading(ready))
+        facts |= {"grammar_sha256": asked.grammar.sha256, **left_out(asked.text)}
+        failures += said_of(asked.text)
         sampling = Sampling(request.seed)
-        lines = ready.decoder.stream(asked.prompt, asked.grammar, sampling, ready.bounds)
+        lines = ready.decoder.stream(_prompt(ready, asked), asked.grammar, sampling, ready.bounds)
         first: Section = "findings" if request.question is None else "answer"
         decoded = yield from _collected(_read(lines, first, asked.table, brief), kept)
         took = _times(decoded.statistics)
@@ -109,8 +51,18 @@ def tell(ready: Ready, brief: Brief, request: Request) -> Generator[Statement, N
     return Draft(tuple(kept), NAME, request.seed, facts, tuple(failures), took=took)
 
 
-class PromptError(ValueError):
-    """The study does not fit into the model's window."""
+def _reading(ready: Ready) -> Reading:
+    """Say how a model in memory reads."""
+    tokenizer, room = ready.model.tokenizer, ready.model.window - ready.bounds.tokens
+    return Reading(
+        ready.markup, ready.model.image_px, room, lambda text: len(tokenizer.encode(text).ids)
+    )
+
+
+def _prompt(ready: Ready, asked: Asked) -> Prompt:
+    """Cut the prompt into tokens and scale its pictures."""
+    tokens = torch.tensor(ready.model.tokenizer.encode(asked.text.text).ids)
+    return Prompt(tokens, normalised(asked.pixels) if len(asked.pixels) else None)
 
 
 def _collected(
@@ -141,131 +93,6 @@ def _read(
             section = "impression"
         else:
             yield parse_line(line, section, table, brief.exam, brief.phrasebook)
-
-
-def _ask(ready: Ready, brief: Brief, request: Request) -> _Asked:
-    """Write the prompt, within the model's window, and the grammar of what it shows."""
-    tokenizer, words = ready.model.tokenizer, brief.phrasebook
-    pixels = request.pixels
-    if pixels is None:
-        pixels = _pictures(brief, ready.model.image_px)
-    task = Task(
-        brief.ledger,
-        words.language,
-        pictures=len(pixels),
-        quality=tuple(score.value for score in told(brief.ledger.scores)),
-        question=request.question,
-        turns=tuple(_worded(turn, brief) for turn in request.turns),
-    )
-    try:
-        text = write_prompt(
-            task,
-            ready.markup,
-            ready.model.window - ready.bounds.tokens,
-            lambda written: len(tokenizer.encode(written).ids),
-        )
-    except ValueError as error:
-        raise PromptError(str(error)) from error
-    shown = tuple(record for record in brief.ledger.records if record.id not in text.left_out)
-    table = SlotTable(shown, text.left_out)
-    tokens = torch.tensor(tokenizer.encode(text.text).ids)
-    prompt = Prompt(tokens, normalised(pixels) if len(pixels) else None)
-    if request.question is None:
-        grammar = grammar_of(table, words.language)
-    else:
-        lines = [group_of(wanted, table) for wanted in request.lines]
-        grammar = answer_grammar(lines, prose(words.language))
-    return _Asked(text, table, grammar, prompt)
-
-
-def _worded(turn: Turn, brief: Brief) -> Turn:
-    """Write an earlier answer as the model would have: of a stock sentence the names as words."""
-    ledger, words = brief.ledger, brief.phrasebook
-    return Turn(turn.question, tuple(worded(said, ledger, words) for said in turn.answer))
-
-
-def _pictures(brief: Brief, image_px: int) -> Float32[np.ndarray, "picture h w"]:
-    """Cut close views of what was segmented; none where there is nothing to look at."""
-    if brief.shown is None or not brief.shown.subjects:
-        return np.zeros((0, image_px, image_px), dtype=np.float32)
-    return pick(brief.shown.volume, brief.shown.subjects, "crop", image_px=image_px).pixels
-
-
-def grammar_of(table: SlotTable, language: str) -> Grammar:
-    """Write the grammar of a study's report."""
-    return report_grammar(tuple(_groups(table)), SECTION_TOKEN, prose(language))
-
-
-def group_of(wanted: Wanted, table: SlotTable) -> Group:
-    """Say which slots a line of an answer must hold and which it may hold as well.
-
-    Raises SlotTokenError for a record that the prompt had no room for.
-    """
-    records, held = wanted.records, wanted.fields
-    first, together = records[0], len(records) > 1 and held
-    others = () if together else (field for field in fields_of(first) if field not in held)
-    begins = held[:1] if held[:1] != (COMPARED,) else ()
-    return Group(
-        tuple(table.token(record.id, field) for record in records for field in begins),
-        tuple(table.token(first.id, field) for field in others),
-        tuple(table.token(first.id, field) for field in held[len(begins) :]),
-    )
-
-
-@cache
-def prose(language: str) -> Prose:
-    """Learn what stands between slots from all that can be said in a language.
-
-    The model says no number and hedges none: that is the renderer's, from the interval.
-    """
-    parts = ANY_TOKEN.split(corpus(language))
-    lexicons = [prompts.load(name).lexicon for name in prompts.languages()]
-    forbidden = [word for lexicon in lexicons for key in FORBIDDEN for word in lexicon[key]]
-    return prose_of(parts, forbidden, joints(language), leads(language))
-
-
-def _groups(table: SlotTable) -> Iterator[Group]:
-    """List what shares a line: a reading with the rest of its record, reasons together.
-
-    What a stock sentence compares with its reference range is compared here too: a volume in the
-    line of its reading, an index in a line of its own.
-    """
-    for records in table.groups():
-        if records[0].reason is not None:
-            yield group_of(Wanted(records, ("reason",)), table)
-            continue
-        yield from (group_of(wanted, table) for r in records for wanted in _lines_about(r))
-
-
-def _lines_about(record: Measurement) -> Iterator[Wanted]:
-    """List the lines that the findings hold of a reportable record."""
-    has_norm = COMPARED in fields_of(record)
-    if record.quantity == ASYMMETRY:
-        yield Wanted((record,), ("reading",))
-        if has_norm:
-            yield Wanted((record,), (COMPARED,))
-    elif has_norm and whole(record):
-        yield Wanted((record,), ("reading", COMPARED))
-    else:
-        yield Wanted((record,), ("reading",))
-
-
-def _left_out(text: Text) -> dict[str, Any]:
-    """Say for the provenance what the prompt had no room for."""
-    left_out: dict[str, Any] = {}
-    if text.left_out:
-        left_out["left_out"] = list(text.left_out)
-    if text.turns_left_out:
-        left_out["turns_left_out"] = text.turns_left_out
-    return left_out
-
-
-def _said_of(text: Text) -> Iterator[str]:
-    if text.left_out:
-        yield (
-            f"the language model was not shown {', '.join(text.left_out)}, for which its prompt"
-            " has no room"
-        )
 
 
 def _times(statistics: Statistics) -> dict[str, float]:

@@ -61,7 +61,8 @@ class VisionLanguage:
 
     def write(self, brief: Brief) -> Generator[Statement, None, Draft]:
         """Write findings and impression, line by line; the rest of a report is fixed."""
-        from assistant.writers.vlm.tell import Request, tell
+        from assistant.writers.vlm.asking import Request
+        from assistant.writers.vlm.tell import tell
 
         return (yield from tell(self.loading.result(), brief, Request(seed=self.seed)))
 
@@ -70,8 +71,8 @@ class VisionLanguage:
     ) -> Generator[Statement, None, Draft]:
         """Answer a question, line by line."""
         ready = self.loading.start().result()
+        from assistant.writers.vlm.asking import Request
         from assistant.writers.vlm.reply import reply
-        from assistant.writers.vlm.tell import Request
 
         return (yield from reply(ready, brief, Request(question, turns, self.seed)))
 

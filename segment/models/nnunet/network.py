@@ -5,7 +5,7 @@ by name. Sources: Isensee et al. 2021 (nnU-Net), and for the residual encoder He
 (ResNet-D): the shortcut is averaged and projected.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -51,9 +51,7 @@ class _Stack(nn.Module):
         has_bias: bool,
     ) -> None:
         super().__init__()
-        last = channels[1]
-        rest = [_Conv((last, last), kernel, (1, 1, 1), has_bias=has_bias) for _ in range(count - 1)]
-        self.convs = nn.Sequential(_Conv(channels, kernel, stride, has_bias=has_bias), *rest)
+        self.convs = _chained(_Conv, count, channels, kernel, stride, has_bias=has_bias)
 
     def forward(self, x: Tensor) -> Tensor:
         found: Tensor = self.convs(x)
@@ -95,15 +93,26 @@ class _Blocks(nn.Module):
         has_bias: bool,
     ) -> None:
         super().__init__()
-        last = channels[1]
-        rest = [
-            _Block((last, last), kernel, (1, 1, 1), has_bias=has_bias) for _ in range(count - 1)
-        ]
-        self.blocks = nn.Sequential(_Block(channels, kernel, stride, has_bias=has_bias), *rest)
+        self.blocks = _chained(_Block, count, channels, kernel, stride, has_bias=has_bias)
 
     def forward(self, x: Tensor) -> Tensor:
         found: Tensor = self.blocks(x)
         return found
+
+
+def _chained(
+    part: Callable[..., nn.Module],
+    count: int,
+    channels: tuple[int, int],
+    kernel: Triple,
+    stride: Triple,
+    *,
+    has_bias: bool,
+) -> nn.Sequential:
+    """Put parts one after the other, of which the first may stride and change the channels."""
+    last = (channels[1], channels[1])
+    rest = [part(last, kernel, (1, 1, 1), has_bias=has_bias) for _ in range(count - 1)]
+    return nn.Sequential(part(channels, kernel, stride, has_bias=has_bias), *rest)
 
 
 class _Encoder(nn.Module):

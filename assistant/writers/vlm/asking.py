@@ -1,0 +1,208 @@
+"""What a language model is asked about a brief, and what its text must look like.
+
+Knows nothing of where a model is or of how it writes, and nothing of what becomes of a statement.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float32
+
+import prompts
+from assistant.quality import told
+from assistant.writers import Brief, Turn
+from assistant.writers.template import ASYMMETRY
+from assistant.writers.vlm.author import whole
+from assistant.writers.vlm.corpus import corpus, joints, leads
+from assistant.writers.vlm.grammar import (
+    Grammar,
+    Group,
+    Prose,
+    answer_grammar,
+    prose_of,
+    report_grammar,
+)
+from assistant.writers.vlm.pictures import pick
+from assistant.writers.vlm.prompt import Markup, Prompt, Task, write_prompt
+from assistant.writers.vlm.slots import SECTION_TOKEN, SlotTable, fields_of, worded
+from segment.measurement import Measurement
+
+FORBIDDEN = ("number_words", "hedge")  # of the lexicon
+COMPARED = "norm"  # the field that a comparison leads to
+ANY_TOKEN = re.compile(r"<unused\d+>")
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """A question, or None for a report; what was asked before; and the seed.
+
+    ``pixels`` are shown in the place of pictures of the brief's scan: an evaluation's. ``lines``
+    say of each line of an answer which fields of which records it must hold.
+    """
+
+    question: str | None = None
+    turns: tuple[Turn, ...] = ()
+    seed: int = 0
+    pixels: Float32[np.ndarray, "picture h w"] | None = None
+    lines: tuple["Wanted", ...] = ()
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Records that a line is about, withheld together or one alone, and the fields it must hold.
+
+    The fields stand in their order. Without any each of the record's will do.
+    """
+
+    records: tuple[Measurement, ...]
+    fields: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a model reads: its markup, the size of its pictures, and how much of a text it takes."""
+
+    markup: Markup
+    image_px: int
+    window: int
+    count: Callable[[str], int] = len
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """What a model is shown, and what its text must look like."""
+
+    text: Prompt
+    table: SlotTable
+    grammar: Grammar
+    pixels: Float32[np.ndarray, "picture h w"]
+
+
+class PromptError(ValueError):
+    """The study does not fit into the model's window."""
+
+
+def ask(brief: Brief, request: Request, reading: Reading) -> Asked:
+    """Write the prompt, within the model's window, and the grammar of what it shows.
+
+    Raises PromptError where nothing fits and SlotTokenError for a line about a record left out.
+    """
+    words = brief.phrasebook
+    pixels = request.pixels
+    if pixels is None:
+        pixels = _pictures(brief, reading.image_px)
+    task = Task(
+        brief.ledger,
+        words.language,
+        pictures=len(pixels),
+        quality=tuple(score.value for score in told(brief.ledger.scores)),
+        question=request.question,
+        turns=tuple(_worded(turn, brief) for turn in request.turns),
+    )
+    try:
+        text = write_prompt(task, reading.markup, reading.window, reading.count)
+    except ValueError as error:
+        raise PromptError(str(error)) from error
+    shown = tuple(record for record in brief.ledger.records if record.id not in text.left_out)
+    table = SlotTable(shown, text.left_out)
+    if request.question is None:
+        grammar = grammar_of(table, words.language)
+    else:
+        lines = [group_of(wanted, table) for wanted in request.lines]
+        grammar = answer_grammar(lines, prose(words.language))
+    return Asked(text, table, grammar, pixels)
+
+
+def _worded(turn: Turn, brief: Brief) -> Turn:
+    """Write an earlier answer as the model would have: of a stock sentence the names as words."""
+    ledger, words = brief.ledger, brief.phrasebook
+    return Turn(turn.question, tuple(worded(said, ledger, words) for said in turn.answer))
+
+
+def _pictures(brief: Brief, image_px: int) -> Float32[np.ndarray, "picture h w"]:
+    """Cut close views of what was segmented; none where there is nothing to look at."""
+    if brief.shown is None or not brief.shown.subjects:
+        return np.zeros((0, image_px, image_px), dtype=np.float32)
+    return pick(brief.shown.volume, brief.shown.subjects, "crop", image_px=image_px).pixels
+
+
+def grammar_of(table: SlotTable, language: str) -> Grammar:
+    """Write the grammar of a study's report."""
+    return report_grammar(tuple(_groups(table)), SECTION_TOKEN, prose(language))
+
+
+def group_of(wanted: Wanted, table: SlotTable) -> Group:
+    """Say which slots a line of an answer must hold and which it may hold as well.
+
+    Raises SlotTokenError for a record that the prompt had no room for.
+    """
+    records, held = wanted.records, wanted.fields
+    first, together = records[0], len(records) > 1 and held
+    others = () if together else (field for field in fields_of(first) if field not in held)
+    begins = held[:1] if held[:1] != (COMPARED,) else ()
+    return Group(
+        tuple(table.token(record.id, field) for record in records for field in begins),
+        tuple(table.token(first.id, field) for field in others),
+        tuple(table.token(first.id, field) for field in held[len(begins) :]),
+    )
+
+
+@cache
+def prose(language: str) -> Prose:
+    """Learn what stands between slots from all that can be said in a language.
+
+    The model says no number and hedges none: that is the renderer's, from the interval.
+    """
+    parts = ANY_TOKEN.split(corpus(language))
+    lexicons = [prompts.load(name).lexicon for name in prompts.languages()]
+    forbidden = [word for lexicon in lexicons for key in FORBIDDEN for word in lexicon[key]]
+    return prose_of(parts, forbidden, joints(language), leads(language))
+
+
+def _groups(table: SlotTable) -> Iterator[Group]:
+    """List what shares a line: a reading with the rest of its record, reasons together.
+
+    What a stock sentence compares with its reference range is compared here too: a volume in the
+    line of its reading, an index in a line of its own.
+    """
+    for records in table.groups():
+        if records[0].reason is not None:
+            yield group_of(Wanted(records, ("reason",)), table)
+            continue
+        yield from (group_of(wanted, table) for r in records for wanted in _lines_about(r))
+
+
+def _lines_about(record: Measurement) -> Iterator[Wanted]:
+    """List the lines that the findings hold of a reportable record."""
+    has_norm = COMPARED in fields_of(record)
+    if record.quantity == ASYMMETRY:
+        yield Wanted((record,), ("reading",))
+        if has_norm:
+            yield Wanted((record,), (COMPARED,))
+    elif has_norm and whole(record):
+        yield Wanted((record,), ("reading", COMPARED))
+    else:
+        yield Wanted((record,), ("reading",))
+
+
+def left_out(text: Prompt) -> dict[str, Any]:
+    """Say for the provenance what the prompt had no room for."""
+    left: dict[str, Any] = {}
+    if text.left_out:
+        left["left_out"] = list(text.left_out)
+    if text.turns_left_out:
+        left["turns_left_out"] = text.turns_left_out
+    return left
+
+
+def said_of(text: Prompt) -> Iterator[str]:
+    """Say for the report what the model was not shown."""
+    if text.left_out:
+        yield (
+            f"the language model was not shown {', '.join(text.left_out)}, for which its prompt"
+            " has no room"
+        )

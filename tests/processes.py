@@ -1,0 +1,30 @@
+"""Servers that tests start as processes of their own: a free port, and the wait for an answer."""
+
+import socket
+import time
+import urllib.error
+import urllib.request
+
+STARTS_WITHIN_S = 180
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def wait_for(address, process):
+    """Wait until a server answers, if only that it wants a password; say how it ended if never."""
+    until = time.monotonic() + STARTS_WITHIN_S
+    while time.monotonic() < until and process.poll() is None:
+        try:
+            urllib.request.urlopen(address, timeout=5).close()
+        except urllib.error.HTTPError:
+            return
+        except OSError:
+            time.sleep(0.3)
+        else:
+            return
+    msg = f"the server did not start (exit code {process.poll()})"
+    raise RuntimeError(msg)
