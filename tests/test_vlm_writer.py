@@ -300,6 +300,18 @@ def test_a_size_without_its_limits_in_the_sentence_cannot_be_written(stop):
 
 
 @languages
+def test_the_range_of_an_index_is_told_once(language):
+    grammar = grammar_of(SlotTable.of(plain_ledger()), language)
+    once = wanted("plain", language)
+    compared = once.split(f"\n{SECTION_TOKEN}\n")[0].split("\n")[-1]
+    assert "<unused1026>" in compared
+    spelled_out(grammar, once)
+    again = {"en": "Here<unused1026>.", "zh": "该值<unused1026>。"}[language]
+    with pytest.raises(GrammarError):
+        spelled_out(grammar, once.replace(compared, f"{again}\n{compared}"))
+
+
+@languages
 def test_the_model_hedges_nothing_by_itself(language):
     hedges = {*prompts.load(language).lexicon["hedge"]} - {"about"}  # "not about this study"
     assert hedges <= {*prose(language).forbidden}

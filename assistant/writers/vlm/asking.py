@@ -55,11 +55,13 @@ class Request:
 class Wanted:
     """Records that a line is about, withheld together or one alone, and the fields it must hold.
 
-    The fields stand in their order. Without any each of the record's will do.
+    The fields stand in their order. Without any each of the record's will do. ``beside`` are what
+    it may hold as well, where that is not all that the record has.
     """
 
     records: tuple[Measurement, ...]
     fields: tuple[str, ...] = ()
+    beside: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -142,7 +144,8 @@ def group_of(wanted: Wanted, table: SlotTable) -> Group:
     """
     records, held = wanted.records, wanted.fields
     first, together = records[0], len(records) > 1 and held
-    others = () if together else (field for field in fields_of(first) if field not in held)
+    known = fields_of(first) if wanted.beside is None else wanted.beside
+    others = () if together else (field for field in known if field not in held)
     begins = held[:1] if held[:1] != (COMPARED,) else ()
     return Group(
         tuple(table.token(record.id, field) for record in records for field in begins),
@@ -179,10 +182,9 @@ def _groups(table: SlotTable) -> Iterator[Group]:
 def _lines_about(record: Measurement) -> Iterator[Wanted]:
     """List the lines that the findings hold of a reportable record."""
     has_norm = COMPARED in fields_of(record)
-    if record.quantity == ASYMMETRY:
-        yield Wanted((record,), ("reading",))
-        if has_norm:
-            yield Wanted((record,), (COMPARED,))
+    if record.quantity == ASYMMETRY and has_norm:  # each is said once, in a line of its own
+        yield Wanted((record,), ("reading",), beside=())
+        yield Wanted((record,), (COMPARED,), beside=())
     elif has_norm and whole(record):
         yield Wanted((record,), ("reading", COMPARED))
     else:
