@@ -170,7 +170,7 @@ def test_nothing_of_a_study_is_seen_beside_another_that_was_refused(viewed):
 
 
 def test_files_on_their_way_are_stopped(visit):
-    page = visit("/en/?no-webgl=1", token="v" * 43)
+    page = visit("/en/?no-webgl=1", token="w" * 43)
     page.route("**/upload", lambda route: None)  # it never arrives
     file = {"name": "scan.nii", "mimeType": "x/y", "buffer": b"no scan"}
     page.set_input_files("#vx-upload input[type=file] >> nth=0", files=[file])
