@@ -6,23 +6,31 @@ import json
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from assistant import Settings, batch, read_study
 from assistant.batch import parquet
+from assistant.batch.item import Item
 from assistant.batch.manifest import column_of
 from assistant.batch.outcome import STAGES
+from assistant.batch.source import read_earlier
 from assistant.cli import main
 from assistant.output import now, write_draft
+from segment.change import RELATIVE
 from segment.errors import ScanError
+from segment.register.pair import Alignment
 from tests.batches import broken, crop, crops, toy, written
 from tests.hostile.catalogue import BAD_INPUTS, make
 from tests.hostile.make import deflated, dicom_slices
 from tests.phantoms import ThresholdSegmenter, calibrated, head, registered
 from tests.small_disk import on_a_small_disk
 from tests.test_batch_plan import PYARROW, table
+from tests.test_followup import REPEATABILITY
 
+AXES = (6.0, 14.0, 8.0), (6.6, 15.4, 8.8)  # of the ellipsoid in a head now and before, in mm
 MAPS = {"segmentation.nii.gz", "entropy.nii.gz"}
 FILES = {"report.json", "report.md", "overlay_hippocampus_left.png"} | MAPS
 
@@ -96,6 +104,57 @@ def test_a_head_gets_the_report_that_voxcite_draft_writes(tmp_path, monkeypatch,
     assert report(whole) == report(tmp_path / "alone")
     assert {p.name for p in whole.iterdir()} == {p.name for p in (tmp_path / "alone").iterdir()}
     assert "\n1 drafted; see summary.html" in capsys.readouterr().out
+
+
+def repeated(settings):
+    return replace(toy(settings), repeatability=REPEATABILITY)
+
+
+def later(tmp_path, today, before=None):
+    """Run a dataset of one person with two sessions; return the outcomes by session."""
+    root = tmp_path / "bids"
+    for session, volume in (("ses-1", before), ("ses-2", today)):
+        scan = root / "sub-01" / session / "anat" / f"sub-01_{session}_T1w.nii.gz"
+        written(scan, volume.array, volume.geometry.affine)
+    (root / "participants.tsv").write_text("participant_id\nsub-01\n")
+    found = run(root, tmp_path / "out", side=None, recipe=repeated)
+    return {session: found[f"sub-01_{session}"] for session in ("ses-1", "ses-2")}
+
+
+def test_a_session_is_compared_with_the_one_before_it(tmp_path, monkeypatch):
+    for module in ("assistant.pipeline", "assistant.followup"):
+        monkeypatch.setattr(f"{module}.register", lambda volume: registered())
+    monkeypatch.setattr(
+        "assistant.followup.align", lambda scans, found: Alignment(np.eye(4), 1.0, 0.0)
+    )
+    today, before = (head(field_mm=110, semi_axes_mm=axes).volume for axes in AXES)
+    found = later(tmp_path, today, before)
+    sides = {
+        session: {m.side for m in outcome.measurements if m.quantity == RELATIVE}
+        for session, outcome in found.items()
+    }
+    assert sides == {"ses-1": set(), "ses-2": {"left", "right"}}
+    provenance = report(tmp_path / "out/studies/sub-01_ses-2")["provenance"]
+    assert [p["input_sha256"] for p in provenance["prior"]] == [found["ses-1"].input_sha256]
+
+
+def test_a_prior_that_cannot_be_one_is_the_reason_in_the_row(tmp_path, monkeypatch):
+    monkeypatch.setattr("assistant.pipeline.register", lambda volume: registered())
+    today = head(field_mm=110).volume
+    found = later(tmp_path, today, today)
+    assert found["ses-1"].status == "drafted"
+    assert (found["ses-2"].status, found["ses-2"].code) == ("failed", "same-study")
+    assert found["ses-2"].sentence.startswith("sub-01_ses-2: the prior study: expected another")
+
+
+def test_a_prior_that_cannot_be_read_is_called_the_prior(tmp_path):
+    good, bad = Item("b", (), "hippocampus", "en"), Item("a", (), "hippocampus", "en")
+    scan = crop(tmp_path / "b.nii.gz")
+    (tmp_path / "a.nii.gz").write_bytes(b"no scan")
+    good = replace(good, paths=(scan,), earlier=replace(bad, paths=(tmp_path / "a.nii.gz",)))
+    with pytest.raises(ScanError, match=r"^the prior study: expected "):
+        read_earlier(good, "MR")
+    assert read_earlier(replace(good, side="left"), "MR") == ()
 
 
 def test_equal_runs_write_equal_reports(scans, night, tmp_path):

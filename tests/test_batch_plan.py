@@ -125,8 +125,12 @@ def test_the_order_does_not_depend_on_where_the_folder_lies(tmp_path):
     ]
 
 
+EARLIER = Item("x0", (Path("a"),), "hippocampus", "en")
+
+
 @pytest.mark.parametrize(
-    "change", [{"language": "zh"}, {"series": "2"}, {"side": "left"}, {"prior": "x"}, {"id": "y"}]
+    "change",
+    [{"language": "zh"}, {"series": "2"}, {"side": "left"}, {"earlier": EARLIER}, {"id": "y"}],
 )
 def test_an_item_that_is_drafted_otherwise_has_another_digest(tmp_path, change):
     item = Item("x1", (tmp_path / "a",), "hippocampus", "en")
@@ -219,6 +223,17 @@ def test_an_earlier_session_is_the_prior_of_the_later(dataset):
     assert {priors[i] for i in ("sub-02", "sub-01_ses-2_run-1", "sub-01_ses-2_run-2")} == {None}
 
 
+def test_sessions_are_compared_by_their_days_where_all_are_known(dataset):
+    days = {"ses-2": "2021-05-01", "ses-10": "2019-05-01"}
+    rows = "".join(f"{session}\t{day}\n" for session, day in days.items())
+    touched(dataset / "sub-01/sub-01_sessions.tsv", f"session_id\tacq_time\n{rows}")
+    planned = plan(dataset)
+    assert ids(planned)[1:] == ["sub-01_ses-10", "sub-01_ses-2_run-1", "sub-01_ses-2_run-2"]
+    assert [item.prior for item in planned.items[1:]] == [None, "sub-01_ses-10", "sub-01_ses-10"]
+    touched(dataset / "sub-01/sub-01_sessions.tsv", "session_id\tacq_time\nses-10\t2019-05-01\n")
+    assert plan(dataset).items[3].prior == "sub-01_ses-2_run-1"
+
+
 def test_a_person_without_a_t1_is_absent(dataset):
     assert plan(dataset).absent == ("sub-09: no file named sub-09_*_T1w.nii.gz",)
 
@@ -255,6 +270,13 @@ def test_a_manifest_gives_ids_and_options_row_by_row(night):
     )
 
 
+def test_a_manifest_says_which_study_was_before(night):
+    rows = [("b", "two.nii.gz", "a"), ("a", "one.nii.gz", "")]
+    planned = plan(table(night / "night.csv", rows, ("id", "study", "prior")))
+    assert [item.prior for item in planned.items] == ["a", None]
+    assert planned.items[0].earlier == planned.items[1]
+
+
 def test_paths_may_be_absolute_and_order_of_columns_is_free(night):
     path = table(night / "night.csv", [(night / "one.nii.gz", "a")], ("study", "id"))
     assert plan(path).items[0].paths == (night / "one.nii.gz",)
@@ -283,6 +305,8 @@ GOOD = ("a", "one.nii.gz")
         (("id", "study"), [GOOD, ("b", "")], "none in row 2"),
         (("id", "study"), [GOOD, ("b",)], "1 in row 2"),
         (("id", "study", "side"), [(*GOOD, "middle")], "'middle'"),
+        (("id", "study", "prior"), [(*GOOD, "b")], "'b' beside a"),
+        (("id", "study", "prior"), [(*GOOD, "a")], "'a' beside a"),
         (("id", "study"), [("a", "x.nii.gz"), ("b", "y.nii.gz")], "nothing at any of its 2 paths"),
     ],
 )

@@ -1,15 +1,17 @@
 """The T1 scans of a BIDS dataset (Brain Imaging Data Structure 1.10). Reads names, and no image.
 
-People stand in participants.tsv or as folders ``sub-*``; their sessions are folders ``ses-*``, the
-earlier of which is the prior of the later.
+People stand in participants.tsv or as folders ``sub-*``; their sessions are folders ``ses-*``, each
+of which is compared with the one before it: by their days, where sessions.tsv knows them all.
 """
 
 import csv
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from assistant.batch.item import Item, Plan, Side, id_of
+from assistant.sessions import session_date
 from assistant.settings import Settings
 from segment.errors import Refusal, ScanError
 from segment.reading.source import file_name
@@ -63,20 +65,33 @@ def _participants(path: Path) -> list[str]:
 
 def _scans(person: Path, settings: Settings, side: Side) -> Iterator[Item]:
     """Yield the T1 scans of a person, session by session, each with the one before it."""
-    sessions = sorted(person.glob("ses-*/anat"), key=lambda path: _natural(path.parent.name))
-    prior: str | None = None
-    for anat in [person / "anat", *sessions]:
-        found = sorted(path for path in anat.glob("*_T1w.nii*") if T1.fullmatch(path.name))
-        for path in found:
-            yield Item(
+    earlier: Item | None = None
+    for found in _sessions(person):
+        items = [
+            Item(
                 id=_id(path),
                 paths=(path,),
                 exam=settings.exam,
                 language=settings.language,
                 side=side,
-                prior=prior,
+                earlier=earlier,
             )
-        prior = _id(found[0]) if found else prior
+            for path in found
+        ]
+        yield from items
+        earlier = replace(items[0], earlier=None)
+
+
+def _sessions(person: Path) -> list[list[Path]]:
+    """List the T1 scans of each session in the order of their days, else of their names."""
+    named = sorted(person.glob("ses-*/anat"), key=lambda path: _natural(path.parent.name))
+    scans = (sorted(anat.glob("*_T1w.nii*")) for anat in (person / "anat", *named))
+    found = [[path for path in session if T1.fullmatch(path.name)] for session in scans]
+    found = [session for session in found if session]
+    days = [session_date(session[0]) for session in found]
+    if None in days:
+        return found
+    return [found[i] for i in sorted(range(len(found)), key=lambda i: str(days[i]))]
 
 
 def _id(path: Path) -> str:

@@ -23,7 +23,8 @@ class Item:
     """One study to draft; ``id`` is the name of its folder and of its row.
 
     ``paths`` is one file or folder, or the files of one DICOM series. ``side`` says that the scan
-    is the box around that side; ``prior`` is the id of the same person's session before this one.
+    is the box around that side; ``earlier`` is the same person's session before this one, which a
+    whole head is compared with.
     """
 
     id: str
@@ -32,18 +33,24 @@ class Item:
     language: str
     series: str | None = None
     side: Side = None
-    prior: str | None = None
+    earlier: "Item | None" = None
 
     def __post_init__(self) -> None:
         if not ID.fullmatch(self.id):
             msg = f"the id {self.id[:LONGEST_ID]!r}: expected {ID_RULE}; change it"
             raise ValueError(msg)
 
+    @property
+    def prior(self) -> str | None:
+        """The id of the session before."""
+        return self.earlier.id if self.earlier else None
+
     def digest(self, root: Path) -> str:
         """Hash what makes this item; paths count from ``root`` and stand in no file."""
-        places = sorted(os.path.relpath(path, root) for path in self.paths)
-        facts = [self.exam, self.language, self.series, self.side, self.prior]
-        return hashlib.sha256(json.dumps([self.id, places, facts]).encode()).hexdigest()
+        facts = [self.exam, self.language, self.series, self.side]
+        before = [self.earlier.id, _places(self.earlier, root)] if self.earlier else None
+        made = [self.id, _places(self, root), facts, before]
+        return hashlib.sha256(json.dumps(made).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -59,6 +66,10 @@ class Plan:
     items: tuple[Item, ...]
     absent: tuple[str, ...] = ()
     aside: Mapping[str, int] = field(default_factory=dict)
+
+
+def _places(item: Item, root: Path) -> list[str]:
+    return sorted(os.path.relpath(path, root) for path in item.paths)
 
 
 def id_of(name: str) -> str:

@@ -6,6 +6,7 @@ Paths count from the manifest's own folder.
 import csv
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -15,7 +16,7 @@ from assistant.settings import Settings
 from segment.errors import Refusal, ScanError
 from segment.reading.source import file_name
 
-NEEDED, OPTIONAL = ("id", "study"), ("exam", "language", "series", "side")
+NEEDED, OPTIONAL = ("id", "study"), ("exam", "language", "series", "side", "prior")
 SUFFIXES = (".csv", ".parquet")
 SIDES = ("left", "right", "")
 Row = Mapping[str, str]
@@ -28,15 +29,19 @@ def plan_table(path: Path, settings: Settings, side: Side) -> Plan:
     file is gone counts from another folder, and is refused.
     """
     name = file_name(path)
-    items = tuple(_items(_rows(path, name), path, settings, side))
+    rows = list(_checked(_rows(path, name), name))
+    items = [_item(row, path, settings, side) for row in rows]
     _check_ids(items, name)
+    items = list(_linked(items, rows, name))
     absent = tuple(item.id for item in items if not os.path.exists(item.paths[0]))  # noqa: PTH110  pathlib's raises on a long name
     if not items:
         raise _refusal(name, "a row a study", "none", "add some")
     if len(absent) == len(items):
         count = f"nothing at any of its {len(items)} paths"
         raise _refusal(name, "paths that count from its own folder", count, "correct them")
-    return Plan(path.parent, settings, items, tuple(f"{item}: its file is gone" for item in absent))
+    return Plan(
+        path.parent, settings, tuple(items), tuple(f"{item}: its file is gone" for item in absent)
+    )
 
 
 def _rows(path: Path, name: str) -> Iterator[tuple[int, Row]]:
@@ -66,10 +71,8 @@ def _read_csv(path: Path, name: str) -> tuple[Sequence[str], Iterator[Row]]:
     return columns, (dict(zip(columns, map(str.strip, line), strict=True)) for line in lines[1:])
 
 
-def _items(
-    rows: Iterator[tuple[int, Row]], path: Path, settings: Settings, side: Side
-) -> Iterator[Item]:
-    name = file_name(path)
+def _checked(rows: Iterator[tuple[int, Row]], name: str) -> Iterator[Row]:
+    """Yield rows whose cells can be followed."""
     for number, row in rows:
         if not ID.fullmatch(row["id"]):
             found = f"{row['id'][:LONGEST_ID]!r} in row {number}"
@@ -78,14 +81,29 @@ def _items(
             raise _refusal(name, "a path in the column study", f"none in row {number}", "add it")
         if (wanted := row.get("side", "")) not in SIDES:
             raise _refusal(name, "left, right or nothing as side", f"{wanted[:20]!r}", "change it")
-        yield Item(
-            id=row["id"],
-            paths=(path.parent / row["study"],),
-            exam=row.get("exam") or settings.exam,
-            language=row.get("language") or settings.language,
-            series=row.get("series") or None,
-            side=cast(Side, wanted or side),
-        )
+        yield row
+
+
+def _item(row: Row, path: Path, settings: Settings, side: Side) -> Item:
+    return Item(
+        id=row["id"],
+        paths=(path.parent / row["study"],),
+        exam=row.get("exam") or settings.exam,
+        language=row.get("language") or settings.language,
+        series=row.get("series") or None,
+        side=cast(Side, row.get("side") or side),
+    )
+
+
+def _linked(items: Sequence[Item], rows: Sequence[Row], name: str) -> Iterator[Item]:
+    """Yield each study with the one that its column prior names by its id."""
+    known = {item.id: item for item in items}
+    for item, row in zip(items, rows, strict=True):
+        prior = row.get("prior") or None
+        if prior is not None and (prior not in known or prior == item.id):
+            found = f"{prior[:LONGEST_ID]!r} beside {item.id}"
+            raise _refusal(name, "the id of another row as prior", found, "correct it")
+        yield replace(item, earlier=known[prior]) if prior else item
 
 
 def _check_ids(items: Sequence[Item], name: str) -> None:

@@ -16,7 +16,7 @@ import prompts
 from assistant.batch.item import Item
 from assistant.batch.outcome import Outcome, failed
 from assistant.batch.place import NO_ROOM, not_written, sync
-from assistant.batch.source import read_item
+from assistant.batch.source import PRIOR, read_earlier, read_item
 from assistant.draft import Draft
 from assistant.ledger import Ledger
 from assistant.output import now, write_draft
@@ -108,9 +108,10 @@ class Desk:
         except ValueError as error:
             return Halted(str(error))
         try:
-            study = read_item(item)
+            modality = assistant.exam.modality
+            study, priors = read_item(item, modality), read_earlier(item, modality)
             clock.end("read")
-            segmented, report = _run(assistant, study, item, clock)
+            segmented, report = _run(_steps(assistant, study, priors, item), clock)
         except ModelError as error:
             return Halted(str(error))
         except OSError as error:
@@ -171,11 +172,11 @@ class Desk:
         return Finished(outcome, part.name)
 
 
-def _run(assistant: Assistant, study: Study, item: Item, clock: _Clock) -> tuple[Segmented, Report]:
-    """Take a study through the pipeline; keep what is written, and the time of each stage."""
+def _run(steps: Iterator[Step], clock: _Clock) -> tuple[Segmented, Report]:
+    """Take the steps of a study; keep what is written, and the time of each stage."""
     segmented: Segmented | None = None
     report: Report | None = None
-    for step in _steps(assistant, study, item):
+    for step in steps:
         if type(step) in ENDS:
             clock.end(ENDS[type(step)])
         segmented = step if isinstance(step, Segmented) else segmented
@@ -185,10 +186,12 @@ def _run(assistant: Assistant, study: Study, item: Item, clock: _Clock) -> tuple
     return segmented, report
 
 
-def _steps(assistant: Assistant, study: Study, item: Item) -> Iterator[Step]:
-    """Yield the steps of a head, or of the box around one side."""
+def _steps(
+    assistant: Assistant, study: Study, priors: tuple[Study, ...], item: Item
+) -> Iterator[Step]:
+    """Yield the steps of a head, compared with earlier ones, or of the box around one side."""
     if item.side is None:
-        yield from assistant.steps(study)
+        yield from assistant.steps(study, priors=priors)
         return
     segmented = assistant.crop(study, item.side)
     yield segmented
@@ -197,8 +200,8 @@ def _steps(assistant: Assistant, study: Study, item: Item) -> Iterator[Step]:
 
 def _failed(item: Item, code: str, sentence: str, clock: _Clock) -> Finished:
     """Say of a study by its id what was said of it by its file's name, which may be a patient's."""
-    _, named, rest = sentence.partition(": expected ")
-    said = f"expected {rest}" if named else sentence
+    whose, named, rest = sentence.partition(": expected ")
+    said = f"expected {rest}" if named and whose != PRIOR else sentence
     return Finished(failed(item, code, f"{item.id}: {said}", now(), clock.seconds))
 
 
