@@ -4,6 +4,7 @@
 them back from a run's folder.
 """
 
+from assistant.batch.cluster import Cluster
 from assistant.batch.find import plan
 from assistant.batch.item import Item, Plan
 from assistant.batch.outcome import Outcome
@@ -13,6 +14,7 @@ from assistant.batch.run import run
 from assistant.batch.work import Recipe
 
 __all__ = [
+    "Cluster",
     "Item",
     "Outcome",
     "ParquetError",

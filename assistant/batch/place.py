@@ -9,6 +9,7 @@ import errno
 import fcntl
 import os
 import shutil
+import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -87,6 +88,20 @@ def told(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise ScanError(Refusal.OUTPUT, not_written(folder, error)) from error
+
+
+@contextmanager
+def fresh_part(parts: Path, item_id: str) -> Iterator[Path]:
+    """Make a part for the files of a study, and have the disk keep them; gone after an OSError."""
+    part = Path(tempfile.mkdtemp(prefix=f"{item_id}-", dir=parts))
+    try:
+        part.chmod(parts.stat().st_mode & 0o777)
+        yield part
+        for path in (*part.iterdir(), part):
+            sync(path)
+    except OSError:
+        shutil.rmtree(part, ignore_errors=True)
+        raise
 
 
 def not_written(folder: Path, error: OSError) -> str:

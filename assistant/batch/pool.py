@@ -158,7 +158,7 @@ def serve(pipe: Connection, duty: Duty, threads: int) -> None:
     """Draft what comes through the pipe until nothing more comes; the body of a worker."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the run decides when its workers stop
     threading.Thread(target=_end_with_the_run, daemon=True).start()
-    _limit_threads(threads)
+    limit_threads(threads)
     desk = Desk(duty)
     with suppress(EOFError, BrokenPipeError):
         pipe.send(READY)
@@ -174,7 +174,7 @@ def _end_with_the_run() -> None:
     os._exit(1)
 
 
-def _limit_threads(threads: int) -> None:
+def limit_threads(threads: int) -> None:
     """Share the cores among the workers; each library would take all of them.
 
     OpenMP, and torch with it, reads the variable when it is loaded, which no worker has done yet

@@ -1,19 +1,21 @@
 """A batch from its plan to its manifest. Knows nothing of how a study is drafted."""
 
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
 from assistant.batch import parquet
+from assistant.batch.cluster import Cluster, check_installed
+from assistant.batch.cluster import drafted as drafted_by_ray
 from assistant.batch.identity import identity_of
-from assistant.batch.item import Plan
+from assistant.batch.item import Item, Plan
 from assistant.batch.manifest import write_manifest
 from assistant.batch.outcome import Outcome
 from assistant.batch.place import Place, opened, told
 from assistant.batch.pool import cores, drafted
 from assistant.batch.summary import write_summary
-from assistant.batch.work import Duty, Halted, Recipe
+from assistant.batch.work import Duty, Finished, Halted, Recipe
 from assistant.pipeline import Assistant
 from segment.errors import Refusal, ScanError
 
@@ -27,13 +29,15 @@ def run(
     workers: int | None = None,
     resume: bool = False,
     as_parquet: bool | None = None,
+    cluster: Cluster | None = None,
     recipe: Recipe = Assistant.from_settings,
 ) -> Generator[Outcome, None, None]:
     """Draft every study of a plan into ``output``, yielding each as it is over and on the disk.
 
     With ``resume`` the studies that an earlier run finished are left out. ``recipe`` builds the
     assistant in each of the ``workers`` processes: a function of a module, since it is sent there.
-    ``as_parquet`` writes manifest.parquet; None means where pyarrow is installed.
+    ``as_parquet`` writes manifest.parquet; None means where pyarrow is installed. With a
+    ``cluster`` the workers are Ray's, on its machines; each sees the scans at the same paths.
 
     Raises ScanError where the folder cannot be used or its disk is full, and ValueError where the
     writer's model cannot be had; what was finished is kept, and ``resume`` goes on from there.
@@ -41,6 +45,8 @@ def run(
     """
     if as_parquet:
         parquet.check_installed()
+    if cluster is not None:
+        check_installed()
     if workers is not None and workers < 0:
         msg = f"workers: expected a number of processes, found {workers}; 1 or more"
         raise ScanError(Refusal.BAD_OPTION, msg)
@@ -50,13 +56,22 @@ def run(
             for _ in recipe(planned.settings).preparing():
                 pass  # once, before every worker would do it
         duty = Duty(recipe, planned.settings, place.parts.resolve())
-        with closing(drafted(waiting, duty, workers=usual(workers))) as results:
+        with closing(_drafted(waiting, duty, workers, cluster)) as results:
             for result in results:
                 if isinstance(result, Halted):
                     raise result.error
                 place.keep(result.outcome, result.part)
                 yield result.outcome
         _conclude(place, planned, as_parquet)
+
+
+def _drafted(
+    waiting: Sequence[Item], duty: Duty, workers: int | None, cluster: Cluster | None
+) -> Generator[Finished | Halted, None, None]:
+    """Draft by this machine's processes, or by a cluster's."""
+    if cluster is None:
+        return drafted(waiting, duty, workers=usual(workers))
+    return drafted_by_ray(waiting, duty, cluster, workers=workers or None)
 
 
 def usual(workers: int | None) -> int:

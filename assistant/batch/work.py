@@ -4,8 +4,6 @@ Knows nothing of processes, and of the other studies only that they share its mo
 """
 
 import hashlib
-import shutil
-import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -15,7 +13,7 @@ from pathlib import Path
 import prompts
 from assistant.batch.item import Item
 from assistant.batch.outcome import Outcome, failed
-from assistant.batch.place import NO_ROOM, not_written, sync
+from assistant.batch.place import NO_ROOM, fresh_part, not_written
 from assistant.batch.source import PRIOR, read_earlier, read_item
 from assistant.draft import Draft
 from assistant.ledger import Ledger
@@ -143,17 +141,11 @@ class Desk:
     ) -> Finished | Halted:
         """Write the files of a draft and have the disk keep them."""
         parts, created = self._duty.parts, now()
-        part: Path | None = None
         try:
-            part = Path(tempfile.mkdtemp(prefix=f"{item.id}-", dir=parts))
-            part.chmod(parts.stat().st_mode & 0o777)
-            write_draft(part, study, segmented, report, created)
-            for path in (*part.iterdir(), part):
-                sync(path)
+            with fresh_part(parts, item.id) as part:
+                write_draft(part, study, segmented, report, created)
             digest = hashlib.sha256((part / "report.json").read_bytes()).hexdigest()
         except OSError as error:
-            if part is not None:
-                shutil.rmtree(part, ignore_errors=True)
             return Halted(not_written(parts.parents[1], error), is_output=True)
         clock.end("save")
         is_measured = any(not record.is_withheld for record in report.measurements)

@@ -19,9 +19,10 @@ from assistant.cli.terminal import (
     side_of,
 )
 from assistant.settings import DEFAULT_EXAM
+from segment.errors import Refusal, ScanError
 
 if TYPE_CHECKING:
-    from assistant.batch import Outcome, Plan
+    from assistant.batch import Cluster, Outcome, Plan
     from assistant.cli.terminal import Commands
 
 INPUT_HELP = "folder of scans, BIDS dataset, DICOM of many patients, or a manifest (CSV, Parquet)"
@@ -47,6 +48,16 @@ def add_batch(commands: "Commands") -> None:
         default=None,
         help="insist on manifest.parquet; it is written anyway where pyarrow is installed",
     )
+    batch.add_argument(
+        "--engine", choices=("local", "ray"), default="local", help="processes here, or Ray's"
+    )
+    batch.add_argument(
+        "--address", metavar="A", help="of a Ray cluster, as ray://HOST:10001; default: one here"
+    )
+    batch.add_argument("--cpus", type=int, default=1, metavar="N", help="cores of a worker of Ray")
+    batch.add_argument(
+        "--gpus", type=float, default=0.0, metavar="N", help="GPUs of a worker of Ray, or a share"
+    )
     add_crop(batch)
     add_writer(batch)
     batch.set_defaults(run=run_batch)
@@ -64,6 +75,19 @@ def run_batch(chosen: argparse.Namespace) -> int:
     return _run(planned, chosen)
 
 
+def _cluster(chosen: argparse.Namespace) -> "Cluster | None":
+    """Say where Ray runs; raises ScanError for its options without it."""
+    from assistant.batch import Cluster
+
+    given = (chosen.address, chosen.cpus, chosen.gpus)
+    if chosen.engine == "ray":
+        return Cluster(*given)
+    if given != (None, 1, 0.0):
+        msg = "--address, --cpus and --gpus say where Ray works; add --engine ray"
+        raise ScanError(Refusal.BAD_OPTION, msg)
+    return None
+
+
 def _run(planned: "Plan", chosen: argparse.Namespace) -> int:
     """Run a batch behind a bar and print how its studies ended."""
     from assistant.batch import outcomes, run
@@ -77,6 +101,7 @@ def _run(planned: "Plan", chosen: argparse.Namespace) -> int:
         workers=chosen.workers,
         resume=chosen.resume,
         as_parquet=chosen.parquet,
+        cluster=_cluster(chosen),
     )
     with closing(results):
         for _ in _shown(results, len(planned.items), began):
