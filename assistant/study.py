@@ -3,12 +3,11 @@
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float32
 
 from assistant.dicomweb import fetched, is_address
 from assistant.referral import Referral
@@ -27,9 +26,7 @@ from segment.reading import (
     list_files,
     read_nifti,
     read_series,
-    read_slice,
 )
-from segment.reading.header import Header
 from segment.reading.source import file_bytes
 from segment.volume import Volume
 
@@ -82,6 +79,14 @@ class _Wanted:
     modality: str | None = None
 
 
+@dataclass(frozen=True)
+class Named:
+    """A file, and what it is called to whoever chooses one."""
+
+    name: str
+    path: Path = field(repr=False)
+
+
 def read_study(
     source: str | Path, *, series: str | None = None, modality: str | None = None
 ) -> Study:
@@ -89,9 +94,10 @@ def read_study(
 
     A text that begins with http:// or https:// is the address of a study or series on a DICOMweb
     server, as in ``https://SERVER/dicom-web/studies/UID``.
-    ``series`` chooses one DICOM series by the number that the refusal of several lists, and one
-    volume of a series of several as ``5.2``: the second volume of series 5. Without it, where there
-    are several, those of ``modality`` alone are looked at, as in "MR" for an exam of MR.
+    ``series`` chooses one DICOM series, or one of several NIfTI files, by the number that the
+    refusal of several lists, and one volume of a series of several as ``5.2``: the second volume of
+    series 5. Without it, where there are several, those of ``modality`` alone are looked at, as in
+    "MR" for an exam of MR.
     """
     wanted = _Wanted(series, modality)
     if source == SAMPLE:
@@ -111,57 +117,10 @@ def read_study(
         with extracted(path) as folder:
             return replace(_read_folder(folder, name, wanted), name=name)
     if kind == "dicomdir":
-        return _read_dicom(_find(directory_files(path)), name, wanted)
+        return _read_dicom(find(directory_files(path)), name, wanted)
     if kind == "dicom":
-        return _read_dicom(_find([path]), name, wanted)
-    return _read_nifti([path], name, wanted)
-
-
-@dataclass(frozen=True, eq=False)
-class Choice:
-    """A series, or one volume of a series, that ``read_study`` takes by its ``label``."""
-
-    label: str
-    described: str
-    series: Series = field(repr=False)
-
-    def picture(self) -> Float32[np.ndarray, "rows columns"]:
-        """Read its middle slice; raises ScanError where that cannot be decoded."""
-        headers = sorted(self.series.headers, key=lambda header: _instance(header))
-        return read_slice(headers[len(headers) // 2])
-
-
-def choices(source: str | Path) -> Iterator[Choice]:
-    """Yield what can be chosen in a DICOM folder, DICOMDIR or zip; nothing where it is none.
-
-    A picture can be read until the next choice is asked for: a zip is unpacked that long.
-    """
-    path = Path(source)
-    if path.is_dir():
-        yield from _chosen_from(list_files(path))
-    elif file_kind(path) == "zip":
-        with extracted(path) as folder:
-            yield from _chosen_from(list_files(folder))
-    elif file_kind(path) in ("dicom", "dicomdir"):
-        is_list = file_kind(path) == "dicomdir"
-        yield from _chosen_from(directory_files(path) if is_list else [path])
-
-
-def _chosen_from(files: Sequence[Path]) -> Iterator[Choice]:
-    for label, series in _labels(_find(files)).items():
-        if not series.is_readable:
-            continue
-        volumes = series.volumes
-        if len(volumes) == 1:
-            yield Choice(label, series.description, series)
-            continue
-        for place, volume in enumerate(volumes, start=1):
-            described = f"{volume.description}, {volume.mark}"
-            yield Choice(f"{label}.{place}", described, volume)
-
-
-def _instance(header: Header) -> float:
-    return header.number("InstanceNumber") or 0.0
+        return _read_dicom(find([path]), name, wanted)
+    return _read_nifti({"1": Named(name, path)}, name, wanted)
 
 
 def read_sample() -> Study:
@@ -188,26 +147,47 @@ def _read_folder(folder: Path, name: str, wanted: _Wanted) -> Study:
     if not files:
         msg = f"{name}: expected a scan, found an empty folder; give the folder that holds it"
         raise ScanError(Refusal.EMPTY_FOLDER, msg)
-    if found := _find(files):
+    if found := find(files):
         return _read_dicom(found, name, wanted)
-    return _read_nifti([path for path in files if file_kind(path) == "nifti"], name, wanted)
+    return _read_nifti(niftis(files, folder), name, wanted)
 
 
-def _read_nifti(files: Sequence[Path], name: str, wanted: _Wanted) -> Study:
-    if not files:
+def niftis(files: Sequence[Path], folder: Path) -> dict[str, Named]:
+    """Number the NIfTI files below a folder, each called by where it lies in it."""
+    found = [path for path in files if file_kind(path) == "nifti"]
+    parts = [[file_name(Path(part)) for part in path.relative_to(folder).parts] for path in found]
+    named = [Named("/".join(names), path) for names, path in zip(parts, found, strict=True)]
+    return {str(place): one for place, one in enumerate(named, start=1)}
+
+
+def _read_nifti(numbered: Mapping[str, Named], name: str, wanted: _Wanted) -> Study:
+    if not numbered:
         msg = f"{name}: expected a scan, found neither DICOM nor NIfTI; give the scan's folder"
         raise ScanError(Refusal.EMPTY_FOLDER, msg)
-    if len(files) > 1:
-        msg = f"{name}: expected one scan, found {len(files)} NIfTI files; give one of them"
-        raise ScanError(Refusal.SEVERAL_SERIES, msg)
-    if wanted.series is not None:
-        msg = f"{name}: expected DICOM to choose a series from, found NIfTI; leave --series out"
-        raise ScanError(Refusal.BAD_OPTION, msg)
-    volume = read_nifti(files[0])
-    return Study(replace(volume, date=volume.date or session_date(files[0])), name)
+    path = _choose_nifti(numbered, name, wanted.series).path
+    volume = read_nifti(path)
+    return Study(replace(volume, date=volume.date or session_date(path)), name)
 
 
-def _find(files: Sequence[Path]) -> tuple[Series, ...]:
+def _choose_nifti(numbered: Mapping[str, Named], name: str, series: str | None) -> Named:
+    """Take the one NIfTI file, or the chosen one of several; list them where none is chosen."""
+    if len(numbered) == 1:
+        if series is None:
+            return next(iter(numbered.values()))
+        msg = f"{name}: expected several series to choose from, found one NIfTI file"
+        raise ScanError(Refusal.BAD_OPTION, f"{msg}; leave --series out")
+    listed = _enumerated([f"series {label}: {one.name}" for label, one in numbered.items()])
+    if series is None:
+        msg = f"{name}: expected one scan, found {len(numbered)} NIfTI files ({listed})"
+        raise ScanError(Refusal.SEVERAL_SERIES, f"{msg}; choose one with --series N")
+    if series not in numbered:
+        msg = f"{name}: expected the series {series[:20]!r} asked for, found {listed}"
+        raise ScanError(Refusal.BAD_OPTION, f"{msg}; choose one with --series N")
+    return numbered[series]
+
+
+def find(files: Sequence[Path]) -> tuple[Series, ...]:
+    """Sort files into DICOM series, remembering who the patient is; empty where none is DICOM."""
     return find_series(files, asked=tuple(IDENTIFYING_TAGS.values()))
 
 
@@ -223,7 +203,7 @@ def _read_dicom(found: Sequence[Series], name: str, wanted: _Wanted) -> Study:
 
 def _choose(found: Sequence[Series], name: str, wanted: _Wanted) -> Series:
     """Take the one volume that is a scan, or the chosen one; list them where several are."""
-    labels, choice = _labels(found), wanted.series
+    labels, choice = labelled(found), wanted.series
     if choice is None:
         label = _only(labels, name, wanted.modality)
         check_readable(labels[label], name, label)
@@ -267,7 +247,7 @@ def _only(labels: dict[str, Series], name: str, modality: str | None) -> str:
     raise ScanError(Refusal.SEVERAL_SERIES, msg)
 
 
-def _labels(found: Sequence[Series]) -> dict[str, Series]:
+def labelled(found: Sequence[Series]) -> dict[str, Series]:
     """Call each series by its own number where these differ, else by its place in the list."""
     numbers = Counter(series.number for series in found)
     if None in numbers or max(numbers.values(), default=0) > 1:
@@ -277,10 +257,15 @@ def _labels(found: Sequence[Series]) -> dict[str, Series]:
 
 def _listed(labels: dict[str, Series]) -> str:
     is_several = len({series.headers[0].date for series in labels.values()}) > 1
-    named = [
-        f"series {label}: {series.description}{_day(series) if is_several else ''}"
-        for label, series in labels.items()
-    ]
+    return _enumerated(
+        [
+            f"series {label}: {series.description}{_day(series) if is_several else ''}"
+            for label, series in labels.items()
+        ]
+    )
+
+
+def _enumerated(named: list[str]) -> str:
     more = (
         [f"and {len(named) - MOST_SERIES_LISTED} more"] if len(named) > MOST_SERIES_LISTED else []
     )

@@ -104,6 +104,16 @@ def test_a_series_cannot_be_chosen_from_a_nifti_file(tmp_path):
         read_study(nifti(tmp_path), series="1")
 
 
+def test_one_of_several_nifti_files_is_chosen_by_its_place(tmp_path):
+    nifti(tmp_path, "a.nii", array=voxels((5, 6, 7)))
+    nifti(tmp_path, "b.nii", array=voxels((8, 9, 10)))
+    assert read_study(tmp_path, series="2").volume.geometry.shape == (8, 9, 10)
+    with pytest.raises(ScanError, match="series '3' asked for") as refusal:
+        read_study(tmp_path, series="3")
+    assert "found series 1: a.nii; series 2: b.nii" in str(refusal.value)
+    assert refusal.value.code is Refusal.BAD_OPTION
+
+
 def test_identifiers_stand_apart_and_are_never_printed(tmp_path):
     study = read_study(dicom_slices(tmp_path / "study", AccessionNumber="A77"))
     assert study.identifiers is not None

@@ -26,7 +26,8 @@ STUDY_HELP = (
     " the word sample"
 )
 SERIES_HELP = (
-    "number of the DICOM series where there are several; N.V is the V-th volume of series N"
+    "number of the DICOM series or NIfTI file where there are several; N.V is the V-th volume of"
+    " series N"
 )
 T = TypeVar("T")
 Side = Literal["left", "right"] | None

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float32
 from PIL import Image
 
-from assistant.study import Choice, choices
+from assistant.choices import Choice, choices
 from segment.errors import ScanError
 
 FOLDER, TABLE = "series", "series.json"
