@@ -10,6 +10,7 @@ import prompts
 from assistant.edit import Edited, EditError, Manuscript, Overridden
 from assistant.page import asking, drafting, evidence
 from assistant.page.desk import Desk, export_names
+from assistant.page.plot import plot
 from assistant.page.store import Store
 from assistant.pipeline import Assistant
 from assistant.report import Origin, report_from_json
@@ -157,12 +158,12 @@ def test_the_evidence_holds_every_record_with_its_place(language):
 def test_a_withheld_record_shows_its_reason_and_no_plot(language):
     words = prompts.load(language)
     record = wide_ledger().records[5]
-    assert evidence.plot(record, words) == ""
+    assert plot(record, words) == ""
     assert words.reasons[record.reason] in evidence.table([record], words, {})
 
 
 def test_a_plot_places_the_value_between_the_ends_of_its_interval():
-    shown = evidence.plot(plain_ledger().records[0], prompts.load("en"))
+    shown = plot(plain_ledger().records[0], prompts.load("en"))
     numbers = {
         name: float(shown.split(f'{name}="')[1].split('"')[0]) for name in ("x1", "x2", "cx")
     }

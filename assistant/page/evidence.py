@@ -6,11 +6,11 @@ Knows nothing of the viewer; a row carries where its structure lies.
 from collections.abc import Iterator, Mapping, Sequence
 
 from assistant.page.markup import tag, text
-from assistant.report import Report, columns_of, decimals, measurement_row, report_rows
+from assistant.page.plot import plot
+from assistant.report import Report, columns_of, measurement_row, report_rows
 from prompts import Phrasebook, page
 from segment.measurement import Measurement
 
-WIDTH, HEIGHT, MARGIN = 220.0, 34.0, 6.0
 Places = Mapping[str, Sequence[float]]
 
 
@@ -64,50 +64,6 @@ def place_of(record: Measurement, places: Places) -> Sequence[float] | None:
         if (found := places.get(f"{side}|{record.structure}")) is not None:
             return found
     return None
-
-
-def plot(record: Measurement, words: Phrasebook) -> str:
-    """Draw a value and its interval on the reference distribution, as SVG with its own words."""
-    say = page.load(words.language)
-    interval, reference = record.interval, record.reference
-    if record.value is None or interval is None or record.reason is not None:
-        return ""
-    ends = [interval.lower, interval.upper]
-    ends += [reference.lower, reference.upper] if reference else []
-    low, high = min(ends), max(ends)
-    span = max(high - low, 1e-9) * 1.1
-
-    def across(value: float) -> float:
-        return MARGIN + (value - low + span * 0.045) / span * (WIDTH - 2 * MARGIN)
-
-    middle = HEIGHT / 2
-    parts = []
-    if reference:
-        parts.append(_box("vx-reference", across(reference.lower), across(reference.upper)))
-    parts.append(_line("vx-interval", across(interval.lower), across(interval.upper), middle))
-    parts.append(f'<circle class="vx-value" cx="{across(record.value):.1f}" cy="{middle}" r="4"/>')
-    digits = decimals(interval, record.unit)
-    bounds = words.range(interval.lower, interval.upper, record.unit, digits)
-    told = say["plot.told"].format(
-        value=words.amount(record.value, record.unit, digits),
-        bounds=bounds,
-        reference=words.marks["none"]
-        if reference is None
-        else words.range(reference.lower, reference.upper, record.unit, digits),
-    )
-    shape = f"0 0 {WIDTH:.0f} {HEIGHT:.0f}"
-    return tag("svg", "".join(parts), class_="vx-plot", viewBox=shape, role="img", aria_label=told)
-
-
-def _box(kind: str, left: float, right: float) -> str:
-    return (
-        f'<rect class="{kind}" x="{left:.1f}" y="4" width="{max(right - left, 1):.1f}"'
-        f' height="{HEIGHT - 8:.0f}" rx="3"/>'
-    )
-
-
-def _line(kind: str, left: float, right: float, y: float) -> str:
-    return f'<line class="{kind}" x1="{left:.1f}" x2="{right:.1f}" y1="{y}" y2="{y}"/>'
 
 
 def _read(cells: Sequence[str]) -> str:

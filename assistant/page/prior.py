@@ -1,6 +1,6 @@
 """A prior scan beside the current one: its date, and where a place of one lies in the other.
 
-It is shown for comparison by eye. Nothing is measured here, and no change is claimed.
+It is shown for comparison by eye. Nothing is measured here, and no change is claimed of it.
 """
 
 import hashlib
@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from assistant.page import scene
+from assistant.report import Report
 from assistant.study import Study
 from segment.register import Registration, doubt
 
@@ -79,6 +80,11 @@ def read_prior(folder: Path) -> Prior | None:
         return None
     table = json.loads(path.read_text(encoding="utf-8"))
     return Prior(**{**table, "doubts": tuple(table["doubts"])})
+
+
+def compared(report: Report) -> tuple[str, ...]:
+    """Return the hashes of the scans that a report states a change from."""
+    return tuple(one["input_sha256"] for one in report.provenance.get("prior", ()))
 
 
 def forget(folder: Path) -> None:

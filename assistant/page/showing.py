@@ -11,7 +11,7 @@ import gradio as gr
 
 import prompts
 from assistant.ledger import Ledger
-from assistant.page import asking, choosing, drafting, evidence, prior, scene, viewer
+from assistant.page import asking, changes, choosing, drafting, evidence, prior, scene, viewer
 from assistant.page.desk import SOURCE, Desk, export_names
 from assistant.page.markup import tag, text
 from assistant.page.server import Parts
@@ -85,17 +85,25 @@ class Showing:
         return viewer.feed(desk.study, stage, scene.read_places(folder), prior.read_prior(folder))
 
     def compared(self, desk: Desk, refusal: tuple[str, str] | None) -> Updates:
-        """Show what lies beside a study, or why nothing does; no change is claimed."""
+        """Show what lies beside a study, or why nothing does, and the change that was measured."""
         found = prior.read_prior(desk.folder)
         updates: Updates = {"feed": self._feed(desk, self._stage(desk))}
         updates["beside"] = self._refused(refusal) if refusal else self._told(found)
-        note = tag("p", text(self.say["prior.no_change"]), class_="vx-note")
-        heading = tag("h3", text(self.say["prior.change"]))
-        plot = tag(
-            "section", heading + note, class_="vx-change", aria_label=self.say["prior.change"]
-        )
-        updates["change"] = plot if found else ""
+        updates["change"] = self._change(desk, found)
         return updates
+
+    def _change(self, desk: Desk, found: prior.Prior | None) -> str:
+        """Plot the change that the report states; of a scan beside it none is claimed."""
+        kept = desk.kept
+        report = None if kept.report is None else desk.report()
+        words = prompts.load(kept.language)
+        plotted = "" if report is None else changes.section(report.measurements, words)
+        if found is None or (report is not None and found.sha256 in prior.compared(report)):
+            return plotted
+        note = tag("p", text(self.say["prior.no_change"]), class_="vx-note")
+        heading = tag("h3", text(self.say["prior.beside"]))
+        beside = tag("section", heading + note, class_="vx-change", aria_label=self.say["prior"])
+        return plotted + beside
 
     def _stage(self, desk: Desk) -> str:
         """Say how much of a study the viewer can load."""
