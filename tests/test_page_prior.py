@@ -1,16 +1,25 @@
 """A prior scan is shown beside the current one, linked by place, and nothing is claimed of it."""
 
+import shutil
 from dataclasses import replace
+from types import SimpleNamespace
 
 import nibabel
 import numpy as np
 import pytest
 
 from assistant.page import prior
+from assistant.page.desk import SOURCE, Desk
+from assistant.page.opening import Opening
 from assistant.page.prior import Place, beside
+from assistant.page.showing import Showing
+from assistant.page.uploads import UploadError
 from assistant.page.work import Beside, FullError, Request, Workshop
 from assistant.study import Identifiers, Study
+from segment.change import RELATIVE
+from segment.register.pair import Alignment
 from tests.phantoms import head, registered
+from tests.test_followup import REPEATABILITY
 from tests.test_page_work import HEAD, drafted, in_place, phantom_assistant, scan, store  # noqa: F401
 
 TURN = np.array(
@@ -121,6 +130,84 @@ def test_another_reading_of_the_study_takes_the_prior_away(store, scan, compared
     run(workshop, kept, Beside(earlier))
     run(workshop, kept, Request(scan))
     assert prior.read_prior(store.files(kept.id)) is None
+
+
+@pytest.fixture
+def shown(store, compared, monkeypatch):  # noqa: F811
+    """The page's own ways to a study beside which a prior scan lies, and the study's desk."""
+    workshop, kept, earlier = compared
+    monkeypatch.setattr("assistant.followup.register", lambda volume: registered())
+    monkeypatch.setattr("segment.models.repeatability", lambda name: REPEATABILITY)
+    still = Alignment(np.eye(4), 0.97, 0.1)
+    monkeypatch.setattr("assistant.followup.align", lambda scans, found: still)
+    for name, path in ((SOURCE, workshop.job(kept.id).request.source), (prior.SOURCE, earlier)):
+        (store.files(kept.id) / name).mkdir()
+        shutil.copy(path, store.files(kept.id) / name)
+    run(workshop, kept, Beside(earlier))
+    parts = SimpleNamespace(store=store, workshop=workshop)
+    return Opening(parts, "ada", "en"), Showing(parts, "en"), Desk(store, "ada", kept.id)
+
+
+def finished(opening, desk):
+    job = opening.parts.workshop.job(desk.study)
+    while not job.is_over:
+        job.news(len(job.results), 0.1)
+    return job
+
+
+def test_a_draft_compared_with_the_prior_is_a_study_of_its_own(shown):
+    opening, showing, desk = shown
+    before = desk.kept
+    made = opening.compared(desk)
+    assert finished(opening, made).state == "drafted"
+    assert desk.kept == before
+    assert RELATIVE in {record.quantity for record in made.report().measurements}
+    assert prior.compared(made.report()) == (prior.read_prior(made.folder).sha256,)
+    assert showing.shown(made)["change"].startswith("<section")
+    assert "<svg" in showing.shown(made)["change"]
+    assert [event.what for event in opening.parts.store.events(made.study)] == [
+        *("opened", "prior", "drafted"),
+    ]
+
+
+def test_a_comparison_is_offered_until_it_was_made(shown):
+    opening, showing, desk = shown
+    assert showing.shown(desk)["compare"] is True
+    assert "No change was measured" in showing.shown(desk)["change"]
+    made = opening.compared(desk)
+    finished(opening, made)
+    assert showing.shown(made)["compare"] is False
+    assert "No change was measured" not in showing.shown(made)["change"]
+    prior.forget(desk.folder)
+    assert showing.shown(desk)["compare"] is False
+
+
+def test_a_comparison_that_is_refused_leaves_the_draft_before_it(shown):
+    opening, _, desk = shown
+    (path,) = (desk.folder / prior.SOURCE).iterdir()
+    (source,) = (desk.folder / SOURCE).iterdir()
+    shutil.copy(source, path)
+    made = opening.compared(desk)
+    assert finished(opening, made).refusal[0] == "same-study"
+    assert made.kept.state == "failed"
+    assert desk.kept.report is not None
+
+
+def test_without_a_prior_beside_it_a_study_is_compared_with_nothing(shown):
+    opening, _, desk = shown
+    prior.forget(desk.folder)
+    with pytest.raises(UploadError, match="a prior scan beside this study"):
+        opening.compared(desk)
+    assert len(opening.parts.store.list("ada")) == 1
+
+
+def test_a_compared_study_is_read_again_with_its_prior(shown):
+    opening, _, desk = shown
+    made = opening.compared(desk)
+    finished(opening, made)
+    opening.again(made, "")
+    finished(opening, made)
+    assert prior.compared(made.report())
 
 
 def test_a_prior_waits_until_its_study_is_done(store, scan, tmp_path):  # noqa: F811

@@ -4,7 +4,7 @@ import stat
 
 import pytest
 
-from assistant.page.store import Store, owner_of
+from assistant.page.store import Store, Wanted, owner_of
 
 
 @pytest.fixture
@@ -63,6 +63,15 @@ def test_nobody_deletes_the_study_of_another(store):
     assert store.files(kept.id).is_dir()
 
 
+def test_of_what_a_draft_was_asked_for_is_kept(store):
+    kept = store.add("a", "scan", "hippocampus", "en")
+    assert store.wanted(kept.id) == Wanted()
+    for wanted in (Wanted("5.2", is_compared=True), Wanted()):
+        store.enqueue(kept.id, wanted)
+        assert store.wanted(kept.id) == wanted
+        assert [pending.wanted for pending in store.unfinished()] == [wanted]
+
+
 def test_only_the_owner_of_the_machines_account_can_read_the_folder(store):
     assert stat.S_IMODE(store.folder.stat().st_mode) == 0o700
 
@@ -75,11 +84,14 @@ def test_a_browsers_secret_is_not_what_is_kept():
 def test_a_store_of_an_earlier_version_is_opened_with_what_it_lacks(tmp_path):
     first = Store.open(tmp_path)
     kept = first.add("a", "scan", "hippocampus", "en")
+    first.enqueue(kept.id, Wanted("2"))
     with first.engine.begin() as connection:
         connection.exec_driver_sql("ALTER TABLE study DROP COLUMN referral")
+        connection.exec_driver_sql("ALTER TABLE job DROP COLUMN is_compared")
     first.close()
     second = Store.open(tmp_path)
     assert second.get("a", kept.id).referral == {}
+    assert second.wanted(kept.id) == Wanted("2")
     second.change(kept.id, referral={"indication": "memory loss"})
     assert second.get("a", kept.id).referral == {"indication": "memory loss"}
     second.close()

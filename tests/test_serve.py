@@ -16,7 +16,7 @@ import prompts
 from assistant.page.guard import COOKIE
 from assistant.page.login import Doorkeeper, hashed
 from assistant.page.server import Options, Parts, open_parts
-from assistant.page.store import Store, owner_of
+from assistant.page.store import Store, Wanted, owner_of
 from assistant.page.work import MOST_WAITING, STATES, Workshop
 from assistant.serve.api import api
 from assistant.serve.metrics import metrics
@@ -180,9 +180,9 @@ def test_unfinished_drafts_are_taken_up_again_in_their_order(parts, scan, in_pla
     parts.store.close()  # as a kill does: nobody cleans up
     again = open_parts(parts.options, keeps_unfinished=True)
     assert [pending.study for pending in again.store.unfinished()] == studies
-    assert {pending.series for pending in again.store.unfinished()} == {"2"}
+    assert {pending.wanted.series for pending in again.store.unfinished()} == {"2"}
     for study in studies:
-        again.store.enqueue(study, None)
+        again.store.enqueue(study, Wanted())
     assert resume(again) == 2
     assert [ended(again, study)["state"] for study in studies] == ["drafted", "drafted"]
     assert again.store.unfinished() == ()

@@ -96,6 +96,14 @@ class Actions:
         self.parts.store.record(study, desk.owner, "prior_removed", "")
         return self.show.compared(desk, None)
 
+    def compare(self, request: gr.Request, study: str) -> Iterator[Updates]:
+        """Draft the study once more, as one of its own, compared with the prior beside it."""
+        if not study:
+            yield {}
+            return
+        desk = self.desk(request, study)
+        yield from self._watched(lambda: self._opening(request).compared(desk))
+
     def reread(self, request: gr.Request, study: str, series: str | None) -> Iterator[Updates]:
         """Read the same files again, another series of them, or after a stop."""
         if not study:

@@ -153,7 +153,9 @@ def _seeing(say: Any, language: str) -> Components:  # noqa: ANN401
     with gr.Accordion(say["prior"], open=False):
         gr.HTML(viewer.chooser(language, "input"))
         found["beside"] = gr.HTML("", elem_id="vx-beside")
-        found["apart"] = gr.Button(say["prior.remove"], size="sm")
+        with gr.Row():
+            found["compare"] = gr.Button(say["prior.compare"], size="sm", interactive=False)
+            found["apart"] = gr.Button(say["prior.remove"], size="sm")
     gr.HTML(tag("h2", text(say["evidence"])))
     found["evidence"] = gr.HTML("", apply_default_css=False)
     found["change"] = gr.HTML("", apply_default_css=False, elem_id="vx-change")
@@ -250,7 +252,10 @@ def _connect(made: gr.Blocks, found: Components, act: Actions) -> None:
         on(found["bridge"].submit, act.pick, study),
         on(found["studies"].input, act.choose, found["studies"]),
     ]
-    watching.append(on(found["bridge"].input, act.open_prior, study))
+    watching += [
+        on(found["bridge"].input, act.open_prior, study),
+        on(found["compare"].click, act.compare, study),
+    ]
     on(found["apart"].click, act.drop_prior, study)
     on(found["delete"].click, act.delete, study)
     on(found["bridge"].edit, act.edit, study)
@@ -325,7 +330,7 @@ def _changed(found: Components, updates: Updates) -> dict[Any, Any]:
             changed |= _suggested(found[name], value)
         elif name == "several":
             changed[found[name]] = gr.update(open=value)
-        elif name == "stop":
+        elif name in ("stop", "compare"):
             changed[found[name]] = gr.update(interactive=value)
         elif name == "editing":
             changed[found[name]] = gr.update(visible=value)

@@ -7,7 +7,8 @@ from pathlib import Path
 from assistant.page import prior
 from assistant.page.desk import SOURCE, Desk
 from assistant.page.server import Parts
-from assistant.page.store import Kept
+from assistant.page.store import Kept, Wanted
+from assistant.page.uploads import UploadError
 from assistant.page.work import Beside, FullError, Request
 from assistant.referral import Referral
 from assistant.study import SAMPLE, SAMPLE_NAME
@@ -50,20 +51,43 @@ class Opening:
         self.parts.workshop.begin(desk.kept, Beside(path))
         return desk
 
+    def compared(self, desk: Desk) -> Desk:
+        """Queue a study of its own: the same files, compared with the prior scan beside them.
+
+        The draft that is open stays as it is, with its edits and signature. Raises FullError, and
+        UploadError where no prior scan lies beside.
+        """
+        if prior.read_prior(desk.folder) is None:
+            msg = "expected a prior scan beside this study, found none; drop one first"
+            raise UploadError(msg)
+        before, store = desk.kept, self.parts.store
+        kept = store.add(self.owner, before.name, before.exam, self.language)
+        prior.carry(desk.folder, store.files(kept.id))
+        if (desk.folder / SOURCE).is_dir():
+            shutil.copytree(desk.folder / SOURCE, store.files(kept.id) / SOURCE)
+        store.record(kept.id, self.owner, "prior", "")
+        wanted = Wanted(store.wanted(desk.study).series, is_compared=True)
+        return self._queued(kept, self._request(kept, wanted, Referral(**before.referral)))
+
     def again(self, desk: Desk, series: str | None) -> Desk:
         """Queue the same files again: another series of them, or after a stop."""
-        self.parts.store.change(
-            desk.study, state="waiting", report=None, changes=[], signature=None
-        )
+        store = self.parts.store
+        store.change(desk.study, state="waiting", report=None, changes=[], signature=None)
+        chosen, before = _chosen(series), store.wanted(desk.study)
+        wanted = before if chosen in (None, before.series) else Wanted(chosen)
+        store.enqueue(desk.study, wanted)
         referral = Referral(**desk.kept.referral)
-        self.parts.store.enqueue(desk.study, _chosen(series))
-        self.parts.workshop.begin(desk.kept, Request(source_of(desk), _chosen(series), referral))
+        self.parts.workshop.begin(desk.kept, self._request(desk.kept, wanted, referral))
         return desk
+
+    def _request(self, kept: Kept, wanted: Wanted, referral: Referral) -> Request:
+        return request_of(Desk(self.parts.store, self.owner, kept.id), wanted, referral)
 
     def _queued(self, kept: Kept, request: Request) -> Desk:
         self.parts.store.change(kept.id, referral=asdict(request.referral))
         try:
-            self.parts.store.enqueue(kept.id, request.series)
+            is_compared = request.prior is not None
+            self.parts.store.enqueue(kept.id, Wanted(request.series, is_compared))
             self.parts.workshop.begin(kept, request)
         except FullError:
             self.parts.store.delete(self.owner, kept.id)
@@ -71,13 +95,17 @@ class Opening:
         return Desk(self.parts.store, self.owner, kept.id)
 
 
-def source_of(desk: Desk) -> str | Path:
-    """Say where the files of a study lie."""
-    folder = desk.folder / SOURCE
+def request_of(desk: Desk, wanted: Wanted, referral: Referral) -> Request:
+    """Ask for a draft of the files of a study, perhaps compared with the prior beside them."""
+    source = _sent(desk.folder / SOURCE) or SAMPLE
+    earlier = _sent(desk.folder / prior.SOURCE) if wanted.is_compared else None
+    return Request(source, wanted.series, referral, earlier)
+
+
+def _sent(folder: Path) -> Path | None:
+    """Say where files lie that were sent: the one file, or the folder of several."""
     found = sorted(folder.iterdir()) if folder.is_dir() else []
-    if not found:
-        return SAMPLE
-    return found[0] if len(found) == 1 else folder
+    return folder if len(found) > 1 else next(iter(found), None)
 
 
 def _chosen(series: str | None) -> str | None:

@@ -5,6 +5,7 @@ It is shown for comparison by eye. Nothing is measured here, and no change is cl
 
 import hashlib
 import json
+import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -80,6 +81,13 @@ def read_prior(folder: Path) -> Prior | None:
         return None
     table = json.loads(path.read_text(encoding="utf-8"))
     return Prior(**{**table, "doubts": tuple(table["doubts"])})
+
+
+def carry(folder: Path, into: Path) -> None:
+    """Copy a prior scan, as it was sent and as it is shown, beside another reading of its study."""
+    shutil.copytree(folder / SOURCE, into / SOURCE)
+    for name in (PRIOR, SCAN):
+        shutil.copy(folder / name, into / name)
 
 
 def compared(report: Report) -> tuple[str, ...]:

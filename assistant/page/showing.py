@@ -17,7 +17,7 @@ from assistant.page.markup import tag, text
 from assistant.page.server import Parts
 from assistant.page.store import BROWSER, Kept
 from assistant.page.work import SEVERAL, Job
-from assistant.report import Line
+from assistant.report import Line, Report
 from prompts import page
 
 REFERRAL = ("indication", "clinical_question", "prior_report")
@@ -54,6 +54,7 @@ class Showing:
             "several": False,
             "beside": "",
             "change": "",
+            "compare": False,
             "records": gr.update(choices=[], value=None),
             **dict.fromkeys(("value", "lower", "upper")),
             **dict.fromkeys(REFERRAL, ""),  # what was written for one study is for no other
@@ -89,21 +90,23 @@ class Showing:
         found = prior.read_prior(desk.folder)
         updates: Updates = {"feed": self._feed(desk, self._stage(desk))}
         updates["beside"] = self._refused(refusal) if refusal else self._told(found)
-        updates["change"] = self._change(desk, found)
-        return updates
-
-    def _change(self, desk: Desk, found: prior.Prior | None) -> str:
-        """Plot the change that the report states; of a scan beside it none is claimed."""
         kept = desk.kept
         report = None if kept.report is None else desk.report()
-        words = prompts.load(kept.language)
-        plotted = "" if report is None else changes.section(report.measurements, words)
-        if found is None or (report is not None and found.sha256 in prior.compared(report)):
-            return plotted
+        is_new = found is not None and not (report and found.sha256 in prior.compared(report))
+        updates["compare"] = is_new and report is not None
+        plotted = "" if report is None else self._plotted(report, kept)
+        updates["change"] = plotted + (self._unmeasured() if is_new else "")
+        return updates
+
+    def _plotted(self, report: Report, kept: Kept) -> str:
+        """Plot the change that a report states."""
+        return changes.section(report.measurements, prompts.load(kept.language))
+
+    def _unmeasured(self) -> str:
+        """Say of a scan that stands beside the study that no change from it is claimed."""
         note = tag("p", text(self.say["prior.no_change"]), class_="vx-note")
-        heading = tag("h3", text(self.say["prior.beside"]))
-        beside = tag("section", heading + note, class_="vx-change", aria_label=self.say["prior"])
-        return plotted + beside
+        inner = tag("h3", text(self.say["prior.beside"])) + note
+        return tag("section", inner, class_="vx-change", aria_label=self.say["prior.beside"])
 
     def _stage(self, desk: Desk) -> str:
         """Say how much of a study the viewer can load."""

@@ -9,12 +9,13 @@ import secrets
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import (
+    Boolean,
     Column,
     Connection,
     Engine,
@@ -76,6 +77,7 @@ JOBS = Table(
     Column("study", String, nullable=False, unique=True),
     Column("series", String),
     Column("tries", Integer, nullable=False),
+    Column("is_compared", Boolean),
 )
 UNFINISHED = ("waiting", "running")
 
@@ -99,12 +101,20 @@ class Kept:
 
 
 @dataclass(frozen=True)
+class Wanted:
+    """Of what a draft was asked for: a series, perhaps compared with the prior beside it."""
+
+    series: str | None = None
+    is_compared: bool = False
+
+
+@dataclass(frozen=True)
 class Pending:
     """A study whose draft was asked for and never ended, and how often it was begun."""
 
     owner: str
     study: str
-    series: str | None
+    wanted: Wanted
     tries: int
 
 
@@ -196,12 +206,19 @@ class Store:
             connection.execute(delete(STUDIES).where(STUDIES.c.id == study))
         shutil.rmtree(self.files(study), ignore_errors=True)
 
-    def enqueue(self, study: str, series: str | None) -> None:
-        """Keep that a draft is wanted, of which series; the order is that of asking."""
-        row = {"study": study, "series": series, "tries": 0}
+    def enqueue(self, study: str, wanted: Wanted) -> None:
+        """Keep that a draft is wanted, and of what; the order is that of asking."""
+        row = {"study": study, "tries": 0, **asdict(wanted)}
         with self._writing() as connection:
             connection.execute(delete(JOBS).where(JOBS.c.study == study))
             connection.execute(insert(JOBS).values(**row))
+
+    def wanted(self, study: str) -> Wanted:
+        """Say of what a draft was asked for last."""
+        query = select(JOBS.c.series, JOBS.c.is_compared).where(JOBS.c.study == study)
+        with self.engine.connect() as connection:
+            row = connection.execute(query).first()
+        return Wanted() if row is None else Wanted(row[0], bool(row[1]))
 
     def begun(self, study: str) -> None:
         """Count one more beginning of a draft."""
@@ -212,11 +229,13 @@ class Store:
     def unfinished(self) -> tuple[Pending, ...]:
         """List the drafts that were asked for and have not ended, in the order of asking."""
         joined = STUDIES.join(JOBS, JOBS.c.study == STUDIES.c.id)
-        query = select(STUDIES.c.owner, JOBS.c.study, JOBS.c.series, JOBS.c.tries)
+        query = select(STUDIES.c.owner, JOBS.c.study, JOBS.c.tries)
         query = query.select_from(joined).where(STUDIES.c.state.in_(UNFINISHED))
         with self.engine.connect() as connection:
-            rows = connection.execute(query.order_by(JOBS.c.number)).mappings().all()
-        return tuple(Pending(**row) for row in rows)
+            rows = connection.execute(query.order_by(JOBS.c.number)).all()
+        return tuple(
+            Pending(owner, study, self.wanted(study), tries) for owner, study, tries in rows
+        )
 
     def counts(self) -> Mapping[str, int]:
         """Count the studies of each state."""
@@ -281,13 +300,14 @@ def _kept(row: Mapping[str, Any]) -> Kept:
 
 def _add_columns(engine: Engine) -> None:
     """Give a store that an earlier version made the columns it lacks; they start empty."""
-    known = {column["name"] for column in inspect(engine).get_columns(STUDIES.name)}
-    with engine.begin() as connection:
-        for column in STUDIES.columns:
-            if column.name not in known:
-                kind = column.type.compile(engine.dialect)
-                added = f"ALTER TABLE {STUDIES.name} ADD COLUMN {column.name} {kind}"
-                connection.exec_driver_sql(added)
+    for table in (STUDIES, JOBS):
+        known = {column["name"] for column in inspect(engine).get_columns(table.name)}
+        with engine.begin() as connection:
+            for column in table.columns:
+                if column.name not in known:
+                    kind = column.type.compile(engine.dialect)
+                    added = f"ALTER TABLE {table.name} ADD COLUMN {column.name} {kind}"
+                    connection.exec_driver_sql(added)
 
 
 def _use_wal(connection: Any, _record: object) -> None:  # noqa: ANN401  the driver's own

@@ -6,7 +6,7 @@ Knows nothing of pages: it runs an assistant, keeps its results and says how far
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -47,11 +47,15 @@ class _CancelledError(Exception):
 
 @dataclass(frozen=True)
 class Request:
-    """What is to be drafted, and what others wrote about it, to be quoted."""
+    """What is to be drafted, and what others wrote about it, to be quoted.
+
+    It is compared with ``prior``, which lies beside the study already.
+    """
 
     source: str | Path  # a file, a folder or the word ``sample``
     series: str | None = None
     referral: Referral = field(default=Referral(), repr=False)
+    prior: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -235,12 +239,15 @@ class Workshop:
     def _draft(self, job: Job, request: Request) -> None:
         """Read, run every step, and keep what each leaves."""
         folder = self._store.files(job.kept.id)
-        prior.forget(folder)  # it was laid beside what was read before
+        if request.prior is None:
+            prior.forget(folder)  # it was laid beside what was read before
         modality = exams.load(job.kept.exam).modality
         study = read_study(request.source, series=request.series, modality=modality)
         study = replace(study, referral=request.referral)
+        sources = () if request.prior is None else (request.prior,)
+        priors = [read_study(source, modality=modality) for source in sources]
         job.tell()
-        for step in self._timed(job, study):
+        for step in self._timed(job, study, priors):
             if isinstance(step, Gated):
                 scene.write_scan(folder, study.volume)
             if isinstance(step, Registration):
@@ -255,10 +262,11 @@ class Workshop:
                 self._store.change(job.kept.id, report=step.to_json(job.kept.created))
             job.tell(step=NEXT.get(type(step)), result=_light(step, study))
 
-    def _timed(self, job: Job, study: Study) -> Iterator[Any]:
+    def _timed(self, job: Job, study: Study, priors: Sequence[Study]) -> Iterator[Any]:
         """Yield the steps, and learn how long each takes here."""
         self._learn(job, "gate")
-        for step in self._assistant_of(job.kept.exam, job.kept.language).steps(study):
+        assistant = self._assistant_of(job.kept.exam, job.kept.language)
+        for step in assistant.steps(study, priors=priors):
             self._learn(job, NEXT.get(type(step)))
             yield step
 

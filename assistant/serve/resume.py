@@ -1,10 +1,9 @@
 """Takes up again what a stop left unfinished. Knows nothing of requests."""
 
 from assistant.page.desk import Desk
-from assistant.page.opening import source_of
+from assistant.page.opening import request_of
 from assistant.page.server import Parts
 from assistant.page.store import Pending
-from assistant.page.work import Request
 from assistant.referral import Referral
 
 MOST_TRIES = 5  # a study that ends the server as often is not begun again
@@ -25,7 +24,6 @@ def _begin(parts: Parts, pending: Pending) -> bool:
         return False
     store.change(pending.study, state="waiting", report=None)
     desk = Desk(store, pending.owner, pending.study)
-    referral = Referral(**desk.kept.referral)
-    request = Request(source_of(desk), pending.series, referral)
+    request = request_of(desk, pending.wanted, Referral(**desk.kept.referral))
     parts.workshop.begin(desk.kept, request, is_resumed=True)
     return True
