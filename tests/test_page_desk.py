@@ -59,7 +59,7 @@ def test_changes_survive_and_stand_in_the_trail(desk):
     assert "3.50 mL" in again.report().markdown()
     told = [(event.who, event.what) for event in desk.store.events(desk.study)]
     assert told[1:] == [("Dr Test", "edited"), ("Dr Test", "overridden")]
-    assert "record m4" in desk.store.events(desk.study)[-1].detail
+    assert desk.store.events(desk.study)[-1].told["record"] == "m4"
 
 
 def test_undo_takes_the_last_change_back_and_the_trail_keeps_both(desk):

@@ -37,8 +37,8 @@ def test_a_study_survives_a_restart_and_an_unfinished_one_is_marked(tmp_path):
 
 def test_the_trail_keeps_who_did_what_in_order(store):
     kept = store.add("a", "scan", "hippocampus", "en")
-    store.record(kept.id, "Dr One", "edited", "line 1")
-    store.record(kept.id, "Dr Two", "signed", "")
+    store.record(kept.id, "Dr One", "edited", line=1)
+    store.record(kept.id, "Dr Two", "signed")
     told = [(event.who, event.what) for event in store.events(kept.id)]
     assert told == [("a", "opened"), ("Dr One", "edited"), ("Dr Two", "signed")]
 

@@ -5,6 +5,8 @@ import string
 import pytest
 
 import prompts
+from assistant.serve.resume import DIED
+from assistant.writers.vlm.errors import Fault
 from prompts import page
 from segment.errors import Refusal
 
@@ -24,6 +26,14 @@ def test_a_language_of_the_page_has_the_keys_and_slots_of_english(language):
 @pytest.mark.parametrize("language", prompts.languages())
 def test_no_word_of_the_page_is_empty(language):
     assert [key for key, text in page.load(language).items() if not text.strip()] == []
+
+
+@pytest.mark.parametrize("language", prompts.languages())
+def test_every_reason_code_has_words(language):
+    codes = {*Refusal, *Fault, "internal", DIED}
+    assert {key for key in page.load(language) if key.startswith("refused.")} == {
+        f"refused.{code}" for code in codes
+    }
 
 
 def test_an_unknown_language_is_refused():

@@ -93,7 +93,7 @@ class Actions:
         desk = self.desk(request, study)
         prior.forget(desk.folder)
         shutil.rmtree(desk.folder / prior.SOURCE, ignore_errors=True)
-        self.parts.store.record(study, desk.owner, "prior_removed", "")
+        self.parts.store.record(study, desk.owner, "prior_removed")
         return self.show.compared(desk, None)
 
     def compare(self, request: gr.Request, study: str) -> Iterator[Updates]:
@@ -154,7 +154,7 @@ class Actions:
             job.cancel()
             if isinstance(job.request, Request):
                 self.parts.store.change(study, state="cancelled")
-            self.parts.store.record(study, desk.owner, "cancelled", "")
+            self.parts.store.record(study, desk.owner, "cancelled")
         return self.show.shown(desk)
 
     def load(self, request: gr.Request) -> Iterator[Updates]:

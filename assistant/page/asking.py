@@ -89,4 +89,4 @@ def _keep(desk: Desk, answer: Answer, language: str) -> None:
         "statements": [asdict(statement) for statement in answer.statements],
     }
     desk.store.add_turn(desk.study, answer.question, record)
-    desk.store.record(desk.study, desk.owner, "asked", answer.question)
+    desk.store.record(desk.study, desk.owner, "asked", question=answer.question)

@@ -3,7 +3,7 @@
 Every act passes through the library, is kept, and stands in the audit trail. Knows no page.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,7 +84,7 @@ class Desk:
     def undo(self, who: str) -> Manuscript:
         """Take the last change back."""
         manuscript = self.manuscript().undone()
-        self._keep(manuscript, self._name(who), "undone", "")
+        self._keep(manuscript, self._name(who), "undone", {})
         return manuscript
 
     def sign(self, who: str) -> Report:
@@ -92,7 +92,7 @@ class Desk:
         report = sign(self.manuscript().report, who, now())
         signature = {"who": report.signed_by, "at": report.provenance["signed_at"]}
         self.store.change(self.study, signature=signature)
-        self.store.record(self.study, self._name(who), "signed", "")
+        self.store.record(self.study, self._name(who), "signed")
         return report
 
     def export(self, name: str) -> tuple[str, bytes]:
@@ -109,24 +109,24 @@ class Desk:
         place = sources[0] if len(sources) == 1 else folder / SOURCE
         export = exports.load(name, Source(place, folder / LABELS) if sources else None)
         data = export(report, sorted(folder.glob("overlay_*.png")), kept.created)
-        self.store.record(self.study, self.owner, "exported", name)
+        self.store.record(self.study, self.owner, "exported", format=name)
         return f"report{export.suffix}", data
 
     def _changed(self, change: Change) -> Manuscript:
         manuscript = self.manuscript().with_change(change)
         record: dict[str, Any] = change_record(change)
-        told = ", ".join(f"{k} {v}" for k, v in record.items() if k not in ("kind", "who", "at"))
+        told = {name: value for name, value in record.items() if name not in ("kind", "who", "at")}
         self._keep(manuscript, change.who, record["kind"], told)
         return manuscript
 
-    def _keep(self, manuscript: Manuscript, who: str, what: str, detail: str) -> None:
+    def _keep(self, manuscript: Manuscript, who: str, what: str, told: Mapping[str, Any]) -> None:
         """Keep the changes; a signature does not outlive one."""
         was_signed = self.kept.signature is not None
         changes = [change_record(change) for change in manuscript.changes]
         self.store.change(self.study, changes=changes, signature=None)
-        self.store.record(self.study, who, what, detail)
+        self.store.record(self.study, who, what, **told)
         if was_signed:
-            self.store.record(self.study, who, "unsigned", "")
+            self.store.record(self.study, who, "unsigned")
 
     def _name(self, who: str) -> str:
         """Say who acts: the name given, else the login."""

@@ -47,7 +47,7 @@ class Opening:
         shutil.rmtree(into, ignore_errors=True)
         prior.forget(desk.folder)
         path = self.parts.uploads.claim(token, self.owner, into)
-        self.parts.store.record(desk.study, self.owner, "prior", "")
+        self.parts.store.record(desk.study, self.owner, "prior")
         self.parts.workshop.begin(desk.kept, Beside(path))
         return desk
 
@@ -65,7 +65,7 @@ class Opening:
         prior.carry(desk.folder, store.files(kept.id))
         if (desk.folder / SOURCE).is_dir():
             shutil.copytree(desk.folder / SOURCE, store.files(kept.id) / SOURCE)
-        store.record(kept.id, self.owner, "prior", "")
+        store.record(kept.id, self.owner, "prior")
         wanted = Wanted(store.wanted(desk.study).series, is_compared=True)
         return self._queued(kept, self._request(kept, wanted, Referral(**before.referral)))
 

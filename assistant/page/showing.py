@@ -11,7 +11,17 @@ import gradio as gr
 
 import prompts
 from assistant.ledger import Ledger
-from assistant.page import asking, changes, choosing, drafting, evidence, prior, scene, viewer
+from assistant.page import (
+    asking,
+    changes,
+    choosing,
+    drafting,
+    evidence,
+    prior,
+    scene,
+    trail,
+    viewer,
+)
 from assistant.page.desk import SOURCE, Desk, export_names
 from assistant.page.markup import tag, text
 from assistant.page.server import Parts
@@ -144,9 +154,8 @@ class Showing:
         """Say why there is no report, and where one of several series is chosen."""
         if kept.state != "failed":
             return {"status": status(self.say["step.cancelled"])}
-        events = self.parts.store.events(desk.study)
-        detail = next((e.detail for e in reversed(events) if e.what == "failed"), "")
-        code, _, sentence = detail.partition(": ")
+        events = reversed(self.parts.store.events(desk.study))
+        code, sentence = next((e.refusal for e in events if e.what == "failed"), None) or ("", "")
         is_choice = code in SEVERAL
         choices = choosing.read_choices(desk.folder) if is_choice else ()
         told = self._refused((code, sentence)) + viewer.several(desk.study, choices, self.language)
@@ -161,6 +170,8 @@ class Showing:
         """Say why a study was refused, with its reason code."""
         told = tag("p", text(self.say["step.failed"]), class_="vx-strong")
         shown = f"{text(self.say['refusal.code'])}: " + tag("code", text(code))
+        if reason := trail.reason(code, self.language):
+            shown += f" ({text(reason)})"
         inner = told + tag("p", text(sentence)) + tag("p", shown)
         return tag("div", inner, role="alert", class_="vx-refusal")
 
@@ -185,7 +196,7 @@ class Showing:
                 f"{e.at[:19].replace('T', ' ')} UTC",
                 own if e.who == desk.owner and e.who.startswith(BROWSER) else e.who,
                 say.get(f"trail.{e.what}", e.what),
-                e.detail,
+                trail.detail(e, self.language),
             )
             for e in self.parts.store.events(desk.study)
         ]

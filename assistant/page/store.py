@@ -120,12 +120,31 @@ class Pending:
 
 @dataclass(frozen=True)
 class Event:
-    """One thing that somebody did to a study."""
+    """One thing that somebody did to a study; ``written`` is how its details are kept."""
 
     at: str
     who: str
     what: str
-    detail: str
+    written: str
+
+    @property
+    def told(self) -> Mapping[str, Any]:
+        """The details by name; none where an earlier version wrote them as a sentence."""
+        try:
+            table = json.loads(self.written)
+        except ValueError:
+            return {}
+        return table if isinstance(table, dict) else {}
+
+    @property
+    def refusal(self) -> tuple[str, str] | None:
+        """The reason code and the sentence of what failed; None for anything else."""
+        if not self.what.endswith("failed"):
+            return None
+        if {"code", "sentence"} <= self.told.keys():
+            return self.told["code"], self.told["sentence"]
+        code, _, sentence = self.written.partition(": ")
+        return code, sentence
 
 
 @dataclass(frozen=True)
@@ -170,7 +189,7 @@ class Store:
         with self._writing() as connection:
             connection.execute(insert(STUDIES).values(**row, created=now(), state="waiting"))
         self.files(study).mkdir(parents=True, mode=0o700)
-        self.record(study, owner, "opened", name)
+        self.record(study, owner, "opened", **({"name": name} if name else {}))
         return self.get(owner, study)
 
     def get(self, owner: str, study: str) -> Kept:
@@ -247,8 +266,12 @@ class Store:
         """Return the folder of a study's files."""
         return self.folder / "studies" / study
 
-    def record(self, study: str, who: str, what: str, detail: str) -> None:
-        """Write one event into the audit trail; nothing ever changes or removes one alone."""
+    def record(self, study: str, who: str, what: str, **told: Any) -> None:  # noqa: ANN401
+        """Write one event into the audit trail, with its details by name.
+
+        Nothing ever changes or removes one alone.
+        """
+        detail = json.dumps(told, ensure_ascii=False) if told else ""
         row = {"study": study, "at": now(), "who": who, "what": what, "detail": detail}
         with self._writing() as connection:
             connection.execute(insert(EVENTS).values(**row))

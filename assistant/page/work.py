@@ -209,13 +209,13 @@ class Workshop:
         except Exception as error:  # a page goes on when one study breaks
             LOG.exception("a draft failed")
             job.refusal = ("internal", type(error).__name__)
-        detail = ": ".join(job.refusal) if job.refusal else ""
+        told = dict(zip(("code", "sentence"), job.refusal or (), strict=False))
         is_left = self._is_left and state == "cancelled"
         if job.kept.id in self._jobs and isinstance(job.request, Beside):
-            self._store.record(job.kept.id, "voxcite", f"prior_{state}", detail)
+            self._store.record(job.kept.id, "voxcite", f"prior_{state}", **told)
         elif job.kept.id in self._jobs and not is_left:
             # Whoever sees that it failed finds out why.
-            self._store.record(job.kept.id, "voxcite", state, detail)
+            self._store.record(job.kept.id, "voxcite", state, **told)
             self._store.change(job.kept.id, state=state)
         job.tell(state=state)
 

@@ -208,6 +208,6 @@ def _job(parts: Parts, desk: Desk) -> Job:
 
 def _refusal(desk: Desk) -> Refusal | None:
     """Read the last failure from a study's trail."""
-    told = [event.detail for event in desk.store.events(desk.study) if event.what == "failed"]
-    code, _, sentence = told[-1].partition(": ") if told else ("", "", "")
-    return Refusal(code=code, sentence=sentence) if code else None
+    events = reversed(desk.store.events(desk.study))
+    told = next((event.refusal for event in events if event.what == "failed"), None)
+    return None if told is None else Refusal(code=told[0], sentence=told[1])

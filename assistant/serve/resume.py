@@ -7,7 +7,8 @@ from assistant.page.store import Pending
 from assistant.referral import Referral
 
 MOST_TRIES = 5  # a study that ends the server as often is not begun again
-ENDED = "worker-died: expected a draft, found that the server ended each time it was begun"
+DIED = "worker-died"
+ENDED = "expected a draft, found that the server ended each time it was begun"
 
 
 def resume(parts: Parts) -> int:
@@ -20,7 +21,7 @@ def _begin(parts: Parts, pending: Pending) -> bool:
     store = parts.store
     if pending.tries >= MOST_TRIES:
         store.change(pending.study, state="failed")
-        store.record(pending.study, "voxcite", "failed", ENDED)
+        store.record(pending.study, "voxcite", "failed", code=DIED, sentence=ENDED)
         return False
     store.change(pending.study, state="waiting", report=None)
     desk = Desk(store, pending.owner, pending.study)

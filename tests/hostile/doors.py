@@ -141,9 +141,9 @@ def _opened(parts, answer):
         return HELD
     left = [p.name for p in (*parts.uploads.folder.iterdir(), *desk.folder.iterdir())]
     event = next(e for e in parts.store.events(desk.study) if e.what == "failed")
-    code, _, sentence = event.detail.partition(": ")
+    code, sentence = event.refusal
     if code == "internal" or {*left} - {choosing.FOLDER, choosing.TABLE} != {"source"}:
-        sys.stdout.write(f"{event.detail}; left {left}\n")
+        sys.stdout.write(f"{event.written}; left {left}\n")
         return BROKEN
     return refuse(code, sentence)
 
