@@ -12,8 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from assistant.verify import verify_report
-from prompts import page as words
-from tests.browser.rounds import ORDER, STRETCH, TOKEN, comparing, crosshair, larger_sample
+from tests.browser.rounds import ORDER, TOKEN, crosshair
 from tests.hostile.make import dicom_slices
 
 pytestmark = pytest.mark.slow
@@ -232,20 +231,3 @@ def test_one_of_several_series_is_chosen_by_its_picture(visit, tmp_path):
     page.wait_for_selector(".vx-choice", state="detached")
     page.wait_for_selector(".vx-refusal")  # read, and too small to be a head
     assert "several-series" not in page.inner_text(".vx-refusal")
-
-
-def test_a_change_is_measured_against_a_prior_and_plotted(visit, tmp_path):
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
-    page = visit("/en/?no-webgl=1", token="c" * 43)
-    page.get_by_role("button", name="Open the built-in sample").click()
-    page.wait_for_selector(".vx-report [data-act]")
-    comparing(page, words.load("en"), larger_sample(tmp_path / "larger.nii.gz"))
-    row = page.locator(".vx-changes tbody tr").first
-    change = float(re.search(r"−(\d+\.\d) %", row.inner_text())[1])
-    assert change == pytest.approx(100 * (1 - STRETCH**-3), abs=3)
-    assert "a decrease beyond measurement error" in page.inner_text(".vx-report")
-    row.locator(".vx-cite").click()
-    assert crosshair(page)[0] < -15
-    shot(page, "compared")
-    found = axe.Axe().run(page, options={"runOnly": RULES}).response["violations"]
-    assert [(rule["id"], node["html"][:200]) for rule in found for node in rule["nodes"]] == []
