@@ -2,3 +2,5 @@
 
 LABELS = "segmentation.nii.gz"
 ENTROPY = "entropy.nii.gz"
+PROBABILITY = "probability.nii.gz"
+REPORT = "report.json"

@@ -12,7 +12,7 @@ from segment.geometry import Geometry
 
 def write_map(
     path: Path,
-    array: Shaped[np.ndarray, "i j k"],
+    array: Shaped[np.ndarray, "i j k *rest"],
     geometry: Geometry,
     slope: float = 1.0,
     intercept: float = 0.0,

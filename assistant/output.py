@@ -14,10 +14,11 @@ import numpy as np
 
 from assistant import views
 from assistant.entropy import write_entropy
-from assistant.folder import ENTROPY, LABELS
+from assistant.folder import ENTROPY, LABELS, PROBABILITY, REPORT
 from assistant.ledger import Ledger
 from assistant.maps import write_map
 from assistant.pipeline import Segmented
+from assistant.probability import write_probability
 from assistant.report import Report, measurements_json, report_bytes
 from assistant.study import Study
 from segment.errors import Refusal, ScanError
@@ -67,12 +68,12 @@ def now() -> str:
 def write_draft(
     folder: Path, study: Study, segmented: Segmented, report: Report, created: str
 ) -> None:
-    """Write report.md, report.json, segmentation.nii.gz, entropy.nii.gz, one overlay a side.
+    """Write report.md, report.json, labels, probability, entropy, one overlay a side.
 
     Of a supplied segmentation nobody knows the disagreement, and what it does not hold has no
     picture.
     """
-    (folder / "report.json").write_bytes(report_bytes(report, created))
+    (folder / REPORT).write_bytes(report_bytes(report, created))
     (folder / "report.md").write_text(report.markdown(), encoding="utf-8")
     write_labels(folder / LABELS, study.volume, segmented)
     if segmented.pieces:
@@ -80,6 +81,8 @@ def write_draft(
         return
     sides = [side for side in segmented.sides if isinstance(side, Found)]
     write_entropy(folder / ENTROPY, study.volume.geometry, sides)
+    if sides:
+        write_probability(folder / PROBABILITY, study.volume.geometry, segmented.sides)
     found = [side.segmentation for side in sides]
     note = "MNI152 template: an average of 152 heads, no person" if study.is_template else ""
     for view in views.overlays(study.volume, found, labels={"note": note}):

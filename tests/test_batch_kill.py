@@ -65,7 +65,7 @@ def half_written(output):
 
 def is_whole(folder, digest):
     names = sorted(path.name for path in folder.iterdir())
-    maps = ["entropy.nii.gz", "segmentation.nii.gz"]
+    maps = ["entropy.nii.gz", "probability.nii.gz", "segmentation.nii.gz"]
     expected = ["overlay_hippocampus_left.png", "report.json", "report.md", *maps]
     return names == sorted(expected) and digest == sha256(folder / "report.json")
 

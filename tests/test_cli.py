@@ -219,6 +219,7 @@ def test_a_draft_writes_report_labels_and_pictures_and_prints_the_report(
         "entropy.nii.gz",
         "overlay_hippocampus_left.png",
         "overlay_hippocampus_right.png",
+        "probability.nii.gz",
         "report.json",
         "report.md",
         "segmentation.nii.gz",

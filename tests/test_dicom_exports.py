@@ -420,12 +420,10 @@ def test_one_segment_alone_is_written_and_referred_to(tmp_path):
 
 
 def test_the_labels_are_numbered_as_the_segmenter_numbers_its_structures():
-    exporter("dicom_seg")
-    from assistant.exports.dicom.segments import label_numbers
-
     exam = exams.load("hippocampus")
     structures = models.describe(exam.segmenter)["structures"][1:]
-    numbers = label_numbers(organs.load(exam.organs[0]))
+    organ = organs.load(exam.organs[0])
+    numbers = organs.label_numbers(organ, organ.sides)
     assert [name for side, name in numbers if side == "left"] == structures
     assert set(numbers.values()) == set(LABELS.values())
 

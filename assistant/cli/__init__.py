@@ -17,6 +17,7 @@ from assistant.cli.draft import add_draft
 from assistant.cli.evaluate import add_evaluate
 from assistant.cli.learn import add_calibrate, add_train
 from assistant.cli.listing import add_list
+from assistant.cli.mesh import add_mesh
 from assistant.cli.repeatability import add_repeatability
 from assistant.cli.segment import add_segment
 from assistant.cli.serve import add_serve
@@ -42,6 +43,7 @@ COMMANDS = (
     add_calibrate,
     add_repeatability,
     add_export,
+    add_mesh,
     add_verify,
     add_ask,
     add_serve,

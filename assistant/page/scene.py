@@ -7,7 +7,7 @@ import io
 import json
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -16,15 +16,15 @@ import nibabel
 import numpy as np
 from jaxtyping import Float32, Int16
 from PIL import Image
-from skimage.measure import marching_cubes
 
 from assistant.entropy import write_entropy
 from assistant.folder import ENTROPY, LABELS
 from assistant.maps import write_map
-from assistant.page.glb import Surface, write_glb
 from assistant.views import COLOURS, centre_of
 from segment.infer import Found, Side, paint
 from segment.segmentation import Segmentation
+from segment.surface import Surface, lead, surface_of
+from segment.surface_file import surface_bytes
 from segment.volume import Volume
 
 SCAN = "scan.nii.gz"
@@ -55,7 +55,7 @@ def write_found(folder: Path, volume: Volume, sides: Sequence[Side]) -> None:
         (folder / f"{side.side}.mz3").write_bytes(_mz3(drawn))
         surfaces.append(drawn)
         places |= _places(side.segmentation)
-    (folder / SURFACE).write_bytes(write_glb(surfaces))
+    (folder / SURFACE).write_bytes(surface_bytes(surfaces, "glb"))
     (folder / PLACES).write_text(json.dumps(places), encoding="utf-8")
 
 
@@ -69,22 +69,10 @@ def read_places(folder: Path) -> dict[str, list[float]]:
 
 
 def surface(segmentation: Segmentation) -> Surface:
-    """Return the surface of everything segmented, in world millimetres.
-
-    Marching cubes on the probability, for display alone: volumes are counts of voxels.
-    """
-    inside = np.pad(1 - segmentation.mean[0], 1).astype(np.float32)
-    if not (inside.min() < 0.5 < inside.max()):
-        return _named(segmentation, np.zeros((0, 3)), np.zeros((0, 3), dtype=np.int32))
-    points, faces, _, _ = marching_cubes(inside, 0.5)  # type: ignore[no-untyped-call]
-    world = segmentation.geometry.to_world(points.astype(np.float64) - 1)
-    is_mirrored = np.linalg.det(segmentation.geometry.affine[:3, :3]) < 0
-    return _named(segmentation, world, faces[:, ::-1] if is_mirrored else faces)
-
-
-def _named(segmentation: Segmentation, points: np.ndarray, faces: np.ndarray) -> Surface:
-    red, green, blue = SIDE_COLOURS[segmentation.side]
-    return Surface(segmentation.side, points, faces, (red / 255, green / 255, blue / 255))
+    """Return the surface of everything segmented, for display: volumes are counts of voxels."""
+    field = lead(segmentation.mean, range(1, len(segmentation.structures)))
+    drawn = surface_of(segmentation.side, field, segmentation.geometry)
+    return replace(drawn, colour=SIDE_COLOURS[segmentation.side])
 
 
 def _mz3(drawn: Surface) -> bytes:

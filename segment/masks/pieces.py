@@ -87,7 +87,7 @@ def _from_field(
     names = tuple(field.structures[value] for value in values)
     if not names:
         return Piece(organ, structure, Missing(side, Reason.NOT_LABELLED), ())
-    start, shape = _bounds(field.mask(*names))
+    start, shape = bounds_of(field.mask(*names))
     block = Segmentation(
         field.probability[(slice(None), slice(None), *_slices(start, shape))],
         field.structures,
@@ -115,7 +115,7 @@ def _cut_out(mask: Mask, structure: Structure, side: Side) -> Found | Missing:
     if not values:
         return Missing(side, Reason.NOT_LABELLED)
     where = np.isin(mask.labels, values)
-    start, shape = _bounds(where)
+    start, shape = bounds_of(where)
     inside = where[_slices(start, shape)]
     segmentation = _alone(inside, structure.name, side, mask.geometry.block(start, shape), SUPPLIED)
     return Found(side, segmentation, start, 0.0, not mask.cut.isdisjoint(values))
@@ -129,7 +129,7 @@ def _alone(
     return Segmentation(probability, (BACKGROUND, name), side, block, model)
 
 
-def _bounds(
+def bounds_of(
     where: Bool[np.ndarray, "i j k"],
 ) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
     """Return start and shape of the block around what is marked; one voxel where nothing is."""

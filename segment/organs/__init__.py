@@ -1,7 +1,7 @@
 """What is known about each organ: data, one folder each. Knows nothing of any scan."""
 
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
@@ -54,6 +54,13 @@ OPTIONAL = {"centre_mni_mm", "reference"}
 def owner(organs: Iterable[Organ], structure: str) -> Organ:
     """Return the organ that a structure belongs to; raises KeyError for an unknown one."""
     return {s.name: organ for organ in organs for s in organ.structures}[structure]
+
+
+def label_numbers(organ: Organ, sides: Sequence[Side]) -> Mapping[tuple[Side, str], int]:
+    """Number the labels as ``segment.infer.paint`` writes them: the first side's, the second's."""
+    names = dict.fromkeys(label for structure in organ.structures for label in structure.labels)
+    pairs = [(side, name) for side in sides for name in names]
+    return {pair: number for number, pair in enumerate(pairs, start=1)}
 
 
 def available() -> tuple[str, ...]:

@@ -19,7 +19,7 @@ from segment import organs
 from segment.errors import Refusal, ScanError
 from segment.geometry import Geometry
 from segment.measurement import Measurement
-from segment.organs import Organ, Structure
+from segment.organs import Organ, Structure, label_numbers
 from segment.reading import file_name, read_nifti
 from segment.segmentation import Side
 
@@ -116,7 +116,7 @@ def find_segments(
     A whole is a segment of its own beside its parts, since TID 1411 refers to a single segment.
     Raises ScanError where the labels are not those that the report counted.
     """
-    numbers = label_numbers(organ)
+    numbers = label_numbers(organ, organ.sides)
     counts = {number: int(np.count_nonzero(labels == number)) for number in numbers.values()}
     wanted = sorted(_wanted(organ, numbers), key=lambda one: (len(one[2]), one[2]))
     held = [one for one in wanted if any(counts[number] for number in one[2])]
@@ -127,13 +127,6 @@ def find_segments(
     for record in report.measurements:
         _check_count(record, segment_of(record, segments))
     return segments
-
-
-def label_numbers(organ: Organ) -> Mapping[tuple[Side, str], int]:
-    """Number the labels as ``segment.infer.paint`` writes them: the first side's, the second's."""
-    names = dict.fromkeys(label for structure in organ.structures for label in structure.labels)
-    pairs = [(side, name) for side in organ.sides for name in names]
-    return {pair: number for number, pair in enumerate(pairs, start=1)}
 
 
 def segment_of(record: Measurement, segments: tuple[Segment, ...]) -> Segment | None:
