@@ -16,13 +16,14 @@ class Settings:
     """One run of the assistant; everything else follows from the exam.
 
     ``writer``, ``segmenter`` and ``coverage`` override the exam's. The segmenter
-    ``nnunet:FOLDER`` is for an exam that has none, and ``trust`` lets the files of such a folder
-    run code. ``weights`` is a folder that `voxcite calibrate` wrote: the segmenter's weights and
-    their intervals. ``reader`` is the name of one, "none", or "auto" for the first that is
-    installed with its weights. ``model`` is what a writer with a language model writes with: None
-    for the embedded one, else a folder or a name on the hub; ``adapter`` is a folder. ``server`` is
-    the address of an OpenAI-compatible server, and ``model`` then a name in its list. With
-    ``fallback`` the template writes where the model cannot be had, and the report says so.
+    ``nnunet:FOLDER`` or ``bundle:FOLDER`` is for an exam that has none, and ``trust`` lets the
+    files of such a folder run code. ``weights`` is a folder that `voxcite calibrate` wrote: the
+    segmenter's weights and their intervals. ``reader`` is the name of one, "none", or "auto" for
+    the first that is installed with its weights. ``model`` is what a writer with a language model
+    writes with: None for the embedded one, else a folder or a name on the hub; ``adapter`` is a
+    folder. ``server`` is the address of an OpenAI-compatible server, and ``model`` then a name in
+    its list. With ``fallback`` the template writes where the model cannot be had, and the report
+    says so.
     """
 
     exam: str = DEFAULT_EXAM

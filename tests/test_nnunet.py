@@ -17,8 +17,8 @@ from assistant.verify import verify_report
 from segment.geometry import Geometry
 from segment.measurement import Reason, Reliability
 from segment.models import is_own, load_own
+from segment.models.brought import FolderError
 from segment.models.nnunet import load
-from segment.models.nnunet.errors import FolderError
 from segment.models.nnunet.network import UNet
 from segment.models.nnunet.plans import Architecture, Resampling, read_plans
 from segment.models.nnunet.predict import gaussian, steps

@@ -58,11 +58,11 @@ def add_writer(command: argparse.ArgumentParser) -> None:
         metavar="FOLDER|NAME",
         help="for the vlm writer: a model in MedGemma's layout (folder, or name on the hub), or"
         " what `voxcite train writer` wrote; default: the embedded one; for the server writer: a"
-        " name in the server's list. nnunet:FOLDER: networks that nnU-Net v2 trained, for an exam"
-        " that has none, such as ct-organs",
+        " name in the server's list. nnunet:FOLDER or bundle:FOLDER: what nnU-Net v2 trained, or"
+        " a MONAI bundle, for an exam that has none, such as ct-organs",
     )
     command.add_argument(
-        "--trust", action="store_true", help="let the files of nnunet:FOLDER run code"
+        "--trust", action="store_true", help="let the files of such a folder run code"
     )
     command.add_argument(
         "--adapter", metavar="FOLDER", help="a LoRA adapter, or what `voxcite train writer` wrote"

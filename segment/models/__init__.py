@@ -65,7 +65,8 @@ class FieldSegmenter(Protocol):
         """Segment a scan; each of its networks is a member."""
 
 
-OWN: Mapping[str, str] = {"nnunet": "segment.models.nnunet"}  # kinds of folders a user may bring
+# Kinds of folders a user may bring.
+OWN: Mapping[str, str] = {"nnunet": "segment.models.nnunet", "bundle": "segment.models.bundle"}
 
 
 def is_own(name: str) -> bool:

@@ -1,20 +1,19 @@
 """How a folder says a scan is prepared and its network built. Knows no voxel and no weight."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from segment.models.nnunet.errors import refusal
+from segment.models.brought import read_json, refusal
 
-LARGEST_JSON = 2**24
 READERS = {"SimpleITKIO": False, "NibabelIO": False, "NibabelIOWithReorient": True}
 NORMALISATIONS = ("CTNormalization", "ZScoreNormalization", "NoNormalization")
 RESAMPLING = "resample_data_or_seg_to_shape"
 NETWORKS = ("PlainConvUNet", "ResidualEncoderUNet")
 CONV, NORM = "torch.nn.modules.conv.Conv3d", "torch.nn.modules.instancenorm.InstanceNorm3d"
 NONLIN = "torch.nn.LeakyReLU"
+GIVE = "give the folder that nnU-Net trained"
 FULL = "train a plain 3-D configuration, or give its labels with --segmentation"
 Triple = tuple[int, int, int]
 
@@ -59,24 +58,10 @@ class Plans:
     probabilities: Resampling
 
 
-def read_json(path: Path, folder: str) -> dict[str, Any]:
-    """Read one of a folder's JSON files."""
-    try:
-        if path.stat().st_size > LARGEST_JSON:
-            raise OSError
-        table = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        advice = "give the folder that nnU-Net trained"
-        raise refusal(folder, path.name, "none that can be read", advice) from error
-    if not isinstance(table, dict):
-        raise refusal(folder, f"a table in {path.name}", "another value", "train it again")
-    return table
-
-
 def read_plans(folder: Path, configuration: str) -> Plans:
     """Read the plans of one configuration; raises FolderError for one that is not followed here."""
     name = folder.resolve().name
-    plans, dataset = (read_json(folder / f"{n}.json", name) for n in ("plans", "dataset"))
+    plans, dataset = (read_json(folder / f"{n}.json", name, GIVE) for n in ("plans", "dataset"))
     try:
         return _plans(name, plans, dataset, configuration)
     except (KeyError, TypeError, AttributeError, IndexError) as error:

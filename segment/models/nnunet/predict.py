@@ -14,7 +14,7 @@ from jaxtyping import Float32
 from scipy import ndimage
 from torch import Tensor
 
-from segment.models.nnunet.errors import refusal
+from segment.models.brought import LARGEST_BYTES, refusal
 from segment.models.nnunet.network import UNet, build
 from segment.models.nnunet.plans import Plans, Triple, read_plans
 from segment.models.nnunet.prepare import Prepared, prepare
@@ -24,7 +24,6 @@ from segment.volume import Volume
 CHECKPOINT = "checkpoint_final.pth"
 OVERLAP = 0.5
 SIGMA = 1 / 8  # of the Gaussian weight, in patches
-LARGEST_BYTES = 2**32  # of all probabilities on the grid of the scan
 # What numpy needs to make numbers of bytes: a checkpoint keeps its curves beside the weights.
 SAFE = (
     np._core.multiarray.scalar,  # type: ignore[attr-defined]
