@@ -5,6 +5,7 @@ import hashlib
 import json
 import subprocess
 import sys
+import zipfile
 from collections import Counter
 from dataclasses import replace
 
@@ -145,6 +146,19 @@ def test_a_prior_that_cannot_be_one_is_the_reason_in_the_row(tmp_path, monkeypat
     assert found["ses-1"].status == "drafted"
     assert (found["ses-2"].status, found["ses-2"].code) == ("failed", "same-study")
     assert found["ses-2"].sentence.startswith("sub-01_ses-2: the prior study: expected another")
+
+
+def test_which_of_several_files_is_not_told_by_their_names(tmp_path):
+    crops(tmp_path / "in" / "DOE_JOHN", 2)
+    with zipfile.ZipFile(tmp_path / "in" / "x.zip", "w") as archive:
+        for path in (tmp_path / "in" / "DOE_JOHN").iterdir():
+            archive.write(path, f"DOE_JOHN/{path.name}")
+            path.unlink()
+    (outcome,) = run(tmp_path / "in", tmp_path / "out").values()
+    assert (outcome.status, outcome.code) == ("failed", "several-series")
+    assert outcome.sentence == (
+        "0001: expected one scan, found several; give one, or a manifest with its series"
+    )
 
 
 def test_a_prior_that_cannot_be_read_is_called_the_prior(tmp_path):

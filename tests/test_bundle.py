@@ -223,20 +223,22 @@ def test_metadata_that_cannot_be_used_is_refused(tmp_path, told, match):
     refused(path, match)
 
 
-def sigmoid():
-    part = {"_target_": "Activationsd", "keys": "pred", "sigmoid": True}
-    return {"_target_": "Compose", "transforms": [part]}
+def sigmoid(value=True):
+    part = {"_target_": "Activationsd", "keys": "pred", "sigmoid": value}
+    whole = {"_target_": "Compose", "transforms": [part]}
+    return {"_target_": "Compose", "transforms": [whole]}
 
 
 @pytest.mark.parametrize(
     ("changes", "match"),
     [
         ({"postprocessing": sigmoid()}, "found a sigmoid for each"),
+        ({"postprocessing": sigmoid("$not False")}, "found a sigmoid for each"),
         ({"preprocessing": "$None"}, "a Compose of transforms, found another"),
         ({"inferer": {"_target_": "NoSuchInferer"}}, "makes its parts, found one that ends in"),
         ({"network_def": {"_target_": "UNet", **SIZES, "out_channels": 4}}, "of another network"),
     ],
-    ids=["sigmoid", "preprocessing", "inferer", "weights"],
+    ids=["sigmoid", "code", "preprocessing", "inferer", "weights"],
 )
 def test_a_configuration_that_cannot_be_followed_is_refused(tmp_path, changes, match):
     refused(bundle(tmp_path / "b", config=configuration(**changes)), match)

@@ -210,6 +210,32 @@ def test_a_compared_study_is_read_again_with_its_prior(shown):
     assert prior.compared(made.report())
 
 
+def test_a_comparison_is_not_read_again_without_its_prior(shown):
+    opening, _, desk = shown
+    made = opening.compared(desk)
+    finished(opening, made)
+    shutil.rmtree(made.folder / prior.SOURCE)
+    with pytest.raises(UploadError, match="found it removed"):
+        opening.again(made, "")
+    assert prior.compared(made.report())
+
+
+def test_a_copy_that_the_disk_refuses_leaves_no_study(shown, monkeypatch):
+    opening, _, desk = shown
+    full = OSError(28, "No space left on device")
+    monkeypatch.setattr(prior, "carry", lambda *folders: (_ for _ in ()).throw(full))
+    with pytest.raises(UploadError, match="expected room"):
+        opening.compared(desk)
+    assert len(opening.parts.store.list("ada")) == 1
+
+
+def test_a_series_that_was_refused_is_not_asked_for_again(shown):
+    opening, _, desk = shown
+    assert finished(opening, opening.again(desk, "2")).refusal[0] == "bad-option"
+    opening.again(desk, "")
+    assert finished(opening, desk).refusal is None
+
+
 def test_a_prior_waits_until_its_study_is_done(store, scan, tmp_path):  # noqa: F811
     workshop = Workshop(store, phantom_assistant)
     kept = store.add("ada", "scan", "hippocampus", "en")

@@ -27,14 +27,14 @@ def test_what_was_done_is_told_in_both_languages(desk):  # noqa: F811
             "scan",
             f"line {line + 1}: Seen: {{m1.reading}}.",
             f"line {line + 1}",
-            "record m4: 3.5, bounds 3.2 to 3.8",
+            "record m4: 3.5 mL, bounds 3.2 to 3.8 mL",
             "",
         ],
         [
             "scan",
             f"第 {line + 1} 行：Seen: {{m1.reading}}.",
             f"第 {line + 1} 行",
-            "记录 m4：3.5，界限 3.2 至 3.8",
+            "记录 m4：3.5 mL，界限 3.2 至 3.8 mL",
             "",
         ],
     ]

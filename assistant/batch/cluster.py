@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from assistant.batch.item import Item
@@ -25,6 +25,9 @@ from assistant.batch.place import OWN, fresh_part, not_written
 from assistant.batch.pool import DIED, cores, limit_threads
 from assistant.batch.work import Desk, Duty, Finished, Halted
 from assistant.output import now
+
+if TYPE_CHECKING:
+    from ray.data import Dataset
 
 STORE_BYTES = 2**29  # of a Ray of this machine alone: the drafts that wait to be written
 ANSWERS_WITHIN_S = 10.0
@@ -67,11 +70,16 @@ class _Worker:
         self._desk: Desk | None = None
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        duty, threads, item = pickle.loads(row["task"])
-        if self._desk is None:
-            limit_threads(threads)
-            self._desk = Desk(replace(duty, parts=self._parts))
-        return {"sent": pickle.dumps(self._sent(self._desk.draft(item)))}
+        try:
+            duty, threads, item = pickle.loads(row["task"])
+            if self._desk is None:
+                limit_threads(threads)
+                self._desk = Desk(replace(duty, parts=self._parts))
+            sent = self._sent(self._desk.draft(item))
+        except Exception as error:  # Ray would leave the study out without a word
+            found = f"found {type(error).__name__} on one"
+            sent = _Sent(Halted(f"expected workers that can draft, {found}; install voxcite there"))
+        return {"sent": pickle.dumps(sent)}
 
     def _sent(self, result: Finished | Halted) -> _Sent:
         """Take the files of a draft off this machine's disk."""
@@ -115,8 +123,10 @@ def drafted(
                     del left[result.outcome.id]
                 yield result
         except RayError as error:
-            said = str(error).strip().splitlines()[-1][:200]
-            msg = f"expected workers of Ray, found {said}; every node needs this voxcite installed"
+            msg = (
+                f"expected workers of Ray, found {type(error).__name__};"
+                " every node needs this voxcite installed"
+            )
             raise ChildProcessError(msg) from error
     for item in left.values():
         sentence = (
@@ -142,6 +152,7 @@ def _connected(cluster: Cluster) -> Iterator[None]:
     try:
         if cluster.address is None:
             ray.init(
+                "local",
                 num_cpus=max(cores(), cluster.cpus),
                 include_dashboard=False,
                 object_store_memory=STORE_BYTES,
@@ -150,9 +161,10 @@ def _connected(cluster: Cluster) -> Iterator[None]:
         else:
             _check_reachable(cluster.address)
             ray.init(cluster.address, **quiet)
-    except (OSError, ValueError) as error:
-        msg = f"expected a Ray cluster at {cluster.address}, found none; start it, or correct it"
-        raise ValueError(msg) from error
+    except (OSError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
+        where = cluster.address or "this machine"
+        msg = f"expected a Ray cluster at {where}, found {type(error).__name__}"
+        raise ValueError(f"{msg}; start it, or correct its address or its token") from error
     try:
         yield
     finally:
@@ -202,28 +214,47 @@ class _Driver:
 
 
 def _sent(items: Sequence[Item], duty: Duty, cluster: Cluster, workers: int) -> Iterator[_Sent]:
-    """Yield what the workers send, a study a block, as each ends."""
+    """Yield what the workers send, as each study ends."""
+    rows = [{"task": pickle.dumps((duty, cluster.cpus, item))} for item in items]
+    with _quietly():
+        for row in _mapped(rows, cluster, workers).iter_rows():
+            yield pickle.loads(row["sent"])
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Let studies that kill their workers end no run, and Ray say nothing of it; then as before."""
     import ray.data
 
-    context = ray.data.DataContext.get_current()
-    context.enable_progress_bars = False
-    context.max_errored_blocks = -1  # a study that kills its workers ends no run
-    logging.getLogger("ray.data").setLevel(logging.CRITICAL)
-    # Until 2.64 this is how Ray bounds the retries that are without end by default.
-    warnings.filterwarnings("ignore", message=".*ray_remote_args", module=__name__)
-    rows = [{"task": pickle.dumps((duty, cluster.cpus, item))} for item in items]
-    found = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
-        _Worker,
-        compute=ray.data.ActorPoolStrategy(
-            size=min(workers, len(rows)), max_tasks_in_flight_per_actor=1
-        ),
-        num_cpus=cluster.cpus,
-        num_gpus=cluster.gpus,
-        max_restarts=-1,
-        max_task_retries=MOST_RETRIES,
-    )
-    for row in found.iter_rows():
-        yield pickle.loads(row["sent"])
+    context, log = ray.data.DataContext.get_current(), logging.getLogger("ray.data")
+    before = context.enable_progress_bars, context.max_errored_blocks, log.level
+    context.enable_progress_bars, context.max_errored_blocks = False, -1
+    log.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        context.enable_progress_bars, context.max_errored_blocks = before[:2]
+        log.setLevel(before[2])
+
+
+def _mapped(rows: list[dict[str, bytes]], cluster: Cluster, workers: int) -> "Dataset":
+    """Say which workers draft the rows, a study a block; nothing is drafted yet."""
+    import ray.data
+
+    data = ray.data.from_items(rows, override_num_blocks=len(rows))
+    with warnings.catch_warnings():
+        # Until 2.64 this is how Ray bounds the retries that are without end by default.
+        warnings.filterwarnings("ignore", message=".*ray_remote_args", module=__name__)
+        return data.map(
+            _Worker,
+            compute=ray.data.ActorPoolStrategy(
+                size=min(workers, len(rows)), max_tasks_in_flight_per_actor=1
+            ),
+            num_cpus=cluster.cpus,
+            num_gpus=cluster.gpus,
+            max_restarts=-1,
+            max_task_retries=MOST_RETRIES,
+        )
 
 
 def _landed(sent: _Sent, parts: Path) -> Finished | Halted:

@@ -192,6 +192,10 @@ def _steps(
 
 def _failed(item: Item, code: str, sentence: str, clock: _Clock) -> Finished:
     """Say of a study by its id what was said of it by its file's name, which may be a patient's."""
+    if (
+        code == Refusal.SEVERAL_SERIES
+    ):  # which ones is told by names of files, which may be anybody's
+        sentence = "expected one scan, found several; give one, or a manifest with its series"
     whose, named, rest = sentence.partition(": expected ")
     said = f"expected {rest}" if named and whose != PRIOR else sentence
     return Finished(failed(item, code, f"{item.id}: {said}", now(), clock.seconds))

@@ -111,8 +111,9 @@ def _one_line(drawing: "Drawing") -> str:
     record = drawing.subject.record
     label = drawing.subject.name if record is None else f"{record.id} {drawing.subject.name}"
     if not len(drawing.surface.faces):
-        return f"{label}: no voxel, so no surface"
-    shape = "watertight" if drawing.surface.is_watertight else "open where the scan ends"
+        found = "fills its grid" if drawing.voxels_ml else "no voxel"
+        return f"{label}: {found}, so no surface"
+    shape = "watertight" if drawing.surface.is_watertight else "open"
     told = [_volumes(drawing), shape, *_entropy(drawing)]
     return f"{label}: {'; '.join(told)}"
 

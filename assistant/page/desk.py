@@ -116,6 +116,9 @@ class Desk:
         manuscript = self.manuscript().with_change(change)
         record: dict[str, Any] = change_record(change)
         told = {name: value for name, value in record.items() if name not in ("kind", "who", "at")}
+        if isinstance(change, Overridden):
+            records = manuscript.original.measurements
+            told["unit"] = next(one.unit for one in records if one.id == change.record)
         self._keep(manuscript, change.who, record["kind"], told)
         return manuscript
 

@@ -62,19 +62,31 @@ class Opening:
             raise UploadError(msg)
         before, store = desk.kept, self.parts.store
         kept = store.add(self.owner, before.name, before.exam, self.language)
-        prior.carry(desk.folder, store.files(kept.id))
-        if (desk.folder / SOURCE).is_dir():
-            shutil.copytree(desk.folder / SOURCE, store.files(kept.id) / SOURCE)
+        try:
+            prior.carry(desk.folder, store.files(kept.id))
+            if (desk.folder / SOURCE).is_dir():
+                shutil.copytree(desk.folder / SOURCE, store.files(kept.id) / SOURCE)
+        except OSError as error:
+            store.delete(self.owner, kept.id)
+            msg = "expected room for a copy of this study, found none; delete another study"
+            raise UploadError(msg) from error
         store.record(kept.id, self.owner, "prior")
         wanted = Wanted(store.wanted(desk.study).series, is_compared=True)
         return self._queued(kept, self._request(kept, wanted, Referral(**before.referral)))
 
     def again(self, desk: Desk, series: str | None) -> Desk:
-        """Queue the same files again: another series of them, or after a stop."""
+        """Queue the same files again: another series of them, or after a stop.
+
+        With no series chosen it is the one before, unless that was refused.
+        """
         store = self.parts.store
-        store.change(desk.study, state="waiting", report=None, changes=[], signature=None)
         chosen, before = _chosen(series), store.wanted(desk.study)
-        wanted = before if chosen in (None, before.series) else Wanted(chosen)
+        is_same = chosen == before.series or (chosen is None and desk.kept.state != "failed")
+        wanted = before if is_same else Wanted(chosen)
+        if wanted.is_compared and not (desk.folder / prior.SOURCE).is_dir():
+            msg = "expected the prior scan of this comparison, found it removed; drop it again"
+            raise UploadError(msg)
+        store.change(desk.study, state="waiting", report=None, changes=[], signature=None)
         store.enqueue(desk.study, wanted)
         referral = Referral(**desk.kept.referral)
         self.parts.workshop.begin(desk.kept, self._request(desk.kept, wanted, referral))

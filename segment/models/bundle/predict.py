@@ -22,7 +22,8 @@ from segment.models.bundle.metadata import GIVE, read_labels
 from segment.segmentation import Segmentation
 from segment.volume import Volume
 
-CONFIG, WEIGHTS = Path("configs", "inference.json"), Path("models", "model.pt")
+METADATA, CONFIG = Path("configs", "metadata.json"), Path("configs", "inference.json")
+WEIGHTS = Path("models", "model.pt")
 TRUST = "if you trust its source, add --trust, which lets it run code"
 IMAGE, READER = "image", "LoadImaged"
 SLAB = 16  # slices carried back at once
@@ -104,9 +105,11 @@ def load(folder: Path, *, is_trusted: bool = False) -> Bundle:
     except (RuntimeError, TypeError, AttributeError) as error:
         found, advice = "those of another network", "give both of one training"
         raise refusal(name, "the weights of its network_def", found, advice) from error
-    digest = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
+    digest = hashlib.sha256()  # other configurations of the same weights measure otherwise
+    for part in (METADATA, CONFIG, WEIGHTS):
+        digest.update((folder / part).read_bytes())
     prepare, inferer = parts["preprocessing"], parts["inferer"]
-    return Bundle(name, labels, prepare, network.cpu().eval(), inferer, digest)
+    return Bundle(name, labels, prepare, network.cpu().eval(), inferer, digest.hexdigest())
 
 
 def carried_back(
@@ -164,10 +167,16 @@ def _made(folder: Path, name: str) -> Mapping[str, Any]:
 
 def _expect_softmax(config: object, name: str) -> None:
     """Refuse channels that do not exclude one another: each has a probability of its own."""
-    parts = config.get("transforms", []) if isinstance(config, dict) else []
-    if any(isinstance(part, dict) and part.get("sigmoid") is True for part in parts):
+    if _has_sigmoid(config):
         advice = "give a bundle that ends in a softmax"
         raise refusal(name, "labels that exclude one another", "a sigmoid for each", advice)
+
+
+def _has_sigmoid(config: object) -> bool:
+    """Whether a sigmoid is asked for anywhere, or may be: by a reference or by code."""
+    if isinstance(config, dict):
+        return config.get("sigmoid", False) is not False or any(map(_has_sigmoid, config.values()))
+    return isinstance(config, list) and any(map(_has_sigmoid, config))
 
 
 def _without_reading(config: object, name: str) -> dict[str, Any]:
