@@ -85,7 +85,8 @@ class Checks:
 
     case: Case
 
-    def steps(self, study):
+    def steps(self, study, *, priors):
+        assert not priors
         checked(self.case, study)
         return iter(())
 
