@@ -1,0 +1,142 @@
+"""What became of each lesion between two dates. Knows nothing of images, registration or reports.
+
+Lesions of both dates, already aligned on one grid, belong together where they share a voxel, and
+so do those joined by others in between. Nothing here is trained, and nothing says that a change is
+beyond what a second scan of the same day would show: the margin is the caller's.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+from jaxtyping import Int64
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from segment.objects import Lesion, Lesions, shared_voxels
+
+
+class Fate(StrEnum):
+    """What became of a lesion, or of several that belong together.
+
+    ``MERGED_AND_SPLIT`` is of several on both dates: their voxels do not tell which became which.
+    """
+
+    NEW = "new"
+    ENLARGED = "enlarged"
+    STABLE = "stable"
+    SHRUNK = "shrunk"
+    RESOLVED = "resolved"
+    MERGED = "merged"
+    SPLIT = "split"
+    MERGED_AND_SPLIT = "merged and split"
+
+
+@dataclass(frozen=True)
+class LesionChange:
+    """Lesions that belong together, before and after; at least one on one of the dates."""
+
+    fate: Fate
+    before: tuple[Lesion, ...]
+    after: tuple[Lesion, ...]
+
+    @property
+    def before_ml(self) -> float:
+        """Their volume together on the earlier date; 0 of what is new."""
+        return math.fsum(lesion.volume_ml for lesion in self.before)
+
+    @property
+    def after_ml(self) -> float:
+        """Their volume together on the later date; 0 of what has resolved."""
+        return math.fsum(lesion.volume_ml for lesion in self.after)
+
+    @property
+    def change_ml(self) -> float:
+        """Their growth; below 0 where they shrank."""
+        return self.after_ml - self.before_ml
+
+
+@dataclass(frozen=True)
+class LesionChanges:
+    """All lesions of two dates, each in exactly one change: those of the largest volume first.
+
+    ``margin`` is the share of its earlier volume by which a lesion must exceed it, or fall below
+    it, to be called enlarged or shrunk. Lesions that were left out for their size count nowhere, so
+    that one which shrank below the smallest size has resolved.
+    """
+
+    margin: float
+    changes: tuple[LesionChange, ...]
+    before_ml: float
+    after_ml: float
+
+    @property
+    def change_ml(self) -> float:
+        """The change of the total load."""
+        return self.after_ml - self.before_ml
+
+    @property
+    def change_percent(self) -> float | None:
+        """The change of the total load as a percentage of the earlier one; None if that was 0."""
+        return 100 * self.change_ml / self.before_ml if self.before_ml else None
+
+    @property
+    def counts(self) -> Mapping[Fate, int]:
+        """How many changes there are of each fate; three lesions that merged are one of them."""
+        fates = [change.fate for change in self.changes]
+        return {fate: fates.count(fate) for fate in Fate}
+
+
+def compare_lesions(before: Lesions, after: Lesions, *, margin: float) -> LesionChanges:
+    """Match the lesions of two dates by overlap.
+
+    Raises ScanError when they are on different grids and ValueError for a margin that is not at
+    least 0 and below 1.
+    """
+    if not 0 <= margin < 1:
+        msg = f"the margin is a share of the volume, at least 0 and below 1, not {margin:g}"
+        raise ValueError(msg)
+    groups = _groups(shared_voxels(before, after))
+    earlier, later = groups[: len(before.found)], groups[len(before.found) :]
+    changes = []
+    for group in range(max(groups, default=-1) + 1):
+        old = tuple(x for x, g in zip(before.found, earlier, strict=True) if g == group)
+        new = tuple(x for x, g in zip(after.found, later, strict=True) if g == group)
+        changes.append(LesionChange(_fate(old, new, margin), old, new))
+    changes.sort(key=lambda change: -max(_voxels(change.before), _voxels(change.after)))
+    return LesionChanges(margin, tuple(changes), before.load_ml, after.load_ml)
+
+
+def _groups(shared: Int64[np.ndarray, "n m"]) -> list[int]:
+    """Number what belongs together: one number for each lesion before, then for each after."""
+    n, m = shared.shape
+    if not n + m:
+        return []
+    rows, columns = np.nonzero(shared)
+    graph = coo_array((np.ones(len(rows)), (rows, columns + n)), shape=(n + m, n + m))
+    _, numbers = connected_components(graph, directed=False)
+    return [int(number) for number in numbers]
+
+
+def _fate(before: tuple[Lesion, ...], after: tuple[Lesion, ...], margin: float) -> Fate:
+    """Name what became of lesions that belong together."""
+    if not before or not after:
+        return Fate.RESOLVED if before else Fate.NEW
+    if len(before) > 1:
+        return Fate.MERGED if len(after) == 1 else Fate.MERGED_AND_SPLIT
+    return Fate.SPLIT if len(after) > 1 else _growth(before[0].voxels, after[0].voxels, margin)
+
+
+def _growth(before: int, after: int, margin: float) -> Fate:
+    """Compare one lesion with itself; a change of just the margin is none."""
+    beyond = round(margin * before, 9)  # 0.29 * 100 is 28.999999999999996
+    if abs(after - before) <= beyond:
+        return Fate.STABLE
+    return Fate.ENLARGED if after > before else Fate.SHRUNK
+
+
+def _voxels(lesions: tuple[Lesion, ...]) -> int:
+    """Count the voxels of several lesions."""
+    return sum(lesion.voxels for lesion in lesions)
