@@ -1,6 +1,7 @@
 """Lesions and tumours as objects: where each lies, how long and large it is, how sure it looks.
 
 An object is a connected component of a segmentation, over faces, edges and corners (26 neighbours).
+Lesions that have grown together are one object, and its longest diameter goes across all of them.
 Nothing here is trained, and nothing says that an object is a lesion of a patient: it is what the
 segmentation holds. Knows nothing of networks, files or reports.
 """
