@@ -205,6 +205,18 @@ def test_fewer_cases_than_a_batch_are_refused(data, tmp_path):
         list(train_run(replace(PLAN, batch=3), RUN, data, tmp_path))
 
 
+@pytest.mark.parametrize(("told", "set_to"), [(None, [4]), ("6", [])])
+def test_shares_divide_the_cores_unless_they_are_told(told, set_to, data, tmp_path, monkeypatch):
+    chosen = []
+    monkeypatch.setattr("torch.set_num_threads", chosen.append)
+    monkeypatch.setattr("os.cpu_count", lambda: 8)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if told is not None:
+        monkeypatch.setenv("OMP_NUM_THREADS", told)
+    list(train(toy_plan(members=0, folds=0), data, tmp_path, share=0, shares=2))
+    assert chosen == set_to
+
+
 def test_a_plan_is_trained_in_shares(data, tmp_path, monkeypatch):
     monkeypatch.setattr("torch.set_num_threads", lambda count: None)
     plan = replace(PLAN, epochs=1, settling_epochs=0, folds=0, members=3)

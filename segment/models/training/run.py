@@ -192,8 +192,12 @@ def _window(case: dict[str, Tensor]) -> Float32[Tensor, "1 i j k"]:
 def train(
     plan: TrainingPlan, data: Path, output: Path, *, share: int = 0, shares: int = 1
 ) -> Iterator[Progress]:
-    """Train every run of the plan, or every ``shares``-th one of several processes."""
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) // shares))
+    """Train every run of the plan, or every ``shares``-th one of several processes.
+
+    They share this machine's cores, unless OMP_NUM_THREADS says how many each has.
+    """
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // shares))
     split = json.loads((data / plan.split).read_text(encoding="utf-8"))
     for run in plan_runs(plan, split)[share::shares]:
         yield from train_run(plan, run, data, output)
