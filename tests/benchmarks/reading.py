@@ -80,7 +80,7 @@ def main() -> None:
     best = {name: np.min(found, axis=0) for name, found in runs.items()}
     for name, (took, cpu, share, child) in best.items():
         print(f"| {name} | {took:.2f} | {cpu:.2f} | {share:.2f} | {child:.0f} |")
-    wall, cpu, *_ = best["voxcite"] / best["SimpleITK"]
+    wall, cpu = best["voxcite"][:2] / best["SimpleITK"][:2]
     print(f"\nvoxcite takes {wall:.2f} of SimpleITK's seconds, {cpu:.2f} of its CPU seconds")
 
 
