@@ -6,12 +6,10 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-from assistant.maps import write_map
+from assistant.maps import STEPS, write_map
 from segment.geometry import Geometry
 from segment.infer import Found
 from segment.segmentation import Segmentation
-
-STEPS = 250  # from no disagreement to the most there can be
 
 
 def entropy(segmentation: Segmentation) -> Float32[np.ndarray, "i j k"]:

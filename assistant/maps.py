@@ -9,6 +9,8 @@ from jaxtyping import Shaped, UInt8
 
 from segment.geometry import Geometry
 
+STEPS = 250  # of a map of shares, from 0 to 1
+
 
 def write_map(
     path: Path,

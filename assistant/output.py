@@ -1,12 +1,7 @@
-"""Writes what a run made, whole or not at all. Knows nothing of how it was made."""
+"""Writes what a run made into a folder. Knows nothing of how it was made."""
 
 import json
-import os
-import shutil
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +16,6 @@ from assistant.pipeline import Segmented
 from assistant.probability import write_probability
 from assistant.report import Report, measurements_json, report_bytes
 from assistant.study import Study
-from segment.errors import Refusal, ScanError
 from segment.infer import Found, paint
 from segment.masks.pieces import Piece, paint_pieces
 from segment.volume import Volume
@@ -29,40 +23,6 @@ from segment.volume import Volume
 ROOM = 1.2  # of a picture around a structure
 # From the middle of an organ of the trunk this reaches no farther than the neck: no face is drawn.
 LARGEST_FIELD_MM = 240.0
-
-
-@contextmanager
-def written_whole(folder: Path) -> Iterator[Path]:
-    """Give a temporary folder whose files move into ``folder`` when everything is written.
-
-    Raises ScanError before any work when the folder cannot be written. Folders that were made for
-    nothing are removed.
-    """
-    name = folder.name or "the folder"
-    made = [path for path in (folder, *folder.parents) if not path.exists()]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=".voxcite-", dir=folder))
-    except OSError as error:
-        msg = f"{name}: expected a folder to write to, found {error.strerror}; give another"
-        raise ScanError(Refusal.OUTPUT, msg) from error
-    try:
-        yield temporary
-        for path in sorted(temporary.iterdir()):
-            os.replace(path, folder / path.name)  # noqa: PTH105  replaces what is there in one step
-    except OSError as error:
-        msg = f"{name}: the output was not written ({error.strerror}); free or change it"
-        raise ScanError(Refusal.OUTPUT, msg) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-        for path in made:
-            with suppress(OSError):
-                path.rmdir()
-
-
-def now() -> str:
-    """Return the time for a report's ``created`` field, in UTC."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def write_draft(

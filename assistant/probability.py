@@ -12,13 +12,12 @@ from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 from nibabel.wrapstruct import WrapStructError
 
-from assistant.maps import write_map
+from assistant.maps import STEPS, write_map
 from segment.errors import Refusal, ScanError
 from segment.geometry import Geometry
 from segment.infer import Found, Side
 from segment.reading import file_name
 
-STEPS = 250  # from impossible to certain
 UNREADABLE = (*(ImageFileError, HeaderDataError, WrapStructError), OSError, EOFError, zlib.error)
 
 

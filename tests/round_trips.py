@@ -11,12 +11,11 @@ import nibabel
 import numpy as np
 
 import prompts
-from assistant.entropy import STEPS
 from assistant.exports.source import Source
 from assistant.finish import finish
 from assistant.folder import ENTROPY
 from assistant.ledger import Ledger
-from assistant.maps import map_sha256
+from assistant.maps import STEPS, map_sha256
 from assistant.report import report_bytes
 from assistant.study import read_study
 from segment.measurement import Reason, Reliability

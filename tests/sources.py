@@ -9,10 +9,9 @@ import nibabel
 import numpy as np
 
 from assistant import exports
-from assistant.entropy import STEPS
 from assistant.exports.source import Source
 from assistant.folder import ENTROPY
-from assistant.maps import map_sha256
+from assistant.maps import STEPS, map_sha256
 from assistant.study import read_study
 from tests.hostile.make import dicom_slices
 

@@ -19,7 +19,8 @@ from assistant.batch.manifest import column_of
 from assistant.batch.outcome import STAGES
 from assistant.batch.source import read_earlier
 from assistant.cli import main
-from assistant.output import now, write_draft
+from assistant.output import write_draft
+from assistant.written import now
 from segment.change import RELATIVE
 from segment.errors import ScanError
 from segment.register.pair import Alignment

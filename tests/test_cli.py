@@ -240,7 +240,7 @@ def test_a_drafted_report_keeps_its_schema_and_verifies(
 
 def test_two_drafts_differ_in_their_time_alone(head_file, tmp_path, monkeypatch, in_place):
     times = iter(["2026-01-01T00:00:00+00:00", "2026-01-02T00:00:00+00:00"])
-    monkeypatch.setattr("assistant.output.now", lambda: next(times))
+    monkeypatch.setattr("assistant.written.now", lambda: next(times))
     tables = []
     for name in ("one", "two"):
         run("draft", head_file, *TEMPLATE, "-o", tmp_path / name)

@@ -16,6 +16,7 @@ import pytest
 import prompts
 from assistant import exams, exports
 from assistant.cli import main
+from assistant.exports.dicom import segments
 from assistant.exports.source import Source
 from assistant.finish import finish
 from assistant.override import Overridden, overridden
@@ -454,6 +455,27 @@ def test_a_name_in_another_alphabet_keeps_its_letters(name, tmp_path):
     assert str(instance.PatientName) == "王^小东"
 
 
+def test_one_series_is_read_once_and_gives_each_file_as_it_is_alone(tmp_path, monkeypatch):
+    names = ("dicom_sr", "dicom_seg", "dicom_pm")
+    alone, report, source = {}, drafted(), None
+    for name in names:
+        instance, fit, source = exported(name, report, tmp_path)
+        alone[name] = instance
+    read = []
+    inner = segments.read_source_series
+    monkeypatch.setattr(segments, "read_source_series", lambda *a: read.append(a) or inner(*a))
+    afresh = replace(source)
+    together = [exports.load(name, afresh) for name in names]
+    written = {
+        name: instance_of(export(fit, [], MADE))
+        for name, export in zip(names, together, strict=True)
+    }
+    assert len(read) == 1
+    assert written == alone
+    exports.load("dicom_seg", afresh)(replace(fit, language="zh"), [], MADE)
+    assert len(read) == 2
+
+
 @pytest.mark.parametrize("name", ["dicom_sr", "dicom_seg"])
 def test_no_patient_reaches_a_log_an_error_or_the_report(name, tmp_path, caplog, capfd, recwarn):
     odd = {"PatientName": "Quetzal Rare", "PatientSex": "Q", "PatientBirthDate": "19509999"}
@@ -493,7 +515,7 @@ def test_labels_of_another_draft_are_refused(tmp_path):
     geometry = read_study(source.series).volume.geometry
     written(labels_of(geometry.shape)[:, ::-1] * 0 + 1, geometry, source.labels)
     with pytest.raises(ScanError, match="expected labels with"):
-        exports.load("dicom_seg", source)(report, [], MADE)
+        exports.load("dicom_seg", replace(source))(report, [], MADE)
 
 
 def test_labels_of_equal_counts_in_other_places_are_refused(tmp_path):
@@ -502,7 +524,7 @@ def test_labels_of_equal_counts_in_other_places_are_refused(tmp_path):
     labels = np.asarray(nibabel.load(source.labels).dataobj)
     written(labels[:, ::-1], geometry, source.labels)
     with pytest.raises(ScanError, match="expected the map whose hash the report states"):
-        exports.load("dicom_seg", source)(report, [], MADE)
+        exports.load("dicom_seg", replace(source))(report, [], MADE)
 
 
 def test_a_value_that_was_entered_by_hand_is_called_that_and_refers_to_no_segment(tmp_path):
@@ -533,7 +555,7 @@ def test_labels_on_another_grid_are_refused(tmp_path):
     moved.header.set_xyzt_units("mm")
     moved.to_filename(source.labels)
     with pytest.raises(ScanError, match="expected labels on the grid of the series"):
-        exports.load("dicom_seg", source)(report, [], MADE)
+        exports.load("dicom_seg", replace(source))(report, [], MADE)
 
 
 def test_a_slice_without_a_frame_of_reference_is_refused(tmp_path):

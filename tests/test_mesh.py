@@ -12,11 +12,12 @@ from scipy.ndimage import binary_dilation, binary_erosion
 
 from assistant.cli import DOES_NOT_HOLD, NOTHING_MEASURED, OK, REFUSED, main
 from assistant.folder import ENTROPY, LABELS, PROBABILITY, REPORT
-from assistant.output import now, write_draft
+from assistant.output import write_draft
 from assistant.probability import read_probability
 from assistant.report import report_from_json
 from assistant.study import Study
 from assistant.surfaces import draft_surfaces, label_surfaces
+from assistant.written import now
 from tests.phantoms import ThresholdSegmenter, ball, grid, head, registered
 from tests.shared_data import REPOSITORY, shared_data
 from tests.supplied import write_pair

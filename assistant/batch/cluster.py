@@ -24,7 +24,7 @@ from assistant.batch.outcome import failed
 from assistant.batch.place import OWN, fresh_part, not_written
 from assistant.batch.pool import DIED, cores, limit_threads
 from assistant.batch.work import Desk, Duty, Finished, Halted
-from assistant.output import now
+from assistant.written import now
 
 if TYPE_CHECKING:
     from ray.data import Dataset

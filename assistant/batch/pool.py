@@ -21,7 +21,7 @@ import SimpleITK as sitk
 from assistant.batch.item import Item
 from assistant.batch.outcome import failed
 from assistant.batch.work import Desk, Duty, Finished, Halted
-from assistant.output import now
+from assistant.written import now
 
 DIED = "worker-died"
 READY = "ready"

@@ -17,12 +17,13 @@ from assistant.batch.place import NO_ROOM, fresh_part, not_written
 from assistant.batch.source import PRIOR, read_earlier, read_item
 from assistant.draft import Draft
 from assistant.ledger import Ledger
-from assistant.output import now, write_draft
+from assistant.output import write_draft
 from assistant.pipeline import Assistant, Gated, Segmented, Step
 from assistant.report import Report
 from assistant.settings import Settings
 from assistant.study import Study
 from assistant.writers.vlm.errors import ModelError
+from assistant.written import now
 from segment.errors import Refusal, ScanError
 from segment.register import Registration
 

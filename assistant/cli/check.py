@@ -70,9 +70,9 @@ def run_export(chosen: argparse.Namespace) -> int:
     """Write a report that holds in each format asked for, all of them or none."""
     from assistant import exports
     from assistant.deidentify import without_people
-    from assistant.output import now, written_whole
     from assistant.report import report_from_json
     from assistant.verify import verify_report
+    from assistant.written import now, written_whole
 
     table = read_table(chosen.report)
     source = source_of(chosen)

@@ -31,7 +31,7 @@ def add_deidentify(commands: "Commands") -> None:
 def run_deidentify(chosen: argparse.Namespace) -> int:
     """Write every file without its patient, all of them or none."""
     from assistant.deidentify import deidentified_files, dicom_files
-    from assistant.output import written_whole
+    from assistant.written import written_whole
     from segment.errors import Refusal, ScanError
 
     files = dicom_files(chosen.series)

@@ -48,7 +48,7 @@ def run_find(chosen: argparse.Namespace) -> int:
 def run_fetch(chosen: argparse.Namespace) -> int:
     """Fetch into a folder that appears when it is whole."""
     from assistant.dicomweb import Address, fetch
-    from assistant.output import written_whole
+    from assistant.written import written_whole
     from segment.errors import Refusal, ScanError
 
     address = Address.of(chosen.address)

@@ -110,10 +110,11 @@ def with_segmentation(study: "Study", chosen: argparse.Namespace) -> "Study":
 def run_draft(chosen: argparse.Namespace) -> int:
     """Draft a report, write its files and print it."""
     from assistant.followup import all_dated
-    from assistant.output import now, write_draft, written_whole
+    from assistant.output import write_draft
     from assistant.pipeline import STEPS, Assistant, Segmented
     from assistant.report import Report
     from assistant.study import read_study
+    from assistant.written import now, written_whole
 
     referral = referral_of(chosen)
     assistant = Assistant.from_settings(settings_of(chosen, chosen.exam, chosen.language))

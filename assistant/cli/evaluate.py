@@ -30,7 +30,7 @@ def add_evaluate(commands: "Commands") -> None:
 def run_evaluate(chosen: argparse.Namespace) -> int:
     """Compare a folder of scans with an expert's labels."""
     from assistant.evaluation import evaluate, pairs, summary
-    from assistant.output import written_whole
+    from assistant.written import written_whole
 
     assistant = assistant_for(chosen)
     matched = pairs(chosen.images, chosen.labels)

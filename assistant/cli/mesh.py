@@ -40,10 +40,10 @@ def add_mesh(commands: "Commands") -> None:
 
 def run_mesh(chosen: argparse.Namespace) -> int:
     """Write each surface in each format asked for, and print the volumes inside."""
-    from assistant.output import written_whole
     from assistant.report import report_from_json
     from assistant.surfaces import draft_surfaces, label_surfaces
     from assistant.verify import verify_report
+    from assistant.written import written_whole
     from segment.surface_file import surface_bytes
 
     formats = _formats(chosen)

@@ -45,8 +45,9 @@ def add_segment(commands: "Commands") -> None:
 
 def run_segment(chosen: argparse.Namespace) -> int:
     """Measure without writing a report."""
-    from assistant.output import write_labels, write_measurements, written_whole
+    from assistant.output import write_labels, write_measurements
     from assistant.study import read_study
+    from assistant.written import written_whole
 
     side = side_of(chosen)
     _expect_nifti(chosen.output)

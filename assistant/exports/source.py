@@ -1,10 +1,14 @@
 """Where the scan of a report lies. Knows nothing of what is in it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, TypeVar
 
 from assistant.folder import ENTROPY
 from segment.reading.pseudonym import Pseudonyms
+
+Read = TypeVar("Read")
 
 
 @dataclass(frozen=True)
@@ -19,6 +23,19 @@ class Source:
     series: Path = field(repr=False)
     labels: Path = field(repr=False)
     pseudonyms: Pseudonyms | None = None
+    _kept: list[tuple[Any, Any]] = field(
+        default_factory=list, init=False, repr=False, compare=False
+    )
+
+    def once(self, owner: object, read: Callable[[], Read]) -> Read:
+        """Return what was read for ``owner``, such as a report, reading it the first time."""
+        for known, found in self._kept:
+            if known is owner:
+                kept: Read = found
+                return kept
+        found = read()
+        self._kept.append((owner, found))
+        return found
 
     @property
     def entropy(self) -> Path:

@@ -19,8 +19,9 @@ from pathlib import Path
 from assistant import Settings, batch, read_study
 from assistant.batch.pool import cores
 from assistant.batch.work import Recipe
-from assistant.output import now, write_draft, written_whole
+from assistant.output import write_draft
 from assistant.pipeline import Assistant
+from assistant.written import now, written_whole
 from tests.batches import written
 from tests.phantoms import head
 from tests.shared_data import shared_data

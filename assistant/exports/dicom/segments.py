@@ -57,7 +57,14 @@ class Drawn:
 
     @classmethod
     def of(cls, report: Report, source: Source) -> "Drawn":
-        """Read them from the source; raises ScanError where it is not the report's."""
+        """Read them from the source, once for all exports of a report.
+
+        Raises ScanError where the source is not the report's.
+        """
+        return source.once(report, lambda: cls._read(report, source))
+
+    @classmethod
+    def _read(cls, report: Report, source: Source) -> "Drawn":
         exam = exams.load(report.exam)
         if exam.segmenter == exams.SUPPLIED:
             msg = "expected a report of structures drawn here, found one of a supplied segmentation"

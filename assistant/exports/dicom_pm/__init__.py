@@ -10,12 +10,12 @@ from jaxtyping import Float32
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 
-from assistant.entropy import STEPS
 from assistant.exports.dicom.codes import own, snomed
 from assistant.exports.dicom.instance import Uids, called, finished, labelled, marked, quietly
 from assistant.exports.dicom.segments import Drawn, check_map, occupied, read_map
 from assistant.exports.sheet import Sheet, sheet
 from assistant.exports.source import Source
+from assistant.maps import STEPS
 from assistant.report import Report
 from segment.errors import Refusal, ScanError
 from segment.geometry import Geometry
