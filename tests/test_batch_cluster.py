@@ -134,7 +134,8 @@ def test_a_cluster_that_is_not_there_is_said_in_one_sentence(night, tmp_path, ca
         main([*command, "--engine", "ray", "--address", address, "--crop", "--side", "left"])
         == REFUSED
     )
-    assert f"expected a Ray cluster at {address}, found none" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert f"expected a Ray cluster at {address}, found ConnectionRefusedError; start it" in told
 
 
 def test_without_ray_the_extra_is_named(tmp_path, monkeypatch):
