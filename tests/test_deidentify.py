@@ -1,7 +1,11 @@
 """A de-identified series names nobody, keeps its pictures, and is refused where that is unsure."""
 
+import gzip
+import io
 import logging
 import stat
+import subprocess
+import zipfile
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +14,7 @@ import pytest
 from dicomanonymizer.dicom_anonymization_databases import dicomfields_2026c as table_e
 from pydicom.datadict import tag_for_keyword
 
+from assistant import exports
 from assistant.cli import OK, REFUSED, main
 from assistant.deidentify import deidentified_files, dicom_files, new_pseudonyms, without_people
 from assistant.page.store import Store
@@ -29,6 +34,8 @@ from tests.planted import NAME, plant, series_of
 from tests.shared_data import shared_data
 from tests.sources import PATIENT, fitted, series
 from tests.test_page_work import phantom_assistant
+from tests.test_pipeline import assistant_of
+from tests.test_referral import Listening, texts_in
 from tests.test_report import drafted
 
 DICOM = "dicom_sr,dicom_seg,dicom_pm"
@@ -282,8 +289,48 @@ def holding(folder):
     return [
         path.name
         for path in files
-        if NAME.lower().encode() in path.read_bytes().lower() or NAME in path.name
+        if any(NAME.lower().encode() in content.lower() for content in contents(path.read_bytes()))
+        or NAME in path.name
     ]
+
+
+def contents(data):
+    """Yield a file as it is, and what a reader would unpack of it."""
+    yield data
+    if data.startswith(b"\x1f\x8b"):
+        yield from contents(gzip.decompress(data))
+    elif data.startswith(b"PK"):
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            for name in archive.namelist():
+                yield from contents(archive.read(name))
+    elif data.startswith(b"%PDF"):
+        for command in (("pdftotext", "-", "-"), ("pdfinfo", "-")):
+            yield subprocess.run(command, input=data, check=True, capture_output=True).stdout
+
+
+def test_a_name_is_found_however_a_file_is_packed(tmp_path):
+    said = f"by {NAME}".encode()
+    (tmp_path / "a.nii.gz").write_bytes(gzip.compress(said * 9))
+    with zipfile.ZipFile(tmp_path / "b.docx", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("document.xml", said * 9)
+    exporter("pdf")
+    report = replace(drafted(), lines=(Line("findings", f"Of {NAME}.", (), "stated"),))
+    (tmp_path / "c.pdf").write_bytes(exports.load("pdf")(report, [], MADE))
+    for path in tmp_path.iterdir():
+        assert NAME.encode() not in path.read_bytes()
+    assert sorted(holding(tmp_path)) == ["a.nii.gz", "b.docx", "c.pdf"]
+
+
+def test_a_name_in_the_scan_reaches_no_writer_and_so_no_prompt(in_place, tmp_path):
+    scan, writer = tmp_path / NAME, Listening()
+    series_of(head(field_mm=110).volume, scan)
+    study = read_study(scan)
+    assert study.identifiers.patient_id.startswith(NAME)
+    assistant_of(writer=writer)(study)
+    (brief,) = writer.heard
+    reached = list(texts_in(brief))
+    assert len(reached) > 100
+    assert not [text for text in reached if NAME in text]
 
 
 @pytest.mark.slow
