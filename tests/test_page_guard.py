@@ -174,6 +174,17 @@ def test_a_login_opens_the_page_under_its_own_name(tmp_path, doorkeeper):
     parts.close()
 
 
+def test_who_logs_out_is_asked_again_and_the_token_is_worth_nothing(tmp_path, doorkeeper):
+    parts = open_parts(Options(tmp_path / "state", doorkeeper=doorkeeper))
+    token = doorkeeper.enter("ada", PASSWORD)
+    assert ask(parts, "GET", "/static/page.js", token=token).status_code == 200
+    answer = ask(parts, "POST", "/logout", token=token)
+    assert (answer.status_code, answer.headers["location"]) == (303, "/login")
+    assert "Max-Age=0" in answer.headers["set-cookie"]
+    assert ask(parts, "GET", "/static/page.js", token=token).status_code == 401
+    parts.close()
+
+
 def test_guessing_is_slowed_down(doorkeeper):
     assert all(doorkeeper.enter("ada", "wrong") is None for _ in range(5))
     assert doorkeeper.is_blocked("ada")

@@ -88,18 +88,18 @@ def blocks(parts: Parts, language: str) -> gr.Blocks:
     with gr.Blocks(
         title=say["title"], analytics_enabled=False, fill_width=True, delete_cache=(600, 600)
     ) as made:
-        found = _components(language)
+        found = _components(language, has_login=parts.options.doorkeeper is not None)
         _serve(Program(parts, language))  # first: their names are theirs
         _connect(made, found, Actions(parts, language))
     made.queue(default_concurrency_limit=20, max_size=200, status_update_rate="auto")
     return made
 
 
-def _components(language: str) -> Components:
+def _components(language: str, *, has_login: bool) -> Components:
     """Make every component, by the name under which acts speak of it."""
     say = page.load(language)
     found: Components = {"study": gr.State(""), "asked": gr.State("")}
-    gr.HTML(_banner(language))
+    gr.HTML(_banner(language, has_login=has_login))
     with gr.Row(equal_height=False):
         with gr.Column(scale=6, min_width=480):
             found |= _opening(say, language) | _seeing(say, language)
@@ -233,12 +233,17 @@ def _connect(made: gr.Blocks, found: Components, act: Actions) -> None:
     study, exam, series, who = (found[name] for name in ("study", "exam", "series", "who"))
     written = [found[name] for name in REFERRAL]
 
-    def on(trigger: Any, function: Any, *given: Any) -> Any:  # noqa: ANN401  gradio's own types
-        shown = _shown(found, function)
+    def on(  # gradio's own types
+        trigger: Any,  # noqa: ANN401
+        function: Any,  # noqa: ANN401
+        *given: Any,  # noqa: ANN401
+        cancels: Any = None,  # noqa: ANN401
+    ) -> Any:  # noqa: ANN401
         return trigger(
-            shown,
+            _shown(found, function),
             list(given),
             _outputs(found),
+            cancels=cancels,
             api_visibility="private",
             show_progress="hidden",
             concurrency_limit=20,
@@ -251,8 +256,6 @@ def _connect(made: gr.Blocks, found: Components, act: Actions) -> None:
         on(found["reread"].click, act.reread, study, series),
         on(found["bridge"].submit, act.pick, study),
         on(found["studies"].input, act.choose, found["studies"]),
-    ]
-    watching += [
         on(found["bridge"].input, act.open_prior, study),
         on(found["compare"].click, act.compare, study),
     ]
@@ -275,22 +278,8 @@ def _connect(made: gr.Blocks, found: Components, act: Actions) -> None:
         on(found["again"].click, act.ask, study, found["asked"]),
         *(on(button.click, act.ask, study, button) for button in found["suggestions"]),
     ]
-    found["hush"].click(
-        _shown(found, act.hush),
-        [study, found["asked"]],
-        _outputs(found),
-        cancels=asking,
-        api_visibility="private",
-        show_progress="hidden",
-    )
-    found["stop"].click(
-        _shown(found, act.stop),
-        [study],
-        _outputs(found),
-        cancels=watching,
-        api_visibility="private",
-        show_progress="hidden",
-    )
+    on(found["hush"].click, act.hush, study, found["asked"], cancels=asking)
+    on(found["stop"].click, act.stop, study, cancels=watching)
 
 
 def _serve(program: Program) -> None:
@@ -348,8 +337,8 @@ def _suggested(buttons: list[Any], questions: tuple[str, ...]) -> dict[Any, Any]
     }
 
 
-def _banner(language: str) -> str:
-    """Write what stands above everything: name, purpose, warning, the other language."""
+def _banner(language: str, *, has_login: bool) -> str:
+    """Write what stands above everything: name, purpose, warning, other language, the way out."""
     say = page.load(language)
     other = next(name for name in prompts.languages() if name != language)
     link = tag(
@@ -362,4 +351,6 @@ def _banner(language: str) -> str:
     heading = tag("h1", text(say["title"]) + tag("small", text(say["tagline"])))
     keys = tag("p", text(say["keys"]), class_="vx-keys")
     warning = tag("p", text(say["warning"]), class_="vx-warning", role="note")
-    return tag("header", heading + link + warning + keys, class_="vx-banner")
+    leave = tag("button", text(say["login.leave"]), type="submit", class_="vx-button")
+    out = tag("form", leave, method="post", action="/logout") if has_login else ""
+    return tag("header", heading + link + out + warning + keys, class_="vx-banner")

@@ -19,7 +19,7 @@ import prompts
 from assistant.folder import ENTROPY, LABELS
 from assistant.page import choosing, prior, scene
 from assistant.page.desk import Desk
-from assistant.page.guard import LOCAL, OWNER, Guard, cookie_of
+from assistant.page.guard import COOKIE, LOCAL, OWNER, Guard, cookie_of
 from assistant.page.login import Doorkeeper
 from assistant.page.markup import tag, text
 from assistant.page.store import Store
@@ -279,7 +279,7 @@ def add_uploads(app: "FastAPI", parts: Parts) -> None:
 
 
 def add_login(app: "FastAPI", doorkeeper: Doorkeeper) -> None:
-    """Serve the form that asks for a name and a password."""
+    """Serve the form that asks for a name and a password, and the way out again."""
     from fastapi import Request, Response
     from fastapi.responses import HTMLResponse, RedirectResponse
 
@@ -299,6 +299,13 @@ def add_login(app: "FastAPI", doorkeeper: Doorkeeper) -> None:
             return HTMLResponse(_form(is_wrong=True), status_code=status)
         answer = RedirectResponse("/", status_code=303)
         answer.headers["set-cookie"] = cookie_of(token, lasts_s=12 * 3600)
+        return answer
+
+    @app.post("/logout", include_in_schema=False)
+    def leave(request: Request) -> Response:
+        doorkeeper.leave(request.cookies.get(COOKIE, ""))
+        answer = RedirectResponse("/login", status_code=303)
+        answer.headers["set-cookie"] = cookie_of("", lasts_s=0)
         return answer
 
 
