@@ -13,7 +13,6 @@ found lesion and two right objects. Objects that were left out for their size ar
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
@@ -33,19 +32,6 @@ class Matches:
 
     found: tuple[bool, ...]
     right: tuple[bool, ...]
-
-
-@runtime_checkable
-class Matching(Protocol):
-    """A rule by which predicted objects find true lesions."""
-
-    def match(
-        self,
-        shared: Int64[np.ndarray, "true predicted"],
-        true_voxels: Int64[np.ndarray, " true"],
-        predicted_voxels: Int64[np.ndarray, " predicted"],
-    ) -> Matches:
-        """Match by the voxels that each pair shares and that each object has."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +79,9 @@ class AtLeastIou:
         found, right = (np.zeros(n, dtype=bool) for n in shared.shape)
         found[rows[paired]] = right[columns[paired]] = True
         return _matches(found, right)
+
+
+Matching = AnyOverlap | AtLeastIou
 
 
 def _matches(found: Bool[np.ndarray, " true"], right: Bool[np.ndarray, " predicted"]) -> Matches:
