@@ -8,6 +8,7 @@ from assistant.finish import compose
 from assistant.ledger import Ledger
 from assistant.writers import Brief, Turn, drain
 from assistant.writers.template import Template
+from segment.change import RELATIVE
 from tests.ledgers import followed, followup_ledger, plain_ledger, visit
 
 EXAM = exams.load("hippocampus")
@@ -38,6 +39,28 @@ def test_a_question_about_change_is_answered_with_its_verdict_and_its_rate(quest
     words = prompts.load(language)
     assert words.lexicon["changes"]["decreased"][-1] in text
     assert words.unit("%/a") in text
+
+
+@pytest.mark.parametrize(
+    ("question", "language"),
+    [
+        ("Did the left hippocampus shrink?", "en"),
+        ("Has the left hippocampus shrunk?", "en"),
+        ("Is the left hippocampus small?", "en"),
+        ("左侧海马缩小了吗？", "zh"),
+        ("左侧海马增大了吗？", "zh"),
+    ],
+)
+def test_whether_something_shrank_is_answered_with_its_change_where_it_was_compared(
+    question, language
+):
+    ledger = followup_ledger(1.06)
+    _, statements = asked(question, ledger, language)
+    change = next(r for r in ledger.records if r.quantity == RELATIVE and r.side == "left")
+    assert change.structure == "hippocampus"
+    assert [said.cites for said in statements] == [("m1",), (change.id,)]
+    _, alone = asked("Is the left hippocampus small?", plain_ledger())
+    assert [said.cites for said in alone] == [("m1",)]
 
 
 @languages

@@ -56,6 +56,15 @@ def _place(record: Measurement, brief: Brief) -> Iterator[Statement]:
     yield phrase_statement(f"{kind}.{placed}", (record.id,), brief.phrasebook, "answer")
 
 
+def _size(record: Measurement, brief: Brief) -> Iterator[Statement]:
+    """Place a record, and say how it changed where it was compared: "shrunk?" may ask either."""
+    yield from _place(record, brief)
+    for change in brief.ledger.records:
+        is_its_own = (change.structure, change.side) == (record.structure, record.side)
+        if change.quantity == RELATIVE and is_its_own and not record.is_of_comparison:
+            yield from _state(change, brief)
+
+
 def _trust(record: Measurement, brief: Brief) -> Iterator[Statement]:
     """Say that a record is reliable, or why it is not; a change, what it is beside its error."""
     if record.reason is not None or record.is_of_comparison:  # also one without an interval
@@ -111,7 +120,7 @@ def _indices(brief: Brief) -> list[Measurement]:
 
 OF_RECORDS: Mapping[str, Callable[[Measurement, Brief], Iterator[Statement]]] = {
     "volume": _state,
-    "size": _place,
+    "size": _size,
     "sure": _state,
     "reliable": _trust,
 }
