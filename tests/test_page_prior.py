@@ -172,14 +172,14 @@ def test_a_draft_compared_with_the_prior_is_a_study_of_its_own(shown):
 
 def test_a_comparison_is_offered_until_it_was_made(shown):
     opening, showing, desk = shown
-    assert showing.shown(desk)["compare"] is True
+    assert showing.shown(desk)["compare"] is showing.shown(desk)["apart"] is True
     assert "No change was measured" in showing.shown(desk)["change"]
     made = opening.compared(desk)
     finished(opening, made)
     assert showing.shown(made)["compare"] is False
     assert "No change was measured" not in showing.shown(made)["change"]
     prior.forget(desk.folder)
-    assert showing.shown(desk)["compare"] is False
+    assert showing.shown(desk)["compare"] is showing.shown(desk)["apart"] is False
 
 
 def test_a_comparison_that_is_refused_leaves_the_draft_before_it(shown):

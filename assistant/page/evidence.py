@@ -11,6 +11,7 @@ from assistant.report import Report, columns_of, measurement_row, report_rows
 from prompts import Phrasebook, page
 from segment.measurement import Measurement
 
+COLUMNS = 7
 Places = Mapping[str, Sequence[float]]
 
 
@@ -95,25 +96,29 @@ def _row(record: Measurement, words: Phrasebook, places: Places, before: Measure
     is_changed = before is not None and before != record
     structure, side, quantity, value, interval, reliability, reference = map(text, cells)
     mark = by_hand if is_changed and record.expression is None else ""
-    inside = (
-        f"{structure} <small>{quantity}</small>",
-        side,
-        f"{value} {mark}",
-        interval + plot(record, words),
-        reliability,
-        reference,
+    if record.is_withheld:  # where an interval would stand there is room for the reason
+        judged = tag("td", reliability, colspan="2")
+    else:
+        judged = tag("td", interval + plot(record, words)) + tag("td", reliability)
+    told = (f"{structure} <small>{quantity}</small>", side, f"{value} {mark}")
+    columns = "".join(
+        (
+            tag("th", button, scope="row"),
+            *(tag("td", cell) for cell in told),
+            judged,
+            tag("td", reference),
+        )
     )
-    columns = [tag("th", button, scope="row"), *(tag("td", cell) for cell in inside)]
     row = tag(
         "tr",
-        "".join(columns),
+        columns,
         class_="vx-record",
         id=f"record-{record.id}",
         data_record=record.id,
         data_mm=at,
     )
-    told = "".join(tag("li", told) for told in _details(record, words, before))
-    inner = tag("td", tag("ul", told), colspan=str(len(columns)))
+    details = "".join(tag("li", told) for told in _details(record, words, before))
+    inner = tag("td", tag("ul", details), colspan=str(COLUMNS))
     return row + tag("tr", inner, id=f"details-{record.id}", class_="vx-details", hidden=True)
 
 

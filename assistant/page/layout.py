@@ -155,7 +155,7 @@ def _seeing(say: Any, language: str) -> Components:  # noqa: ANN401
         found["beside"] = gr.HTML("", elem_id="vx-beside")
         with gr.Row():
             found["compare"] = gr.Button(say["prior.compare"], size="sm", interactive=False)
-            found["apart"] = gr.Button(say["prior.remove"], size="sm")
+            found["apart"] = gr.Button(say["prior.remove"], size="sm", interactive=False)
     gr.HTML(tag("h2", text(say["evidence"])))
     found["evidence"] = gr.HTML("", apply_default_css=False)
     found["change"] = gr.HTML("", apply_default_css=False, elem_id="vx-change")
@@ -319,7 +319,7 @@ def _changed(found: Components, updates: Updates) -> dict[Any, Any]:
             changed |= _suggested(found[name], value)
         elif name == "several":
             changed[found[name]] = gr.update(open=value)
-        elif name in ("stop", "compare"):
+        elif name in ("stop", "compare", "apart"):
             changed[found[name]] = gr.update(interactive=value)
         elif name == "editing":
             changed[found[name]] = gr.update(visible=value)

@@ -65,6 +65,7 @@ class Showing:
             "beside": "",
             "change": "",
             "compare": False,
+            "apart": False,
             "records": gr.update(choices=[], value=None),
             **dict.fromkeys(("value", "lower", "upper")),
             **dict.fromkeys(REFERRAL, ""),  # what was written for one study is for no other
@@ -104,6 +105,7 @@ class Showing:
         report = None if kept.report is None else desk.report()
         is_new = found is not None and not (report and found.sha256 in prior.compared(report))
         updates["compare"] = is_new and report is not None
+        updates["apart"] = found is not None
         plotted = "" if report is None else self._plotted(report, kept)
         updates["change"] = plotted + (self._unmeasured() if is_new else "")
         return updates

@@ -151,6 +151,7 @@
     page.ready = false;
     status("");
     find("#vx-mm").textContent = "";
+    find("#vx-slices").hidden = true;
     all("#vx-slices img").forEach((image) => image.removeAttribute("src"));
     all("#vx-slices input").forEach((input) => { delete input.dataset.moved; });
     page.slices = null;
