@@ -14,7 +14,7 @@ import prompts
 from assistant import Assistant, exams, writers
 from assistant.loading import Loading
 from segment import organs
-from tests.phantoms import ThresholdSegmenter, ball, calibrated, grid, registered
+from tests.phantoms import ThresholdSegmenter, ball, calibrated, grid
 
 DEADLY = 5000.0  # an intensity that ends the process that segments it
 
@@ -32,14 +32,6 @@ def mortal(settings):
 def broken(settings):
     """An assistant whose segmenter has a fault."""
     return assistant_of(settings, BrokenSegmenter())
-
-
-def in_place(settings):
-    """An assistant to which every head lies where the template does; for a process of its own."""
-    import assistant.pipeline
-
-    assistant.pipeline.register = lambda volume: registered()
-    return toy(settings)
 
 
 def assistant_of(settings, segmenter):
