@@ -124,23 +124,7 @@ class Placed:
         return made
 
 
-def place(study: Study, found: Registration, priors: Sequence[Study]) -> tuple[Placed, ...]:
-    """Find the heads of earlier studies and place the template half-way between all of them.
-
-    The current study comes first. A study that cannot be aligned with it keeps its own place.
-    """
-    placed = [_aligned(study, found, prior) for prior in priors]
-    alike = [one for one in placed if one.doubt is None and one.alignment is not None]
-    matrices = [np.eye(4), *(one.alignment.matrix for one in alike if one.alignment)]
-    middle = halfway([found, *(one.registration for one in alike)], matrices)
-    moved = dict(zip([id(one) for one in alike], middle[1:], strict=True))
-    return (
-        Placed(study, middle[0]),
-        *(replace(one, registration=moved.get(id(one), one.registration)) for one in placed),
-    )
-
-
-def _aligned(study: Study, found: Registration, prior: Study) -> Placed:
+def aligned(study: Study, found: Registration, prior: Study) -> Placed:
     """Find the head of an earlier study and align the current one with it.
 
     Where either head is not found there is nothing to align: its volumes say so themselves.
@@ -150,6 +134,24 @@ def _aligned(study: Study, found: Registration, prior: Study) -> Placed:
         return Placed(prior, own)
     alignment = align((study.volume, prior.volume), (found, own))
     return Placed(prior, own, alignment, doubt_of_pair(alignment))
+
+
+def between(study: Study, found: Registration, placed: Sequence[Placed]) -> tuple[Placed, ...]:
+    """Place the template half-way between a study and the earlier ones that align with it.
+
+    The current study comes first. One that cannot be aligned with it keeps its own place; alone,
+    the current one does too.
+    """
+    alike = [one for one in placed if one.doubt is None and one.alignment is not None]
+    if not alike:
+        return (Placed(study, found), *placed)
+    matrices = [np.eye(4), *(one.alignment.matrix for one in alike if one.alignment)]
+    middle = halfway([found, *(one.registration for one in alike)], matrices)
+    moved = dict(zip([id(one) for one in alike], middle[1:], strict=True))
+    return (
+        Placed(study, middle[0]),
+        *(replace(one, registration=moved.get(id(one), one.registration)) for one in placed),
+    )
 
 
 def visit_of(

@@ -16,7 +16,7 @@ from assistant.answer import Answer
 from assistant.draft import Draft
 from assistant.exams import Exam
 from assistant.finish import complete, compose
-from assistant.followup import Placed, Priors, place, visit_of
+from assistant.followup import Placed, Priors, aligned, between, visit_of
 from assistant.ledger import Ledger
 from assistant.loading import Loading
 from assistant.provenance import (
@@ -79,7 +79,7 @@ class Segmented:
     pieces: tuple[Piece, ...] = ()
 
 
-Step = Gated | Registration | Segmented | Ledger | Line | Draft | Report
+Step = Gated | Registration | Placed | Segmented | Visit | Ledger | Line | Draft | Report
 
 
 @dataclass(frozen=True)
@@ -153,8 +153,9 @@ class Assistant:
         ``priors`` are earlier studies to compare with, in any order; with ``same_patient`` their
         identifiers may differ.
 
-        Between the ledger and the draft comes each verified line as soon as it is written. Raises
-        ScanError for a study that cannot be measured or whose pictures show something else, and
+        Between the ledger and the draft comes each verified line as soon as it is written; each
+        prior comes once when it was found and once when it was measured. Raises ScanError for a
+        study that cannot be measured or whose pictures show something else, and
         ValueError where the writer's model cannot be had.
         """
         has_mask = study.mask is not None
@@ -178,11 +179,17 @@ class Assistant:
         scores = self.read(study.volume)
         for prior in earlier:
             self.read(prior.volume)
-        placed = place(study, registration, earlier) if earlier else None
-        registration = registration if placed is None else placed[0].registration
-        segmented = self.segment(study.volume, registration)
+        placed: list[Placed] = []
+        for prior in earlier:
+            placed.append(aligned(study, registration, prior))
+            yield placed[-1]
+        current, *others = between(study, registration, placed)
+        segmented = self.segment(study.volume, current.registration)
         yield segmented
-        visits = [self.visit(one) for one in placed[1:]] if placed else []
+        visits: list[Visit] = []
+        for one in others:
+            visits.append(self.visit(one))
+            yield visits[-1]
         yield from self.report(study, segmented, scores, visits)
 
     def visit(self, placed: Placed) -> Visit:

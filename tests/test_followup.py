@@ -8,15 +8,19 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 import prompts
+from assistant import followup
 from assistant.cli import OK, REFUSED, main
-from assistant.followup import Placed, Priors, all_dated, dated, place
+from assistant.followup import Placed, Priors, all_dated, dated
+from assistant.ledger import Ledger
+from assistant.pipeline import Segmented
 from assistant.report import report_bytes
 from assistant.sessions import session_date
 from assistant.study import Identifiers, Study, read_study
 from assistant.verify import verify_report
-from segment.change import RELATIVE, TREND, YEARLY
+from segment.change import RELATIVE, TREND, YEARLY, Visit
 from segment.errors import Refusal, ScanError
 from segment.measurement import EARLIER, Reason, Reliability
+from segment.register import Registration
 from segment.register.pair import Alignment, doubt, halfway, mean_rigid
 from segment.repeatability import Repeatability, RepeatLevel, Within
 from tests.ledgers import RANGES
@@ -151,6 +155,11 @@ def test_a_prior_whose_head_is_not_found_leaves_the_current_volumes(today, last_
     assert verify_report(json.loads(report_bytes(report))) == ()
 
 
+def test_each_prior_is_told_when_it_is_found_and_when_it_is_measured(today, last_year, aligned):
+    steps = [type(step) for step in assistant_of().steps(today, priors=[last_year])]
+    assert steps[1:6] == [Registration, Placed, Segmented, Visit, Ledger]
+
+
 def test_a_prior_without_a_date_has_a_change_and_no_rate(today, aligned):
     report = drafted(today, study_of("b", None))
     assert {change.reason for change in changes(report)} == {None}
@@ -265,7 +274,8 @@ def test_an_alignment_is_trusted_if_it_fits_and_both_directions_agree(
 
 
 def test_a_study_that_cannot_be_aligned_keeps_its_own_place(today, last_year, askew):
-    current, prior = place(today, registered(), [last_year])
+    found = registered()
+    current, prior = followup.between(today, found, [followup.aligned(today, found, last_year)])
     assert isinstance(current, Placed)
     assert prior.doubt is Reason.NOT_ALIGNED
     assert np.allclose(current.registration.template_to_scan, np.eye(4))

@@ -1,6 +1,7 @@
 """Studies are drafted in their turn, stopped when asked, and what comes out is kept."""
 
 import threading
+from concurrent.futures import Future
 from dataclasses import replace
 
 import nibabel
@@ -11,14 +12,24 @@ from assistant.entropy import entropy
 from assistant.folder import ENTROPY, LABELS
 from assistant.ledger import Ledger
 from assistant.loading import Loading
-from assistant.page import scene
+from assistant.page import prior, scene
 from assistant.page.store import Store
-from assistant.page.work import TYPICAL_S, FullError, Job, Request, Workshop
+from assistant.page.work import (
+    ALONE_S,
+    COMPARED_S,
+    Beside,
+    FullError,
+    Job,
+    Pace,
+    Request,
+    Workshop,
+)
 from assistant.pipeline import Assistant
 from assistant.referral import Referral
 from assistant.report import Line, Report
 from assistant.settings import Settings
 from assistant.writers.vlm.errors import Fault, ModelError
+from segment.register.pair import Alignment
 from tests.hostile.catalogue import BAD_INPUTS, make
 from tests.phantoms import ThresholdSegmenter, calibrated, head, registered, segmentation_of
 
@@ -52,6 +63,15 @@ def store(tmp_path):
 def in_place(monkeypatch):
     """Every head lies where the template does."""
     monkeypatch.setattr("assistant.pipeline.register", lambda volume: registered())
+
+
+@pytest.fixture
+def pair_in_place(monkeypatch, in_place):
+    """Both heads of a pair lie where the template does."""
+    monkeypatch.setattr("assistant.followup.register", lambda volume: registered())
+    monkeypatch.setattr(
+        "assistant.followup.align", lambda scans, found: Alignment(np.eye(4), 0.97, 0.1)
+    )
 
 
 def drafted(store, workshop, source, referral=None):
@@ -161,9 +181,100 @@ def test_a_step_that_takes_twice_as_long_as_before_is_told_to(store, scan):
     workshop = Workshop(store, phantom_assistant)
     job = Job(store.add("ada", "scan", "hippocampus", "en"), Request(scan), step="segment")
     assert not workshop.is_overdue(job)
-    job.since -= 2 * TYPICAL_S["segment"] + 1
+    job.since -= 2 * ALONE_S["segment"] + 1
     assert workshop.is_overdue(job)
     workshop.close()
+
+
+def test_what_is_left_is_the_rest_of_a_step_and_those_after_it():
+    pace = Pace({"read": 2.0, "locate": 4.0, "write": 8.0})
+    assert pace.remaining_s("waiting", 100.0) == 14.0
+    assert pace.remaining_s("locate", 1.0) == 11.0
+    assert pace.remaining_s("locate", 50.0) == 8.0
+    assert not pace.is_overdue("locate", 8.0)
+    assert pace.is_overdue("locate", 8.1)
+    pace.learn("locate", 8.0)
+    assert pace.remaining_s("locate", 0.0) == 14.0
+    pace.learn("waiting", 99.0)
+    assert pace.remaining_s("write", 0.0) == 8.0
+
+
+def test_every_step_of_a_study_is_learnt_the_last_one_too(store, scan, pair_in_place, monkeypatch):
+    told = []
+    monkeypatch.setattr(Pace, "learn", lambda self, step, took_s: told.append(step))
+    workshop = Workshop(store, phantom_assistant)
+    drafted(store, workshop, scan)
+    assert told == list(ALONE_S)
+    told.clear()
+    compared(store, workshop, scan)
+    assert told == list(COMPARED_S)
+    workshop.close()
+
+
+class Stopping:
+    """An assistant whose job is stopped while it is at one of its steps."""
+
+    def __init__(self, own, job, step):
+        self.own, self.job, self.step = own, job, step
+
+    def steps(self, study, *, priors=()):
+        going = self.own.steps(study, priors=priors)
+        while True:
+            if self.job.step == self.step:
+                self.job.cancel()
+            try:
+                yield next(going)
+            except StopIteration:
+                return
+
+
+def compared(store, workshop, source, job_of=None):
+    """Draft a file compared with another one that shows the same head."""
+    image = nibabel.load(source)
+    earlier = source.parent / "earlier.nii.gz"
+    nibabel.Nifti1Image(image.get_fdata() + 1.0, image.affine, image.header).to_filename(earlier)
+    kept = store.add("ada", "scan", "hippocampus", "en")
+    job = workshop.begin(kept, Request(source, prior=earlier))
+    if job_of is not None:
+        job_of.set_result(job)
+    while not job.is_over:
+        job.news(len(job.results), 0.2)
+    return kept, job
+
+
+@pytest.mark.parametrize("step", [step for step in COMPARED_S if step != "read"])
+def test_a_study_that_is_stopped_goes_no_step_further(store, scan, pair_in_place, step):
+    job_of = Future()
+
+    def stopping(exam, language):
+        return Stopping(phantom_assistant(exam, language), job_of.result(30), step)
+
+    workshop = Workshop(store, stopping)
+    kept, job = compared(store, workshop, scan, job_of)
+    workshop.close()
+    assert (job.state, job.step) == ("cancelled", step)
+    assert store.get("ada", kept.id).report is None
+    assert store.get("ada", kept.id).state == "cancelled"
+
+
+def test_a_prior_that_is_stopped_is_not_laid_beside(store, scan, in_place, monkeypatch):
+    workshop = Workshop(store, phantom_assistant)
+    kept, _ = drafted(store, workshop, scan)
+    job_of = Future()
+
+    def found(volume):
+        job_of.result(30).cancel()
+        return registered()
+
+    monkeypatch.setattr("assistant.page.work.register", found)
+    job = workshop.begin(kept, Beside(scan))
+    job_of.set_result(job)
+    while not job.is_over:
+        job.news(len(job.results), 0.2)
+    workshop.close()
+    assert (job.state, job.step) == ("cancelled", "locate")
+    assert not (store.files(kept.id) / prior.SCAN).exists()
+    assert store.get("ada", kept.id).state == "drafted"
 
 
 def test_a_queue_that_is_too_long_takes_no_more(store, scan, monkeypatch):

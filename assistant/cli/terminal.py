@@ -116,13 +116,15 @@ def prepare(assistant: "Assistant") -> None:
 def stepped(
     steps: Iterator["Step"], bar: "tqdm[NoReturn]", words: Mapping[str, str]
 ) -> Iterator["Step"]:
-    """Pass steps on; each moves the bar, but lines, which come while a draft is written."""
+    """Pass steps on; each moves the bar, but lines and what is done to earlier studies."""
+    from assistant.followup import Placed
     from assistant.pipeline import STEPS
     from assistant.report import Line
+    from segment.change import Visit
 
     waiting = iter(STEPS)
     for step in chain([None], steps):
-        if not isinstance(step, Line):
+        if not isinstance(step, Line | Placed | Visit):
             bar.update()
             bar.set_description(words[next(waiting, STEPS[-1])])
         if step is not None:

@@ -6,7 +6,7 @@ Knows nothing of pages: it runs an assistant, keeps its results and says how far
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any
 
 from assistant import exams, views
 from assistant.draft import Draft
+from assistant.followup import Placed
 from assistant.gate import check_head
 from assistant.ledger import Ledger
 from assistant.page import choosing, prior, scene
@@ -23,6 +24,7 @@ from assistant.referral import Referral
 from assistant.report import Line, Report
 from assistant.study import Study, read_study
 from assistant.writers.vlm.errors import ModelError
+from segment.change import Visit
 from segment.errors import Refusal, ScanError
 from segment.infer import Found
 from segment.register import Registration, register
@@ -30,9 +32,28 @@ from segment.register import Registration, register
 AT_ONCE = 1  # studies drafted together: a draft uses every core there is
 MOST_WAITING = 20
 STATES = ("waiting", "running", "drafted", "failed", "cancelled")
-# Seconds of each step on two cores, until this machine has shown its own.
-TYPICAL_S = {"read": 2.0, "gate": 0.5, "locate": 4.0, "segment": 4.0, "measure": 0.5, "write": 1.0}
+# Seconds of each step on two cores, until this machine has shown its own: those of a study alone,
+# of one that is compared with an earlier one, and of an earlier one that is laid beside another.
+ALONE_S = {"read": 2.0, "gate": 0.5, "locate": 4.0, "segment": 4.0, "measure": 0.5, "write": 4.0}
+COMPARED_S = {
+    "read": 4.0,
+    "gate": 0.5,
+    "locate": 4.0,
+    "align": 6.0,
+    "segment": 4.0,
+    "earlier": 4.0,
+    "measure": 0.5,
+    "write": 4.0,
+}
+BESIDE_S = {"read": 2.0, "gate": 0.5, "locate": 4.0}
 NEXT = {Gated: "locate", Registration: "segment", Segmented: "measure", Ledger: "write"}
+NEXT_COMPARED = {
+    **NEXT,
+    Registration: "align",
+    Placed: "segment",
+    Segmented: "earlier",
+    Visit: "measure",
+}
 SEVERAL = (Refusal.SEVERAL_SERIES, Refusal.SEVERAL_VOLUMES)
 LOG = logging.getLogger(__name__)
 
@@ -63,6 +84,30 @@ class Beside:
     """A prior scan that is to be shown beside a study that was drafted."""
 
     source: Path
+
+
+class Pace:
+    """How long each step of one kind of job takes here, learnt from those that are over."""
+
+    def __init__(self, typical_s: Mapping[str, float]) -> None:
+        self._seconds = dict(typical_s)
+
+    def learn(self, step: str, took_s: float) -> None:
+        """Move half the way from what was thought to what a step took."""
+        if step in self._seconds:
+            self._seconds[step] = (self._seconds[step] + took_s) / 2
+
+    def remaining_s(self, step: str, since_s: float) -> float:
+        """Say how long a job takes yet that has been at a step for so long."""
+        steps = list(self._seconds)
+        if step not in steps:
+            return sum(self._seconds.values())
+        later = sum(self._seconds[name] for name in steps[steps.index(step) + 1 :])
+        return later + max(self._seconds[step] - since_s, 0.0)
+
+    def is_overdue(self, step: str, since_s: float) -> bool:
+        """Whether a step takes over twice as long as it did before."""
+        return since_s > 2 * self._seconds.get(step, float("inf"))
 
 
 @dataclass(eq=False)
@@ -128,7 +173,7 @@ class Workshop:
         self._pool = ThreadPoolExecutor(max_workers=AT_ONCE, thread_name_prefix="draft")
         self._jobs: dict[str, Job] = {}
         self._lock = threading.Lock()
-        self._seconds = dict(TYPICAL_S)
+        self._alone, self._compared, self._beside = map(Pace, (ALONE_S, COMPARED_S, BESIDE_S))
         self._is_left = False
 
     def close(self, *, leaves: bool = False) -> None:
@@ -174,15 +219,16 @@ class Workshop:
 
     def remaining_s(self, job: Job) -> float:
         """Say how long a running job will take yet, by how long its steps took before."""
-        steps = list(self._seconds)
-        if job.step not in steps:
-            return sum(self._seconds.values())
-        later = sum(self._seconds[name] for name in steps[steps.index(job.step) + 1 :])
-        return later + max(self._seconds[job.step] - (time.monotonic() - job.since), 0.0)
+        return self._pace(job).remaining_s(job.step, time.monotonic() - job.since)
 
     def is_overdue(self, job: Job) -> bool:
         """Whether a step takes over twice as long as it did before."""
-        return time.monotonic() - job.since > 2 * self._seconds.get(job.step, float("inf"))
+        return self._pace(job).is_overdue(job.step, time.monotonic() - job.since)
+
+    def _pace(self, job: Job) -> Pace:
+        if isinstance(job.request, Beside):
+            return self._beside
+        return self._alone if job.request.prior is None else self._compared
 
     def _waiting(self) -> list[Job]:
         return [job for job in self._jobs.values() if job.state == "waiting"]
@@ -199,6 +245,7 @@ class Workshop:
                 self._store.change(job.kept.id, state="running")
                 self._store.begun(job.kept.id)
                 self._draft(job, job.request)
+            self._pace(job).learn(job.step, time.monotonic() - job.since)
             state = "drafted"
         except _CancelledError:
             state = "cancelled"
@@ -222,9 +269,9 @@ class Workshop:
     def _lay_beside(self, job: Job, request: Beside) -> None:
         """Read a prior scan and find the head in it, so that both can be looked at together."""
         study = read_study(request.source)
-        job.tell(step="gate")
+        self._next(job, "gate")
         check_head(study.volume)
-        job.tell(step="locate")
+        self._next(job, "locate")
         registration = register(study.volume)
         job.tell()
         prior.write_prior(self._store.files(job.kept.id), study, registration)
@@ -246,8 +293,10 @@ class Workshop:
         study = replace(study, referral=request.referral)
         sources = () if request.prior is None else (request.prior,)
         priors = [read_study(source, modality=modality) for source in sources]
-        job.tell()
-        for step in self._timed(job, study, priors):
+        self._next(job, "gate")
+        assistant = self._assistant_of(job.kept.exam, job.kept.language)
+        following = NEXT if request.prior is None else NEXT_COMPARED
+        for step in assistant.steps(study, priors=priors):
             if isinstance(step, Gated):
                 scene.write_scan(folder, study.volume)
             if isinstance(step, Registration):
@@ -260,22 +309,13 @@ class Workshop:
                 self._store.change(job.kept.id, statements=statements)
             if isinstance(step, Report):
                 self._store.change(job.kept.id, report=step.to_json(job.kept.created))
-            job.tell(step=NEXT.get(type(step)), result=_light(step, study))
+            self._next(job, following.get(type(step)), result=_light(step, study))
 
-    def _timed(self, job: Job, study: Study, priors: Sequence[Study]) -> Iterator[Any]:
-        """Yield the steps, and learn how long each takes here."""
-        self._learn(job, "gate")
-        assistant = self._assistant_of(job.kept.exam, job.kept.language)
-        for step in assistant.steps(study, priors=priors):
-            self._learn(job, NEXT.get(type(step)))
-            yield step
-
-    def _learn(self, job: Job, following: str | None) -> None:
-        if job.step in self._seconds and following is not None:
-            took = time.monotonic() - job.since
-            self._seconds[job.step] = (self._seconds[job.step] + took) / 2
-        if following == "gate":
-            job.tell(step="gate")
+    def _next(self, job: Job, step: str | None, *, result: object = None) -> None:
+        """Go on to a step, if one begins here; what the one before took is learnt."""
+        if step is not None:
+            self._pace(job).learn(job.step, time.monotonic() - job.since)
+        job.tell(step=step, result=result)
 
 
 def _light(step: Any, study: Study) -> Any:  # noqa: ANN401  any step of the pipeline
