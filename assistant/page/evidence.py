@@ -72,7 +72,7 @@ def _read(cells: Sequence[str]) -> str:
     name, structure, side, quantity, *rest = map(text, cells)
     told = (f"{structure} <small>{quantity}</small>", side, *rest)
     columns = tag("th", name, scope="row") + "".join(tag("td", cell) for cell in told)
-    return tag("tr", columns, id=f"record-{name}")
+    return tag("tr", columns, id=f"record-{name}", class_="vx-record", data_record=name)
 
 
 def _row(record: Measurement, words: Phrasebook, places: Places, before: Measurement | None) -> str:

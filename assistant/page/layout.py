@@ -167,7 +167,7 @@ def _reading(say: Any) -> Components:  # noqa: ANN401
     gr.HTML(tag("h2", text(say["draft"])))
     found: Components = {"draft": gr.HTML("", apply_default_css=False, elem_id="vx-draft")}
     found["who"] = gr.Textbox("", label=say["who"], max_lines=1, max_length=120)
-    with gr.Group(visible=False) as found["editing"]:
+    with gr.Group(visible=False, elem_id="vx-editing") as found["editing"]:
         found["line"] = gr.Number(0, visible=False, precision=0)
         found["sentence"] = gr.Textbox(
             label=say["edit.text"], lines=3, max_length=2000, elem_id="vx-sentence"

@@ -29,15 +29,15 @@ def opened(visit, path):
     return page
 
 
-def coarse_sample(path, moved_mm=(0.0, 0.0, 0.0)):
-    """Write the template with voxels twice as long, perhaps at another place."""
+def coarse_sample(path, moved_mm=(0.0, 0.0, 0.0), times=COARSE):
+    """Write the template with voxels ``times`` as long, perhaps at another place."""
     volume = read_sample().volume
-    i, j, k = (length // COARSE for length in volume.array.shape)
-    whole = volume.array[: i * COARSE, : j * COARSE, : k * COARSE]
-    blocks = whole.reshape(i, COARSE, j, COARSE, k, COARSE)
+    i, j, k = (length // times for length in volume.array.shape)
+    whole = volume.array[: i * times, : j * times, : k * times]
+    blocks = whole.reshape(i, times, j, times, k, times)
     affine = np.array(volume.geometry.affine)
-    affine[:3, 3] += affine[:3, :3] @ np.full(3, (COARSE - 1) / 2) + moved_mm
-    affine[:3, :3] *= COARSE
+    affine[:3, 3] += affine[:3, :3] @ np.full(3, (times - 1) / 2) + moved_mm
+    affine[:3, :3] *= times
     image = nibabel.Nifti1Image(blocks.mean(axis=(1, 3, 5)), affine)
     image.header.set_xyzt_units("mm")
     image.to_filename(path)

@@ -72,6 +72,9 @@ def test_keys_edit_and_accept_the_line_they_stand_on(asking):
     asking.locator(".vx-line[data-line='1']").focus()
     asking.keyboard.press("a")
     asking.locator(".vx-line[data-line='1'] >> text=accepted by Dr Keys").wait_for()
+    asking.wait_for_function("document.activeElement.dataset.line === '1'")
+    asking.keyboard.press("n")  # from the line that was accepted, not from the first one
+    assert asking.evaluate("document.activeElement.dataset.line") == "2"
     asking.locator(".vx-line[data-line='0']").focus()
     said = asking.locator(".vx-line[data-line='0'] .vx-text").inner_text()
     asking.keyboard.press("e")

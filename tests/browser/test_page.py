@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from assistant.verify import verify_report
-from tests.browser.rounds import ORDER, TOKEN, crosshair
+from tests.browser.rounds import ORDER, TOKEN, coarse_sample, crosshair
 from tests.hostile.make import dicom_slices
 
 pytestmark = pytest.mark.slow
@@ -57,8 +57,33 @@ def test_a_citation_moves_the_crosshair_to_its_structure(viewed):
     right = crosshair(viewed)
     assert left[0] < -15
     assert right[0] > 15
-    assert viewed.locator("#details-m4").is_visible()
-    assert "mm³" in viewed.locator("#details-m4").inner_text()
+    counted = viewed.locator("#details-m4").inner_text()
+    assert re.search(r"\d+ voxels × [\d.]+ mm³ = [\d.]+ mL", counted)
+
+
+def test_a_record_is_shown_with_its_contour_and_where_the_networks_disagree(viewed):
+    nv = "window.voxcite.viewer"
+    viewed.locator('.vx-line a[data-record="m1"]').first.click()
+    assert viewed.evaluate(f"{nv}.overlayOutlineWidth") > 0
+    assert viewed.is_checked("#vx-outline")
+    assert viewed.evaluate(f"{nv}.volumes[2].opacity") == pytest.approx(0.5)
+    assert viewed.input_value("#vx-entropy") == "0.5"
+    viewed.uncheck("#vx-outline")  # what somebody sets stays as it was set
+    viewed.locator('.vx-line a[data-record="m4"]').first.click()
+    assert viewed.evaluate(f"{nv}.overlayOutlineWidth") == 0
+    viewed.check("#vx-outline")
+
+
+def test_a_row_of_the_evidence_and_a_citation_in_the_chat_move_the_crosshair_too(viewed):
+    viewed.locator("#record-m4 td").nth(3).click()
+    assert crosshair(viewed)[0] > 15
+    viewed.locator("#record-m1 td").nth(1).click()
+    assert crosshair(viewed)[0] < -15
+    before = viewed.locator('[data-testid="bot"]').count()
+    viewed.fill("#vx-question textarea", "How large is the right hippocampus?")
+    viewed.get_by_role("button", name="Ask", exact=True).click()
+    viewed.locator('[data-testid="bot"]').nth(before).locator('a[href="#cite-m4"]').first.click()
+    assert crosshair(viewed)[0] > 15
 
 
 def test_no_foreign_host_is_asked(viewed, served):
@@ -132,6 +157,23 @@ def test_a_reload_finds_the_study_again(drafted):
     drafted.reload()
     drafted.wait_for_selector(".vx-report [data-act]")
     assert drafted.inner_text(".vx-report") == said
+
+
+def test_a_draft_made_again_with_its_prior_plots_the_change(drafted, tmp_path):
+    before = drafted.evaluate("window.voxcite.feed.study")
+    earlier = coarse_sample(tmp_path / "earlier.nii.gz", (6.0, -4.0, 3.0), times=1)
+    drafted.get_by_role("button", name="Prior study", exact=False).first.click()
+    drafted.set_input_files("#vx-input input[type=file] >> nth=0", earlier)
+    drafted.wait_for_selector("#vx-beside .vx-said")
+    drafted.get_by_role("button", name="Draft again, compared").click()
+    drafted.wait_for_selector(".vx-progress >> text=earlier scan")
+    drafted.locator("#vx-change svg.vx-plot").first.wait_for()
+    drafted.wait_for_selector(".vx-report [data-act]")
+    assert drafted.locator("#vx-change svg.vx-plot[role=img]").count() >= 2  # one a side
+    assert "within measurement error" in drafted.inner_text(".vx-report")
+    drafted.get_by_role("button", name="Delete this study").click()
+    drafted.get_by_role("button", name="Delete with everything").click()
+    drafted.wait_for_function(f"window.voxcite.feed.study === '{before}'")
 
 
 def test_another_browser_sees_nothing_of_it(drafted, visit, served):

@@ -129,22 +129,3 @@ def test_a_prior_is_seen_at_the_same_place_whose_numbers_differ(viewed, tmp_path
     viewed.get_by_role("button", name="Remove the prior study").click()
     viewed.wait_for_function("document.querySelector('#vx-figure-prior').hidden")
     assert viewed.locator("#vx-change .vx-change").count() == 0
-
-
-def test_a_draft_made_again_with_its_prior_plots_the_change(viewed, tmp_path):
-    before = viewed.evaluate("window.voxcite.feed.study")
-    earlier = coarse_sample(tmp_path / "earlier.nii.gz", MOVED_MM)
-    if not viewed.locator("#vx-input").is_visible():
-        viewed.get_by_role("button", name="Prior study", exact=False).first.click()
-    viewed.set_input_files("#vx-input input[type=file] >> nth=0", earlier)
-    viewed.wait_for_selector("#vx-beside .vx-said")
-    viewed.get_by_role("button", name="Draft again with this prior").click()
-    viewed.wait_for_function(f"window.voxcite.feed.study !== '{before}'")
-    viewed.locator("#vx-change .vx-plot").first.wait_for()
-    viewed.wait_for_selector(".vx-report [data-act]")
-    assert "No change was measured" not in viewed.inner_text("#vx-change")
-    changes = viewed.locator(".vx-record", has_text="change").count()
-    assert viewed.locator("#vx-change .vx-plot").count() == changes > 0
-    viewed.get_by_role("button", name="Delete this study").click()
-    viewed.get_by_role("button", name="Delete with everything").click()
-    viewed.wait_for_function(f"window.voxcite.feed.study === '{before}'")

@@ -1,7 +1,7 @@
 // The viewer and the keyboard of the page. Knows nothing of reports: it shows what a feed names.
 (() => {
   "use strict";
-  const page = (window.voxcite = { viewer: null, feed: {}, ready: false, send: null });
+  const page = (window.voxcite = { viewer: null, feed: {}, ready: false, send: null, line: null });
   const find = (selector) => document.querySelector(selector);
   const all = (selector) => [...document.querySelectorAll(selector)];
   const SIDES = { left: [240, 228, 66, 255], right: [204, 121, 167, 255], none: [240, 228, 66, 255] };
@@ -264,8 +264,16 @@
       row.querySelector("button").setAttribute("aria-expanded", "true");
     }
     row.scrollIntoView({ block: "nearest" });
-    if (row.dataset.mm) moveTo(row.dataset.mm.split(",").map(Number));
-    apply("outline", true);
+    if (!row.dataset.mm) return;
+    moveTo(row.dataset.mm.split(",").map(Number));
+    shown("outline", (input) => { input.checked = true; apply("outline", true); });
+    shown("entropy", (input) => { input.value = 0.5; apply("entropy", 0.5); });
+  }
+
+  // The contour and the networks' disagreement come with a record, until somebody sets them.
+  function shown(name, show) {
+    const input = find(`#vx-${name}`);
+    if (input && !input.dataset.set) show(input);
   }
 
   // ---- choosing files
@@ -321,6 +329,8 @@
       event.preventDefault();
       return showRecord(cite.dataset.record || cite.getAttribute("href").slice("#cite-".length));
     }
+    const row = target.closest("tr.vx-record");
+    if (row) return showRecord(row.dataset.record);
     const act = target.closest("[data-act]");
     if (act) {
       all(".vx-line.vx-current").forEach((other) => other.classList.remove("vx-current"));
@@ -349,6 +359,7 @@
     const input = event.target;
     if (input.id === "vx-labels" || input.id === "vx-entropy") apply(input.id.slice(3), input.value);
     if (input.id === "vx-outline") apply("outline", input.checked);
+    if (input.id === "vx-entropy" || input.id === "vx-outline") input.dataset.set = "1";
     if (input.id === "vx-window") apply("window", input.value);
     if (input.id === "vx-level" || input.id === "vx-width") apply("bounds");
     if (input.closest && input.closest("#vx-slices")) { input.dataset.moved = "1"; drawSlice(input); }
@@ -417,6 +428,18 @@
     const button = line && line.querySelector(`[data-act="${name}"]`);
     if (button) button.click();
   }
+
+  // The draft is drawn anew after each act: whoever stood on a line stands there again.
+  document.addEventListener("focusin", (event) => {
+    const line = event.target.closest(".vx-line[data-line]");
+    if (line) page.line = line.dataset.line;
+    else if (!event.target.closest("#vx-editing")) page.line = null;
+  });
+  new MutationObserver(() => {
+    if (page.line === null || document.activeElement !== document.body) return;
+    const line = find(`.vx-line[data-line="${page.line}"]`);
+    if (line) line.focus({ preventScroll: true });
+  }).observe(document.documentElement, { childList: true, subtree: true });
 
   document.addEventListener("keydown", (event) => {
     const at = event.target;
