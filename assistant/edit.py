@@ -10,6 +10,7 @@ from typing import Any
 
 import prompts
 from assistant import exams
+from assistant.denial import Denial
 from assistant.draft import Statement
 from assistant.ledger import Ledger
 from assistant.override import EditError, Overridden, overridden
@@ -139,7 +140,7 @@ class Manuscript:
         """Leave the last change out; raises EditError where there is none."""
         if not self.changes:
             msg = "expected a change to undo, found none; nothing was changed"
-            raise EditError(msg)
+            raise EditError(Denial.NOTHING_TO_UNDO, msg)
         return replace(self, changes=self.changes[:-1])
 
 
@@ -164,13 +165,13 @@ def filled(text: str, ledger: Ledger, phrasebook: Phrasebook) -> str:
         record_id, name = match.groups()
         if record_id not in ledger or name not in FIELDS:
             msg = f"expected a slot such as {{m1.value}}, found {match[0]}; write one of a record"
-            raise EditError(msg)
+            raise EditError(Denial.UNKNOWN_SLOT, msg)
         parts += [text[end : match.start()], FIELDS[name](ledger[record_id], phrasebook)]
         end = match.end()
     rest = text[end:]
     if any(brace in part for part in (*parts[::2], rest) for brace in "{}"):
         msg = "expected slots such as {m1.value}, found a brace that is none; take it out"
-        raise EditError(msg)
+        raise EditError(Denial.STRAY_BRACE, msg)
     return "".join((*parts, rest))
 
 
@@ -215,7 +216,7 @@ def _applied(
         return changed, tuple(_followed(passages, Ledger(changed, report.scores), moved, report))
     if not 0 <= change.line < len(passages):
         msg = f"expected a line from 1 to {len(passages)}, found {change.line + 1}; choose another"
-        raise EditError(msg)
+        raise EditError(Denial.NO_SUCH_LINE, msg)
     old = passages[change.line]
     if isinstance(change, Accepted):
         new = replace(old, accepted_by=change.who)
@@ -228,11 +229,11 @@ def _written(change: Edited, old: Passage, ledger: Ledger, words: Phrasebook) ->
     """Return a line in a person's words, marked as theirs, with what its numbers contradict."""
     if old.line.origin == "quoted":
         msg = "expected a sentence of the report, found a quotation of others; leave it as it is"
-        raise EditError(msg)
+        raise EditError(Denial.QUOTATION, msg)
     text = one_line(change.text)
     if not text or len(text) > LONGEST_SENTENCE:
         msg = f"expected a sentence of at most {LONGEST_SENTENCE} characters, found {len(text)}"
-        raise EditError(msg)
+        raise EditError(Denial.SENTENCE_LENGTH, msg)
     slots = (match[1] for match in SLOT.finditer(text))
     cites = tuple(dict.fromkeys((*old.statement.cites, *slots)))
     statement = Statement(old.statement.section, text, cites, old.statement.stock)
@@ -245,7 +246,7 @@ def _marked(statement: Statement, who: str, ledger: Ledger, words: Phrasebook) -
         text = filled(statement.text, ledger, words)
         line = Line(statement.section, text, statement.cites, "edited by")
     except SlotError as error:
-        raise EditError(str(error)) from error
+        raise EditError(Denial.UNKNOWN_SLOT, str(error)) from error
     except ValueError as error:
         if isinstance(error, EditError):
             raise
@@ -253,7 +254,7 @@ def _marked(statement: Statement, who: str, ledger: Ledger, words: Phrasebook) -
             "expected a number that belongs to a record, found one in a line that cites none;"
             " write it into a line about that record, or take it out"
         )
-        raise EditError(msg) from error
+        raise EditError(Denial.FOREIGN_NUMBER, msg) from error
     records = {record.id: record for record in ledger.records}
     why = verify_line(line, records, words, ledger.scores)
     return Passage(line, statement, who, contradictions=why)

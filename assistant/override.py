@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
+from assistant.denial import Denial, DeniedError
 from assistant.ledger import evaluate, names_in
 from assistant.report import one_line
 from segment.measurement import Interval, Measurement, Reason, Reliability
@@ -14,7 +15,7 @@ from segment.measurement import Interval, Measurement, Reason, Reliability
 VOLUME = "volume"  # which is never negative; attenuation is
 
 
-class EditError(ValueError):
+class EditError(DeniedError):
     """A change that cannot be made; the sentence says what to do instead."""
 
 
@@ -35,19 +36,19 @@ def overridden(change: Overridden, records: Sequence[Measurement]) -> tuple[Meas
     ids = [record.id for record in records]
     if change.record not in ids:
         msg = f"expected one of the records {', '.join(ids)}, found {change.record[:20]!r}"
-        raise EditError(msg)
+        raise EditError(Denial.UNKNOWN_RECORD, msg)
     old = records[ids.index(change.record)]
     if old.expression is not None:
         needed = ", ".join(sorted(names_in(old.expression)))
         msg = f"{old.id} is derived from {needed}; override one of those instead"
-        raise EditError(msg)
+        raise EditError(Denial.DERIVED, msg)
     least = 0.0 if old.quantity == VOLUME else float("-inf")
     if not least <= change.lower <= change.value <= change.upper < float("inf"):
         msg = (
             f"expected a value between its bounds, found {change.value:g} for"
             f" {change.lower:g} to {change.upper:g}; state bounds that hold it"
         )
-        raise EditError(msg)
+        raise EditError(Denial.OUTSIDE_BOUNDS, msg)
     new = replace(
         old,
         value=change.value,
@@ -86,7 +87,7 @@ def _derived(record: Measurement, records: Sequence[Measurement], changed: str) 
         ]
     except ZeroDivisionError as error:
         msg = f"{record.id} cannot be derived from nothing; enter a value above zero"
-        raise EditError(msg) from error
+        raise EditError(Denial.NOT_DERIVABLE, msg) from error
     if record.reason not in (None, Reason.DEPENDS_ON_UNRELIABLE):
         return record if record.value is None else replace(record, value=value)
     is_sound = all(other.reason is None for other in used.values())

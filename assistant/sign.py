@@ -4,13 +4,14 @@ import json
 from dataclasses import replace
 from datetime import datetime
 
+from assistant.denial import Denial, DeniedError
 from assistant.report import Report, one_line, report_bytes
 from assistant.verify import verify_report
 
 LONGEST_NAME = 120  # characters, of a person or of an organisation
 
 
-class SignError(ValueError):
+class SignError(DeniedError):
     """A report that may not be signed; the sentence says what to do first."""
 
 
@@ -23,17 +24,17 @@ def sign(report: Report, who: str, at: str, organisation: str = "") -> Report:
     name = one_line(who)
     if not name or len(name) > LONGEST_NAME:
         msg = f"expected a name of at most {LONGEST_NAME} characters, found {len(name)}; enter one"
-        raise SignError(msg)
+        raise SignError(Denial.NAME_LENGTH, msg)
     place = one_line(organisation)
     if len(place) > LONGEST_NAME:
         msg = f"expected an organisation of at most {LONGEST_NAME} characters; shorten its name"
-        raise SignError(msg)
+        raise SignError(Denial.NAME_LENGTH, msg)
     if datetime.fromisoformat(at).tzinfo is None:
         msg = f"expected the time of signing with its zone, found {at!r}; add +00:00"
-        raise SignError(msg)
+        raise SignError(Denial.NO_ZONE, msg)
     if found := problems(report):
         msg = f"expected a report that holds, found {found[0]}; change the line or its record"
-        raise SignError(msg)
+        raise SignError(Denial.CONTRADICTION, msg)
     signed_for = {"signed_for": place} if place else {}
     provenance = {**report.provenance, "signed_at": at, **signed_for}
     return replace(report, status="signed", signed_by=name, provenance=provenance)

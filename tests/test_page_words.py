@@ -5,6 +5,8 @@ import string
 import pytest
 
 import prompts
+from assistant.denial import Denial, DeniedError
+from assistant.page.told import HELPS, help_for, told
 from assistant.serve.resume import DIED
 from assistant.writers.vlm.errors import Fault
 from prompts import page
@@ -43,3 +45,23 @@ def test_an_unknown_language_is_refused():
 
 def test_a_reason_code_is_a_word_of_its_own():
     assert all(":" not in code for code in Refusal)
+
+
+@pytest.mark.parametrize("language", prompts.languages())
+def test_whatever_is_denied_has_words(language):
+    codes = {*Denial, "upload"}
+    assert {key for key in page.load(language) if key.startswith("denied.")} == {
+        f"denied.{code}" for code in codes
+    }
+
+
+def test_what_is_not_done_is_told_in_the_pages_words_first():
+    error = DeniedError(Denial.NOTHING_TO_UNDO, "expected a change to undo, found none; go on")
+    assert told(error, "zh") == f"没有可撤销的更改。（{error}）"
+    assert told(ValueError("expected one thing"), "zh") == "expected one thing"
+
+
+def test_a_refusal_helps_with_one_thing_at_most():
+    codes = [code for group in HELPS.values() for code in group]
+    assert len(codes) == len(set(codes))
+    assert help_for(Refusal.SERVER, "en") == page.load("en")["help.operator"]

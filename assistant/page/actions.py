@@ -11,6 +11,7 @@ from functools import cached_property
 import gradio as gr
 
 import prompts
+from assistant.denial import Denial, DeniedError
 from assistant.edit import EditError, filled
 from assistant.ledger import Ledger
 from assistant.page import asking, prior, scene
@@ -19,14 +20,12 @@ from assistant.page.markup import markdown, tag, text
 from assistant.page.opening import Opening
 from assistant.page.server import Parts
 from assistant.page.showing import Showing, Updates
-from assistant.page.uploads import UploadError
-from assistant.page.work import FullError, Request
+from assistant.page.told import told
+from assistant.page.work import Request
 from assistant.referral import Referral
 from assistant.report import Line
-from assistant.sign import SignError
 
 POLL_S = 0.4
-REFUSED = (EditError, SignError, UploadError, FullError, ValueError)
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,13 +71,14 @@ class Actions:
         """Show a prior scan beside the study, from files that were sent before."""
         sent = event._data if isinstance(event._data, dict) else {}
         if not study:
-            yield {"beside": self.show.refused("prior", self.show.say["prior.first"])}
+            msg = "expected an open study, found none; open the current one first"
+            yield {"beside": self.show.denied(DeniedError(Denial.NO_STUDY, msg))}
             return
         desk = self.desk(request, study)
         try:
             self._opening(request).beside(desk, str(sent.get("upload")))
-        except REFUSED as error:
-            yield {"beside": self.show.refused("prior", str(error))}
+        except ValueError as error:
+            yield {"beside": self.show.denied(error)}
             return
         job = self.parts.workshop.job(study)
         while job is not None and not job.is_over and not job.is_cancelled:
@@ -124,8 +124,8 @@ class Actions:
         """Begin a study and watch it, or say why it cannot begin."""
         try:
             desk = begin()
-        except REFUSED as error:
-            yield {"status": self.show.refused("upload", str(error))}
+        except ValueError as error:
+            yield {"status": self.show.denied(error)}
             return
         yield from self.watch(desk)
 
@@ -200,9 +200,9 @@ class Actions:
         try:
             shown = filled(sentence, ledger, prompts.load(report.language))
         except ValueError as error:
-            shown = str(error)
-        told = f"{text(self.show.say['edit.preview'])}: {text(shown)}"
-        return {"preview": tag("p", told, class_="vx-preview")}
+            shown = told(error, self.language)
+        line = f"{text(self.show.say['edit.preview'])}: {text(shown)}"
+        return {"preview": tag("p", line, class_="vx-preview")}
 
     def keep(
         self, request: gr.Request, study: str, line: float, sentence: str, who: str
@@ -229,8 +229,8 @@ class Actions:
 
         def act(desk: Desk) -> object:
             if record is None or value is None or lower is None or upper is None:
-                msg = self.show.say["override"]
-                raise EditError(msg)
+                msg = "expected a record, its value and both bounds, found less; fill all in"
+                raise EditError(Denial.VALUES_MISSING, msg)
             return desk.override(record, value, (lower, upper), who)
 
         return self._done(request, study, who, act)
@@ -253,8 +253,8 @@ class Actions:
         desk = self.desk(request, study)
         try:
             act(desk)
-        except REFUSED as error:
-            gr.Warning(text(error))
+        except ValueError as error:
+            gr.Warning(text(told(error, self.language)))
             return {}
         return self.show.shown(desk)
 
@@ -278,9 +278,9 @@ class Actions:
             for lines in asking.answering(desk, question, self.parts.assistant_of):
                 answer = {"role": "assistant", "content": asking.shown(lines)}
                 yield {"chatbot": [*messages, asked, answer]}
-        except REFUSED as error:
-            told = markdown(str(error) or self.show.say["chat.failed"])
-            yield {"chatbot": [*messages, asked, {"role": "assistant", "content": told}]}
+        except ValueError as error:
+            sorry = markdown(told(error, self.language) or self.show.say["chat.failed"])
+            yield {"chatbot": [*messages, asked, {"role": "assistant", "content": sorry}]}
 
     def hush(self, request: gr.Request, study: str, question: str) -> Updates:
         """Show that an answer was stopped; what was not finished is not kept."""
@@ -292,8 +292,8 @@ class Actions:
         if turns and turns[-1][0] == question.strip():
             return {"chatbot": messages}
         asked = {"role": "user", "content": markdown(question.strip())}
-        told = {"role": "assistant", "content": markdown(self.show.say["chat.stopped"])}
-        return {"chatbot": [*messages, asked, told]}
+        sorry = {"role": "assistant", "content": markdown(self.show.say["chat.stopped"])}
+        return {"chatbot": [*messages, asked, sorry]}
 
 
 def _line_of(event: gr.EventData, count: int) -> int:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from assistant import exports
+from assistant.denial import Denial
 from assistant.draft import Statement
 from assistant.edit import (
     Accepted,
@@ -52,7 +53,7 @@ class Desk:
         kept = self.kept
         if kept.report is None:
             msg = "expected a finished draft, found none; wait until it is written"
-            raise EditError(msg)
+            raise EditError(Denial.NO_DRAFT, msg)
         statements = tuple(
             Statement(**{**record, "cites": tuple(record["cites"])}) for record in kept.statements
         )
@@ -103,7 +104,7 @@ class Desk:
         report = self.report()
         if found := problems(report):
             msg = f"expected a report that holds, found {found[0]}; change the line or its record"
-            raise SignError(msg)
+            raise SignError(Denial.CONTRADICTION, msg)
         folder, kept = self.folder, self.kept
         sources = sorted((folder / SOURCE).iterdir()) if (folder / SOURCE).is_dir() else []
         place = sources[0] if len(sources) == 1 else folder / SOURCE

@@ -4,6 +4,7 @@ import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from assistant.denial import Denial
 from assistant.page import prior
 from assistant.page.desk import SOURCE, Desk
 from assistant.page.server import Parts
@@ -59,7 +60,7 @@ class Opening:
         """
         if prior.read_prior(desk.folder) is None:
             msg = "expected a prior scan beside this study, found none; drop one first"
-            raise UploadError(msg)
+            raise UploadError(Denial.NO_PRIOR, msg)
         before, store = desk.kept, self.parts.store
         kept = store.add(self.owner, before.name, before.exam, self.language)
         try:
@@ -69,7 +70,7 @@ class Opening:
         except OSError as error:
             store.delete(self.owner, kept.id)
             msg = "expected room for a copy of this study, found none; delete another study"
-            raise UploadError(msg) from error
+            raise UploadError(Denial.NO_ROOM, msg) from error
         store.record(kept.id, self.owner, "prior")
         wanted = Wanted(store.wanted(desk.study).series, is_compared=True)
         return self._queued(kept, self._request(kept, wanted, Referral(**before.referral)))
@@ -85,7 +86,7 @@ class Opening:
         wanted = before if is_same else Wanted(chosen)
         if wanted.is_compared and not (desk.folder / prior.SOURCE).is_dir():
             msg = "expected the prior scan of this comparison, found it removed; drop it again"
-            raise UploadError(msg)
+            raise UploadError(Denial.PRIOR_GONE, msg)
         store.change(desk.study, state="waiting", report=None, changes=[], signature=None)
         store.enqueue(desk.study, wanted)
         referral = Referral(**desk.kept.referral)

@@ -13,7 +13,6 @@ from assistant.page import asking
 from assistant.page.desk import Desk
 from assistant.page.opening import Opening
 from assistant.page.server import Parts
-from assistant.page.work import FullError
 from assistant.referral import Referral
 from assistant.study import SAMPLE
 
@@ -44,7 +43,7 @@ class Program:
                 desk = opening.sample(wanted, referral)
             else:
                 desk = opening.upload(study, wanted, None, referral)
-        except (FullError, ValueError) as error:
+        except ValueError as error:
             raise gr.Error(str(error)) from error
         job = self.parts.workshop.job(desk.study)
         while job is not None and not job.is_over:

@@ -23,13 +23,13 @@ from assistant.page.guard import COOKIE, LOCAL, OWNER, Guard, cookie_of
 from assistant.page.login import Doorkeeper
 from assistant.page.markup import tag, text
 from assistant.page.store import Store
+from assistant.page.told import told
 from assistant.page.uploads import MOST_FILES, UploadError, Uploads
 from assistant.page.work import Workshop
 from assistant.pipeline import Assistant
 from assistant.settings import Settings
-from assistant.sign import SignError
 from prompts import page as words_of
-from segment.errors import Refusal, ScanError
+from segment.errors import Refusal
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -217,16 +217,20 @@ def _add_pictures(app: "FastAPI", parts: Parts) -> None:
 
 
 def _add_export(app: "FastAPI", parts: Parts) -> None:
-    """Write a study as a file for its owner."""
-    from fastapi import Request, Response
+    """Write a study as a file for its owner; why not, in the language of the page."""
+    from fastapi import HTTPException, Request, Response
 
     @app.get("/study/{study}/export/{name}")
-    def export(request: Request, study: str, name: str) -> Response:
+    def export(request: Request, study: str, name: str, language: str = "en") -> Response:
         desk = desk_of(parts, request, study)
+        if language not in prompts.languages():
+            raise HTTPException(404)
         try:
             filename, data = desk.export(name)
-        except (SignError, ScanError, ValueError) as error:
-            return Response(str(error), status_code=409, media_type="text/plain; charset=utf-8")
+        except ValueError as error:
+            return Response(
+                told(error, language), status_code=409, media_type="text/plain; charset=utf-8"
+            )
         headers = {"content-disposition": f'attachment; filename="{filename}"'}
         return Response(data, media_type="application/octet-stream", headers=headers)
 

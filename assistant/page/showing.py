@@ -26,6 +26,7 @@ from assistant.page.desk import SOURCE, Desk, export_names
 from assistant.page.markup import tag, text
 from assistant.page.server import Parts
 from assistant.page.store import BROWSER, Kept
+from assistant.page.told import help_for, reason
 from assistant.page.work import SEVERAL, Job
 from assistant.report import Line, Report
 from prompts import page
@@ -170,11 +171,22 @@ class Showing:
 
     def refused(self, code: str, sentence: str) -> str:
         """Say why a study was refused, with its reason code."""
-        told = tag("p", text(self.say["step.failed"]), class_="vx-strong")
-        shown = f"{text(self.say['refusal.code'])}: " + tag("code", text(code))
-        if reason := trail.reason(code, self.language):
-            shown += f" ({text(reason)})"
-        inner = told + tag("p", text(sentence)) + tag("p", shown)
+        helps = help_for(code, self.language)
+        why = reason(code, self.language)
+        told = self.say["refusal.told"].format(reason=why[:1].upper() + why[1:], help=helps)
+        return self._alert(code, sentence, told if why else helps)
+
+    def denied(self, error: ValueError) -> str:
+        """Say why a study cannot begin."""
+        code = getattr(error, "code", "upload")
+        return self._alert(code, str(error), reason(code, self.language))
+
+    def _alert(self, code: str, sentence: str, told: str) -> str:
+        """Say what happened in the page's words, then in the library's, with the code."""
+        inner = tag("p", text(self.say["step.failed"]), class_="vx-strong")
+        inner += tag("p", text(told))
+        inner += tag("p", text(sentence), lang="en")
+        inner += tag("p", f"{text(self.say['refusal.code'])}: " + tag("code", text(code)))
         return tag("div", inner, role="alert", class_="vx-refusal")
 
     def _exports(self, desk: Desk) -> str:
@@ -184,7 +196,7 @@ class Showing:
         items = []
         for name in export_names(has_dicom=has_dicom):
             label = self.say["export.write"].format(name=name)
-            address = f"/study/{desk.study}/export/{name}"
+            address = f"/study/{desk.study}/export/{name}?language={self.language}"
             items.append(tag("li", tag("a", text(label), href=address, download=True)))
         told = tag("p", "", id="vx-export-status", role="alert", class_="vx-strong")
         return tag("ul", "".join(items), class_="vx-exports") + told

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from assistant.page.store import Event
+from assistant.page.told import reason
 from prompts import page
 
 
@@ -20,11 +21,6 @@ def detail(event: Event, language: str) -> str:
         return form.format(**_shown(event.told))
     except KeyError:  # of an earlier version, though it looks like one of ours
         return event.written
-
-
-def reason(code: str, language: str) -> str:
-    """Say in a few words why a study was refused; nothing for a code without words."""
-    return page.load(language).get(f"refused.{code}", "")
 
 
 def _shown(told: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,13 +7,14 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from assistant.denial import Denial, DeniedError
 from segment.reading.source import file_name
 
 KEPT_S = 3600.0  # what nobody opened is removed after so long
 MOST_FILES = 20_000
 
 
-class UploadError(ValueError):
+class UploadError(DeniedError):
     """Files that are not taken; the sentence says why."""
 
 
@@ -42,7 +43,7 @@ class Uploads:
         """Say where a file goes: by its own name, in a folder of its own where that is taken."""
         if number >= MOST_FILES:
             msg = f"expected at most {MOST_FILES} files, found more; send one series"
-            raise UploadError(msg)
+            raise UploadError(Denial.TOO_MANY_FILES, msg)
         own = file_name(Path(name.replace("\\", "/").rpartition("/")[2] or "file"))
         own = own.replace("/", "_").lstrip(".") or "file"
         path = self.folder / token / own
@@ -66,7 +67,7 @@ class Uploads:
             kept = self._owners.get(token)
             if kept is None or kept[0] != owner:
                 msg = "expected files that were sent before, found none; send them again"
-                raise UploadError(msg)
+                raise UploadError(Denial.NOT_SENT, msg)
             del self._owners[token]
         shutil.move(self.folder / token, into)
         files = list(into.iterdir())

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from assistant import exams, views
+from assistant.denial import Denial, DeniedError
 from assistant.draft import Draft
 from assistant.followup import Placed
 from assistant.gate import check_head
@@ -58,7 +59,7 @@ SEVERAL = (Refusal.SEVERAL_SERIES, Refusal.SEVERAL_VOLUMES)
 LOG = logging.getLogger(__name__)
 
 
-class FullError(RuntimeError):
+class FullError(DeniedError):
     """More studies wait than the page takes; the sentence says to come back."""
 
 
@@ -192,10 +193,10 @@ class Workshop:
             before = self._jobs.get(kept.id)
             if isinstance(request, Beside) and before is not None and not before.is_over:
                 msg = "expected a study that is at rest, found it at work; wait until it is done"
-                raise FullError(msg)
+                raise FullError(Denial.AT_WORK, msg)
             if len(self._waiting()) >= MOST_WAITING and not is_resumed:
                 msg = f"expected fewer than {MOST_WAITING} waiting studies; try again later"
-                raise FullError(msg)
+                raise FullError(Denial.QUEUE_FULL, msg)
             job = Job(kept, request)
             self._jobs[kept.id] = job
         self._pool.submit(self._run, job)
