@@ -160,10 +160,18 @@ class Actions:
     def load(self, request: gr.Request) -> Iterator[Updates]:
         """Show the newest study of whoever comes, going on to watch one that is under way."""
         kept = self.parts.store.list(str(request.username))
-        if not kept:
-            yield {**self.show.blank(), "studies": gr.update(choices=[], value=None)}
+        if kept:
+            yield from self.choose(request, kept[0].id)
             return
-        yield from self.choose(request, kept[0].id)
+        yield {**self.show.blank(), "studies": gr.update(choices=[], value=None)}
+        is_told = False
+        while not self.parts.warmed.wait(POLL_S):
+            if self.parts.store.list(str(request.username)):
+                return  # what was opened meanwhile shows itself
+            yield {} if is_told else {"status": self.show.warming()}
+            is_told = True
+        if is_told and not self.parts.store.list(str(request.username)):
+            yield {"status": self.show.blank()["status"]}
 
     def choose(self, request: gr.Request, study: str) -> Iterator[Updates]:
         """Show one of the open studies."""

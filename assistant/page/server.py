@@ -69,11 +69,12 @@ class Options:
 
 @dataclass(frozen=True, eq=False)
 class Parts:
-    """What the page and the routes share."""
+    """What the page and the routes share; ``warmed`` is set once the networks are read, or not."""
 
     options: Options
     store: Store
     uploads: Uploads
+    warmed: threading.Event = field(default_factory=threading.Event)
 
     @cached_property
     def workshop(self) -> Workshop:
@@ -112,6 +113,8 @@ class Parts:
                 pass
         except Exception:  # told again, in words, to whoever drafts
             LOG.exception("the networks could not be read ahead")
+        finally:
+            self.warmed.set()
 
     def close(self, *, leaves: bool = False) -> None:
         """Stop the work and let files go; drafts that are left can be taken up again."""
@@ -133,7 +136,8 @@ def application(parts: Parts, mount: Callable[[Any, Parts, str], Any]) -> Guard:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         parts.warm()
-        yield
+        async with parts.uploads.swept():
+            yield
         parts.close()
 
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)

@@ -72,6 +72,11 @@ class Showing:
             **dict.fromkeys(REFERRAL, ""),  # what was written for one study is for no other
         }
 
+    def warming(self) -> str:
+        """Say that there is no study, and that the networks are still being read."""
+        say = self.say
+        return status(f"{say['study.none']} {say['step.warming']}")
+
     def cleared(self, desk: Desk) -> Updates:
         """Show a study of which nothing is there yet."""
         return {**self.blank(), "study": desk.study, "studies": self.listed(desk)}

@@ -1,9 +1,12 @@
 """Files on their way from a browser into a study, kept apart by owner. Knows nothing of formats."""
 
+import asyncio
 import secrets
 import shutil
 import threading
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,6 +14,7 @@ from assistant.denial import Denial, DeniedError
 from segment.reading.source import file_name
 
 KEPT_S = 3600.0  # what nobody opened is removed after so long
+SWEPT_EVERY_S = 300.0
 MOST_FILES = 20_000
 
 
@@ -72,6 +76,21 @@ class Uploads:
         shutil.move(self.folder / token, into)
         files = list(into.iterdir())
         return files[0] if len(files) == 1 else into
+
+    @asynccontextmanager
+    async def swept(self) -> AsyncIterator[None]:
+        """Remove what nobody opened every now and then, for as long as the server runs."""
+
+        async def sweeping() -> None:
+            while True:
+                await asyncio.sleep(SWEPT_EVERY_S)
+                await asyncio.to_thread(self.sweep)
+
+        task = asyncio.create_task(sweeping())
+        try:
+            yield
+        finally:
+            task.cancel()
 
     def sweep(self) -> None:
         """Remove what nobody opened."""

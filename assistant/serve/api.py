@@ -57,7 +57,8 @@ def api(parts: Parts) -> Guard:
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         parts.warm()
         resume(parts)
-        yield
+        async with parts.uploads.swept():
+            yield
         parts.close(leaves=True)
 
     app = FastAPI(

@@ -1,0 +1,75 @@
+"""What the page does beside the acts of people: it reads the networks, and removes what is left."""
+
+import asyncio
+from types import SimpleNamespace
+
+import pytest
+
+from prompts import page
+
+pytest.importorskip("gradio", reason="the chat page needs voxcite[app]")
+
+from assistant.page import uploads
+from assistant.page.actions import Actions
+from assistant.page.server import Options, open_parts
+from assistant.page.uploads import Uploads
+
+ADA = SimpleNamespace(username="ada")
+
+
+@pytest.fixture
+def parts(tmp_path):
+    made = open_parts(Options(tmp_path))
+    yield made
+    made.close()
+
+
+def test_whoever_comes_before_the_networks_are_read_is_told_so(parts):
+    say, steps = page.load("en"), Actions(parts, "en").load(ADA)
+    first = next(steps)
+    assert say["study.none"] in first["status"]
+    assert say["step.warming"] in next(steps)["status"]
+    assert next(steps) == {}
+    parts.warmed.set()
+    (last,) = steps
+    assert say["step.warming"] not in last["status"]
+    assert say["study.none"] in last["status"]
+
+
+def test_a_study_that_is_opened_meanwhile_keeps_its_own_status(parts):
+    steps = Actions(parts, "en").load(ADA)
+    next(steps), next(steps)
+    parts.store.add("ada", "scan", "hippocampus", "en")
+    assert list(steps) == []
+
+
+def test_with_the_networks_read_nothing_is_told_of_them(parts):
+    parts.warmed.set()
+    (only,) = Actions(parts, "en").load(ADA)
+    assert page.load("en")["step.warming"] not in only["status"]
+
+
+def test_what_nobody_opened_is_removed_while_the_server_runs(tmp_path, monkeypatch):
+    monkeypatch.setattr(uploads, "SWEPT_EVERY_S", 0.01)
+    monkeypatch.setattr(uploads, "KEPT_S", 0.05)
+    sent = Uploads(tmp_path / "uploads")
+    token = sent.begin("ada")
+    sent.place(token, "scan.nii", 0).write_bytes(b"scan")
+
+    async def served():
+        async with sent.swept():
+            assert (tmp_path / "uploads" / token).exists()
+            await asyncio.sleep(1.0)
+
+    asyncio.run(served())
+    assert not (tmp_path / "uploads" / token).exists()
+    with pytest.raises(uploads.UploadError, match="send them again"):
+        sent.claim(token, "ada", tmp_path / "study")
+
+
+def test_what_an_earlier_run_left_is_gone_when_the_server_starts(tmp_path):
+    left = tmp_path / "uploads" / "old" / "scan.nii"
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"scan")
+    Uploads(tmp_path / "uploads")
+    assert list((tmp_path / "uploads").iterdir()) == []
