@@ -11,7 +11,7 @@ from assistant.edit import Edited, EditError, Manuscript, Overridden
 from assistant.page import asking, drafting, evidence
 from assistant.page.desk import Desk, export_names
 from assistant.page.plot import plot
-from assistant.page.store import Store
+from assistant.page.store import BROWSER, Store
 from assistant.pipeline import Assistant
 from assistant.report import Origin, report_from_json
 from assistant.settings import Settings
@@ -58,8 +58,19 @@ def test_changes_survive_and_stand_in_the_trail(desk):
     again = Desk(desk.store, "ada", desk.study)
     assert "3.50 mL" in again.report().markdown()
     told = [(event.who, event.what) for event in desk.store.events(desk.study)]
-    assert told[1:] == [("Dr Test", "edited"), ("Dr Test", "overridden")]
+    assert told[1:] == [("Dr Test (ada)", "edited"), ("Dr Test (ada)", "overridden")]
     assert desk.store.events(desk.study)[-1].told["record"] == "m4"
+
+
+def test_a_browser_without_a_login_vouches_for_nobody(desk):
+    nobody = BROWSER + "0" * 32
+    kept = desk.store.add(nobody, "scan", "hippocampus", "en")
+    desk.store.change(kept.id, report=desk.kept.report)
+    alone = Desk(desk.store, nobody, kept.id)
+    alone.accept(0, "Dr Test")
+    alone.sign("Dr Test")
+    told = [(event.who, event.what) for event in alone.store.events(kept.id)]
+    assert told[1:] == [("Dr Test", "accepted"), ("Dr Test", "signed")]
 
 
 def test_undo_takes_the_last_change_back_and_the_trail_keeps_both(desk):
@@ -74,6 +85,14 @@ def test_a_refused_change_changes_nothing(desk):
     with pytest.raises(EditError):
         desk.override("m7", 3.5, (3.2, 3.8), "Dr Test")
     assert desk.kept.changes == ()
+
+
+def test_the_page_says_who_signed_and_when(desk):
+    words, passages = prompts.load("en"), desk.manuscript().passages
+    assert " UTC" not in drafting.document(desk.report(), passages, words, "en")
+    at = desk.sign("Dr Test").provenance["signed_at"]
+    shown = drafting.document(desk.report(), passages, words, "en")
+    assert f"SIGNED by Dr Test · {at[:10]} {at[11:16]} UTC" in shown
 
 
 def test_a_signature_holds_until_something_is_changed(desk):

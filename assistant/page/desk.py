@@ -23,7 +23,7 @@ from assistant.edit import (
 )
 from assistant.exports.source import Source
 from assistant.folder import LABELS
-from assistant.page.store import Kept, Store, now
+from assistant.page.store import BROWSER, Kept, Store, now
 from assistant.report import Report, report_from_json
 from assistant.sign import SignError, problems, sign
 
@@ -85,7 +85,7 @@ class Desk:
     def undo(self, who: str) -> Manuscript:
         """Take the last change back."""
         manuscript = self.manuscript().undone()
-        self._keep(manuscript, self._name(who), "undone", {})
+        self._keep(manuscript, who, "undone", {})
         return manuscript
 
     def sign(self, who: str) -> Report:
@@ -93,7 +93,7 @@ class Desk:
         report = sign(self.manuscript().report, who, now())
         signature = {"who": report.signed_by, "at": report.provenance["signed_at"]}
         self.store.change(self.study, signature=signature)
-        self.store.record(self.study, self._name(who), "signed")
+        self.store.record(self.study, self._actor(who), "signed")
         return report
 
     def export(self, name: str) -> tuple[str, bytes]:
@@ -128,13 +128,19 @@ class Desk:
         was_signed = self.kept.signature is not None
         changes = [change_record(change) for change in manuscript.changes]
         self.store.change(self.study, changes=changes, signature=None)
-        self.store.record(self.study, who, what, **told)
+        self.store.record(self.study, self._actor(who), what, **told)
         if was_signed:
-            self.store.record(self.study, who, "unsigned")
+            self.store.record(self.study, self._actor(who), "unsigned")
 
     def _name(self, who: str) -> str:
         """Say who acts: the name given, else the login."""
         return who.strip()[:120] or self.owner
+
+    def _actor(self, who: str) -> str:
+        """Say for the trail who acts: the name given, and the login that vouches for it."""
+        name = self._name(who)
+        is_known = not self.owner.startswith(BROWSER) and name != self.owner
+        return f"{name} ({self.owner})" if is_known else name
 
 
 def export_names(*, has_dicom: bool) -> Iterator[str]:

@@ -51,10 +51,18 @@ def document(report: Report, passages: Sequence[Passage], words: Phrasebook, lan
     """
     is_draft = report.status == "draft"
     kind = "vx-draft" if is_draft else "vx-signed"
-    mark = tag("p", text(report.mark()), class_=f"vx-status {kind}", role="status")
+    mark = tag("p", text(_mark(report)), class_=f"vx-status {kind}", role="status")
     told = tag("p", text(report.disclaimer()), class_="vx-disclaimer")
     blocks = [_section(section, passages, words, language) for section in SECTIONS]
     return _paper(mark, told + "".join(blocks), words)
+
+
+def _mark(report: Report) -> str:
+    """Say that this is a draft, or who signed it and when, to the minute."""
+    at = str(report.provenance.get("signed_at", ""))
+    if report.status == "draft" or not at:
+        return report.mark()
+    return f"{report.mark()} · {at[:16].replace('T', ' ')} UTC"
 
 
 def _paper(mark: str, inner: str, words: Phrasebook, *, is_busy: bool = False) -> str:
