@@ -26,6 +26,7 @@ from assistant.referral import Referral
 from assistant.report import Line
 
 POLL_S = 0.4
+NO_MODEL = "none"  # the viewer of surfaces is open, and there are none
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +86,30 @@ class Actions:
             job.news(len(job.results), POLL_S)
             yield {"beside": self.show.progress(job), "stop": True}
         yield {**self.show.compared(desk, job.refusal if job else None), "stop": False}
+
+    def open_model(self, request: gr.Request, study: str) -> Updates:
+        """Load the surfaces of the study, if there are some, from its own route."""
+        address = self._surfaces(request, study)
+        return {"model": address, "modelled": address or NO_MODEL}
+
+    def close_model(self) -> Updates:
+        """Take the surfaces away."""
+        return {"model": None, "modelled": ""}
+
+    def change_model(self, request: gr.Request, study: str, modelled: str) -> Updates:
+        """Follow to another study, or to more of this one; what is shown already is not told."""
+        address = self._surfaces(request, study)
+        if not modelled or modelled == (address or NO_MODEL):
+            return {}
+        return {"model": address, "modelled": address or NO_MODEL}
+
+    def _surfaces(self, request: gr.Request, study: str) -> str | None:
+        """Say where the surfaces of a study are, as the browser that asks calls this server."""
+        origin = request.headers.get("origin")
+        if not origin or not study:
+            return None
+        is_there = (self.desk(request, study).folder / scene.SURFACE).is_file()
+        return f"{origin}/study/{study}/file/{scene.SURFACE}" if is_there else None
 
     def drop_prior(self, request: gr.Request, study: str) -> Updates:
         """Take the prior scan away again, with its files."""

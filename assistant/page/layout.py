@@ -17,6 +17,7 @@ from assistant.page import viewer
 from assistant.page.actions import Actions
 from assistant.page.guard import OWNER
 from assistant.page.markup import tag, text
+from assistant.page.model import model
 from assistant.page.program import Program
 from assistant.page.server import Parts
 from assistant.page.showing import REFERRAL, Updates
@@ -98,7 +99,7 @@ def blocks(parts: Parts, language: str) -> gr.Blocks:
 def _components(language: str, *, has_login: bool) -> Components:
     """Make every component, by the name under which acts speak of it."""
     say = page.load(language)
-    found: Components = {"study": gr.State(""), "asked": gr.State("")}
+    found: Components = {name: gr.State("") for name in ("study", "asked", "modelled")}
     gr.HTML(_banner(language, has_login=has_login))
     with gr.Row(equal_height=False):
         with gr.Column(scale=6, min_width=480):
@@ -150,6 +151,9 @@ def _seeing(say: Any, language: str) -> Components:  # noqa: ANN401
         "bridge": gr.HTML("", html_template="<span></span>", js_on_load=BRIDGE, visible="hidden"),
         "feed": gr.HTML("{}", html_template="<span></span>", js_on_load=FEED, visible="hidden"),
     }
+    with gr.Accordion(say["viewer.model"], open=False) as found["models"]:
+        gr.HTML(tag("p", text(say["viewer.surface_told"]), class_="vx-note"))
+        found["model"] = model(say["viewer.model"])
     with gr.Accordion(say["prior"], open=False):
         gr.HTML(viewer.chooser(language, "input"))
         found["beside"] = gr.HTML("", elem_id="vx-beside")
@@ -260,6 +264,10 @@ def _connect(made: gr.Blocks, found: Components, act: Actions) -> None:
         on(found["compare"].click, act.compare, study),
     ]
     on(found["apart"].click, act.drop_prior, study)
+    # Gradio's viewer draws nothing of what it was told while it was closed, or told twice at once.
+    on(found["models"].expand, act.open_model, study)
+    on(found["models"].collapse, act.close_model)
+    on(found["feed"].change, act.change_model, study, found["modelled"])
     on(found["delete"].click, act.delete, study)
     on(found["bridge"].edit, act.edit, study)
     on(found["sentence"].change, act.preview, study, found["sentence"])
@@ -312,7 +320,7 @@ def _shown(found: Components, function: Callable[..., Any]) -> Callable[..., Any
 
 
 def _changed(found: Components, updates: Updates) -> dict[Any, Any]:
-    """Say for each component what it becomes."""
+    """Say for each component what it becomes; Gradio takes no answer without any."""
     changed: dict[Any, Any] = {}
     for name, value in updates.items():
         if name == "suggestions":
@@ -325,7 +333,7 @@ def _changed(found: Components, updates: Updates) -> dict[Any, Any]:
             changed[found[name]] = gr.update(visible=value)
         else:
             changed[found[name]] = value
-    return changed
+    return changed or {found["study"]: gr.skip()}
 
 
 def _suggested(buttons: list[Any], questions: tuple[str, ...]) -> dict[Any, Any]:

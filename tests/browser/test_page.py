@@ -6,10 +6,13 @@ Each test drafts the sample unless one before it has, so any of them can run alo
 import json
 import os
 import re
+from io import BytesIO
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from assistant.verify import verify_report
 from tests.browser.rounds import ORDER, TOKEN, coarse_sample, crosshair
@@ -157,6 +160,28 @@ def test_a_reload_finds_the_study_again(drafted):
     drafted.reload()
     drafted.wait_for_selector(".vx-report [data-act]")
     assert drafted.inner_text(".vx-report") == said
+
+
+def test_the_surfaces_stand_in_a_viewer_of_their_own_loaded_from_the_studys_route(drafted):
+    study = drafted.evaluate("window.voxcite.feed.study")
+    drafted.get_by_role("button", name="Surfaces in 3-D").click()
+    link = drafted.locator("#vx-model [data-testid=model3d-download-link]")
+    link.wait_for()
+    assert urlsplit(link.get_attribute("href")).path == f"/study/{study}/file/surface.glb"
+    canvas = drafted.locator("#vx-model canvas")
+    canvas.wait_for()
+    drafted.wait_for_function(
+        "performance.getEntriesByType('resource').some((e) => e.name.endsWith('surface.glb'))"
+    )
+    drafted.wait_for_timeout(3000)
+    picture = np.asarray(Image.open(BytesIO(canvas.screenshot())).convert("RGB"), dtype=int)
+    red, green, blue = (picture[..., n] for n in range(3))
+    is_pink, is_yellow = (
+        (red > green + 40) & (blue > green + 20),
+        (red > blue + 60) & (green > blue + 60),
+    )
+    assert is_pink.sum() > 1000
+    assert is_yellow.sum() > 1000
 
 
 def test_a_draft_made_again_with_its_prior_plots_the_change(drafted, tmp_path):
