@@ -24,7 +24,7 @@ from assistant.sign import SignError, problems, sign
 from assistant.verify import verify_line, verify_report
 from assistant.writers import Brief, drain
 from assistant.writers.template import Template
-from tests.ledgers import plain_ledger, refused_ledger, wide_ledger
+from tests.ledgers import followup_ledger, plain_ledger, refused_ledger, wide_ledger
 
 AT = "2021-03-04T05:06:07+00:00"
 EXAM = exams.load("hippocampus")
@@ -307,3 +307,11 @@ def test_a_fault_that_was_read_stays_told_and_may_be_worded_anew():
     assert changed.passages[told].line.text == "The patient moved."
     assert changed.passages[told].contradictions
     assert changed.report.scores == ledger.scores
+
+
+@languages
+def test_a_volume_entered_by_hand_is_followed_by_its_changes(language):
+    made = manuscript(followup_ledger(1.06), language).with_change(overridden())
+    changed = [r for r in made.report.measurements if r.comparator and r.basis == "derived"]
+    assert {record.unit for record in changed} == {"mL", "%", "%/a"}
+    assert verify_report(json.loads(report_bytes(made.report))) == ()
