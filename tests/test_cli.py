@@ -14,7 +14,7 @@ from jsonschema import Draft202012Validator
 from referencing import Registry, Resource
 
 import prompts
-from assistant import exams, writers
+from assistant import exams, rules, writers
 from assistant.cli import DOES_NOT_HOLD, NOTHING_MEASURED, OK, REFUSED, main
 from assistant.report import schema
 from segment import models, organs
@@ -390,9 +390,19 @@ def test_a_list_names_everything_that_can_be_chosen(capsys):
         organs.available(),
         models.available(),
         writers.available(),
+        rules.available(),
         prompts.languages(),
     ):
         assert all(name in printed for name in names)
+
+
+def test_a_list_tells_each_rule_with_its_limits_and_its_source(capsys):
+    run("list")
+    printed = capsys.readouterr().out
+    assert "beyond_mean_of_controls: yearly volume trend below -1.41 %/a" in printed
+    for rule in map(rules.load, rules.available()):
+        assert rule.cited_as in printed
+        assert rule.departs in printed
 
 
 def test_a_list_says_which_networks_are_untrained_and_what_trains_them(capsys):
