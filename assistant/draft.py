@@ -5,7 +5,14 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Section = Literal[
-    "indication", "technique", "comparison", "findings", "impression", "not_assessed", "answer"
+    "indication",
+    "technique",
+    "comparison",
+    "findings",
+    "criteria",
+    "impression",
+    "not_assessed",
+    "answer",
 ]
 
 

@@ -10,18 +10,20 @@ from typing import Any
 
 import prompts
 from assistant import exams
+from assistant.criteria import criteria_statements, criterion_statement
 from assistant.denial import Denial
 from assistant.draft import Statement
 from assistant.ledger import Ledger
 from assistant.override import EditError, Overridden, overridden
 from assistant.quality import quality_statements
-from assistant.render import FIELDS, SLOT, SlotError, render
+from assistant.render import SLOT, SlotError, render, slot
 from assistant.report import Line, Origin, Problem, Report, decimals, one_line
+from assistant.rules import judge
 from assistant.verify import verify_line
 from assistant.writers import Brief, drain
 from assistant.writers.template import Template, phrase_statement, stock_statement
 from prompts import Phrasebook
-from segment.measurement import Measurement, Reliability
+from segment.measurement import Reliability
 
 __all__ = [
     "Accepted",
@@ -105,12 +107,13 @@ class Manuscript:
     @cached_property
     def report(self) -> Report:
         """The report as it stands: always a draft."""
-        records, passages = self._state
+        ledger, passages = self._state
         contradicted = [Problem(p.line.text, p.contradictions) for p in passages]
         return replace(
             self.original,
             lines=tuple(passage.line for passage in passages),
-            measurements=records,
+            measurements=ledger.records,
+            judgements=ledger.judgements,
             problems=(*self.original.problems, *(p for p in contradicted if p.why)),
             provenance={**self.original.provenance, **self._trail()},
             status="draft",
@@ -118,12 +121,12 @@ class Manuscript:
         )
 
     @cached_property
-    def _state(self) -> tuple[tuple[Measurement, ...], tuple[Passage, ...]]:
-        records = self.original.measurements
+    def _state(self) -> tuple[Ledger, tuple[Passage, ...]]:
+        ledger = self.original.ledger
         passages = tuple(_passages(self.original, self.statements))
         for change in self.changes:
-            records, passages = _applied(change, records, passages, self.original)
-        return records, passages
+            ledger, passages = _applied(change, ledger, passages, self.original)
+        return ledger, passages
 
     def _trail(self) -> dict[str, Any]:
         """Say who changed what, for the report's provenance."""
@@ -163,10 +166,12 @@ def filled(text: str, ledger: Ledger, phrasebook: Phrasebook) -> str:
     parts, end = [], 0
     for match in SLOT.finditer(text):
         record_id, name = match.groups()
-        if record_id not in ledger or name not in FIELDS:
+        try:
+            written = slot(record_id, name, ledger, phrasebook)
+        except KeyError as error:
             msg = f"expected a slot such as {{m1.value}}, found {match[0]}; write one of a record"
-            raise EditError(Denial.UNKNOWN_SLOT, msg)
-        parts += [text[end : match.start()], FIELDS[name](ledger[record_id], phrasebook)]
+            raise EditError(Denial.UNKNOWN_SLOT, msg) from error
+        parts += [text[end : match.start()], written]
         end = match.end()
     rest = text[end:]
     if any(brace in part for part in (*parts[::2], rest) for brace in "{}"):
@@ -177,7 +182,7 @@ def filled(text: str, ledger: Ledger, phrasebook: Phrasebook) -> str:
 
 def _passages(report: Report, statements: Sequence[Statement]) -> Iterator[Passage]:
     """Find the slots of each line: those of its writer, or of the stock sentence that it is."""
-    ledger = Ledger(report.measurements, report.scores)
+    ledger = report.ledger
     words = prompts.load(report.language)
     known: dict[tuple[str, str, tuple[str, ...]], Statement] = {}
     for statement in (*statements, *_stock(report, ledger, words)):
@@ -201,19 +206,21 @@ def _stock(report: Report, ledger: Ledger, words: Phrasebook) -> Iterator[Statem
         yield stock_statement(record, exam, words)
         yield stock_statement(record, exam, words, "impression")
     yield from quality_statements(ledger, words)
+    yield from criteria_statements(ledger, words)
 
 
 def _applied(
     change: Change,
-    records: tuple[Measurement, ...],
+    ledger: Ledger,
     passages: tuple[Passage, ...],
     report: Report,
-) -> tuple[tuple[Measurement, ...], tuple[Passage, ...]]:
+) -> tuple[Ledger, tuple[Passage, ...]]:
     """Return the records and lines after a change."""
     if isinstance(change, Overridden):
-        changed = overridden(change, records)
-        moved = {new.id for new, old in zip(changed, records, strict=True) if new != old}
-        return changed, tuple(_followed(passages, Ledger(changed, report.scores), moved, report))
+        changed = overridden(change, ledger.records)
+        moved = {new.id for new, old in zip(changed, ledger.records, strict=True) if new != old}
+        followed = _judged_again(replace(ledger, records=changed, judgements=()), ledger)
+        return followed, tuple(_followed(passages, followed, moved, report))
     if not 0 <= change.line < len(passages):
         msg = f"expected a line from 1 to {len(passages)}, found {change.line + 1}; choose another"
         raise EditError(Denial.NO_SUCH_LINE, msg)
@@ -221,8 +228,14 @@ def _applied(
     if isinstance(change, Accepted):
         new = replace(old, accepted_by=change.who)
     else:
-        new = _written(change, old, Ledger(records, report.scores), prompts.load(report.language))
-    return records, (*passages[: change.line], new, *passages[change.line + 1 :])
+        new = _written(change, old, ledger, prompts.load(report.language))
+    return ledger, (*passages[: change.line], new, *passages[change.line + 1 :])
+
+
+def _judged_again(changed: Ledger, before: Ledger) -> Ledger:
+    """Hold changed records against the rules that they were held against before."""
+    names = tuple(dict.fromkeys(judgement.rule for judgement in before.judgements))
+    return replace(changed, judgements=judge(names, changed))
 
 
 def _written(change: Edited, old: Passage, ledger: Ledger, words: Phrasebook) -> Passage:
@@ -256,7 +269,7 @@ def _marked(statement: Statement, who: str, ledger: Ledger, words: Phrasebook) -
         )
         raise EditError(Denial.FOREIGN_NUMBER, msg) from error
     records = {record.id: record for record in ledger.records}
-    why = verify_line(line, records, words, ledger.scores)
+    why = verify_line(line, records, words, ledger.scores, ledger.judgements)
     return Passage(line, statement, who, contradictions=why)
 
 
@@ -295,6 +308,11 @@ def _rewritten(
         yield _marked(passage.statement, passage.edited_by, ledger, words)
     elif (line := _holding(passage.statement, ledger, words)) is not None:
         yield Passage(line, passage.statement)
+    elif passage.line.section == "criteria":
+        statement = criterion_statement(ledger.judgement(passage.line.cites[0]), ledger, words)
+        line = _holding(statement, ledger, words)
+        assert line is not None, statement.stock
+        yield Passage(line, statement)
     else:
         section = passage.line.section
         place = section if section == "impression" else "findings"
@@ -316,7 +334,7 @@ def _holding(statement: Statement, ledger: Ledger, words: Phrasebook) -> Line | 
         line = Line(statement.section, text, statement.cites, origin)
     except (SlotError, ValueError):
         return None
-    why = verify_line(line, records, words, ledger.scores)
+    why = verify_line(line, records, words, ledger.scores, ledger.judgements)
     return None if why else replace(line, origin="edited by")
 
 

@@ -7,6 +7,7 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from assistant.criteria import criteria_statements
 from assistant.draft import Draft, Section, Statement
 from assistant.exams import Exam
 from assistant.ledger import Ledger
@@ -89,14 +90,15 @@ def complete(
     ``quoted`` are lines that others wrote: they join it here, after all writing is done.
 
     Added is what every report of the exam says, the technique's fixed sentences of the keys
-    ``stated``, the faults that a reader found in the pictures, the stock sentence of each record
-    that no line cites, and an impression where the writer came to none.
+    ``stated``, the faults that a reader found in the pictures, what became of each criterion, the
+    stock sentence of each record that no line cites, and an impression where there is none.
     """
     words, exam, ledger = brief.phrasebook, brief.exam, brief.ledger
     keys = (*composed.draft.stated, *stated)
     added = tuple(phrase_statement(key, (), words, "technique") for key in keys)
     read = quality_statements(ledger, words)
-    fixed = Draft((*added, *fixed_statements(ledger, exam, words), *read), "exam")
+    judged = criteria_statements(ledger, words)
+    fixed = Draft((*added, *fixed_statements(ledger, exam, words), *read, *judged), "exam")
     always = drain(compose(replay(fixed), brief))
     lines = [*composed.lines, *always.lines]
     lines += [_certain(statement, brief) for statement in _left_out(lines, brief)]
@@ -111,6 +113,7 @@ def complete(
         problems=problems,
         provenance={**provenance, "replaced": len(problems)},
         scores=ledger.scores,
+        judgements=ledger.judgements,
     )
 
 
@@ -119,7 +122,7 @@ def _left_out(lines: Sequence[Line], brief: Brief) -> Iterator[Statement]:
 
     A writer that is not told of changes leaves them out of its impression; they stand there anyway.
     """
-    cited = {cite for line in lines for cite in line.cites}
+    cited = {cite for line in lines if line.section != "criteria" for cite in line.cites}
     for record in brief.ledger.records:
         if record.id not in cited:
             yield stock_statement(record, brief.exam, brief.phrasebook)
@@ -161,7 +164,7 @@ def _attempt(statement: Statement, brief: Brief) -> tuple[Line | None, tuple[str
     except (SlotError, ValueError) as error:
         return None, (str(error),)
     records = {record.id: record for record in ledger.records}
-    why = verify_line(line, records, words, ledger.scores)
+    why = verify_line(line, records, words, ledger.scores, ledger.judgements)
     return (None, why) if why else (line, ())
 
 

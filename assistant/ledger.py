@@ -1,4 +1,4 @@
-"""What may be said: the records and scores of a study, in order. Knows no words and no writers."""
+"""What may be said: records, scores and judgements of a study. Knows no words and no writers."""
 
 import ast
 import math
@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from statistics import median
 
+from assistant.judgement import Judgement, fault
 from assistant.score import Score
 from segment.measurement import Measurement
 
@@ -22,23 +23,29 @@ OPERATIONS: Mapping[type[ast.operator], Callable[[float, float], float]] = {
 
 @dataclass(frozen=True)
 class Ledger:
-    """The measurements of one study and what was read from its pictures.
+    """The measurements of one study, what was read from its pictures, and which criteria are met.
 
-    Derived measurements are checked against their expression. A measurement is found by
-    ``ledger[id]``, a score by ``ledger.score(id)``; no id is both.
+    Derived measurements are checked against their expression, judgements against their records. A
+    measurement is found by ``ledger[id]``, a score by ``ledger.score(id)`` and a judgement by
+    ``ledger.judgement(id)``; no id is two of these.
     """
 
     records: tuple[Measurement, ...]
     scores: tuple[Score, ...] = ()
+    judgements: tuple[Judgement, ...] = ()
 
     def __post_init__(self) -> None:
         ids = [*(record.id for record in self.records), *(score.id for score in self.scores)]
+        ids += (judgement.id for judgement in self.judgements)
         if len(set(ids)) != len(ids):
             msg = f"the ledger holds an id twice: {ids}"
             raise ValueError(msg)
         for record in self.records:
             if record.expression is not None:
                 self._check_expression(record)
+        for judgement in self.judgements:
+            if wrong := fault(judgement, self.records):
+                raise ValueError(wrong)
 
     def _check_expression(self, record: Measurement) -> None:
         assert record.expression is not None
@@ -73,6 +80,17 @@ class Ledger:
     def holds_score(self, score_id: str) -> bool:
         """Tell whether an id is that of a score."""
         return any(score.id == score_id for score in self.scores)
+
+    def judgement(self, judgement_id: str) -> Judgement:
+        """Return one judgement by its id; raises KeyError for an unknown one."""
+        for judgement in self.judgements:
+            if judgement.id == judgement_id:
+                return judgement
+        raise KeyError(judgement_id)
+
+    def holds_judgement(self, judgement_id: str) -> bool:
+        """Tell whether an id is that of a judgement."""
+        return any(judgement.id == judgement_id for judgement in self.judgements)
 
 
 def names_in(expression: str) -> set[str]:

@@ -31,6 +31,7 @@ from assistant.provenance import (
 from assistant.quotation import quotations
 from assistant.readers import Reader
 from assistant.report import Line, Report
+from assistant.rules import judge
 from assistant.score import Score
 from assistant.settings import Settings
 from assistant.study import Study
@@ -239,7 +240,7 @@ class Assistant:
         if exam.segmenter == exams.SUPPLIED:
             msg = f"expected a report that answers are worded for, found exam {exam.name}"
             raise ScanError(Refusal.BAD_OPTION, f"{msg}; read the report itself")
-        brief = Brief(Ledger(report.measurements, report.scores), exam, self.phrasebook)
+        brief = Brief(report.ledger, exam, self.phrasebook)
         composed = yield from compose(self.writer.answer(brief, question, turns), brief)
         lines, statements = composed.lines, composed.statements
         if not lines:
@@ -301,13 +302,14 @@ class Assistant:
         scores: tuple[Score, ...] = (),
         earlier: Sequence[Visit] = (),
     ) -> Iterator[Step]:
-        """Measure, compare with earlier visits, the oldest first, write, fill in and verify."""
+        """Measure, compare with earlier visits, the oldest first, judge, write and verify."""
         records = self.measure(study, segmented).records
         if earlier:
             now = visit_of(study, records)
             wholes = self.exam.asymmetry
             records = (*records, *compare(now, earlier, wholes, self.repeatability))
-        ledger = Ledger(records, scores)
+        judgements = judge(self.exam.rules, Ledger(records)) if earlier else ()
+        ledger = Ledger(records, scores, judgements)
         yield ledger
         shown = Shown(study.volume, self._subjects(segmented))
         brief = Brief(ledger, self.exam, self.phrasebook, shown)

@@ -3,11 +3,14 @@
 import re
 from collections.abc import Callable, Mapping
 from string import Formatter
+from typing import TypeVar
 
 from assistant.draft import Statement
+from assistant.judgement import Condition, Judgement, limit_digits
 from assistant.ledger import Ledger
 from assistant.report import decimals, decimals_alone, holds_quantity
 from assistant.score import Score, percent
+from assistant.writers import verdict
 from prompts import Phrasebook
 from segment.measurement import Interval, Measurement, Reference, Reliability
 
@@ -16,6 +19,9 @@ BETWEEN_HAN = re.compile(r"(?<=[\u4e00-\u9fff]) (?=[\u4e00-\u9fff])")
 BEFORE_NUMBER = re.compile(r"(?<=[\u4e00-\u9fff])(?=−?[0-9])")
 ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 HEDGE_ABOVE = 0.20  # (upper - lower) / value above which a value is written as approximate
+
+
+T = TypeVar("T")
 
 
 class SlotError(ValueError):
@@ -27,17 +33,14 @@ def render(statement: Statement, ledger: Ledger, phrasebook: Phrasebook) -> str:
 
     def fill(match: re.Match[str]) -> str:
         record_id, field = match.groups()
-        is_read = ledger.holds_score(record_id)
-        if record_id not in statement.cites or not (is_read or record_id in ledger):
+        if record_id not in statement.cites:
             msg = f"slot {match[0]} is of a record that is not cited or not in the ledger"
             raise SlotError(msg)
-        known = SCORE_FIELDS if is_read else FIELDS
-        if field not in known:
-            msg = f"slot {match[0]} is unknown; the fields are {', '.join(known)}"
-            raise SlotError(msg)
-        if is_read:
-            return SCORE_FIELDS[field](ledger.score(record_id), phrasebook)
-        return FIELDS[field](ledger[record_id], phrasebook)
+        try:
+            return slot(record_id, field, ledger, phrasebook)
+        except KeyError as error:
+            msg = f"slot {match[0]} is unknown: {error.args[0]}"
+            raise SlotError(msg) from error
 
     prose = SLOT.sub("", statement.text)
     if "{" in prose or "}" in prose:
@@ -47,6 +50,31 @@ def render(statement: Statement, ledger: Ledger, phrasebook: Phrasebook) -> str:
         msg = f"numbers are written as slots; {statement.text!r} holds one that is not"
         raise SlotError(msg)
     return BEFORE_NUMBER.sub(" ", BETWEEN_HAN.sub("", SLOT.sub(fill, statement.text)))
+
+
+def slot(entry_id: str, field: str, ledger: Ledger, phrasebook: Phrasebook) -> str:
+    """Write one field of a record, a score or a judgement.
+
+    Raises KeyError where there is no such entry or field, SlotError where the entry lacks it.
+    """
+    if ledger.holds_score(entry_id):
+        return _field(SCORE_FIELDS, field)(ledger.score(entry_id), phrasebook)
+    if ledger.holds_judgement(entry_id):
+        return _field(JUDGEMENT_FIELDS, field)(ledger.judgement(entry_id), phrasebook)
+    if entry_id not in ledger:
+        msg = f"{entry_id} is not cited or not in the ledger"
+        raise KeyError(msg)
+    return _field(FIELDS, field)(ledger[entry_id], phrasebook)
+
+
+def _field(
+    known: Mapping[str, Callable[[T, Phrasebook], str]], name: str
+) -> Callable[[T, Phrasebook], str]:
+    """Return what writes a field."""
+    if name not in known:
+        msg = f"the fields are {', '.join(known)}"
+        raise KeyError(msg)
+    return known[name]
 
 
 def is_hedged(measurement: Measurement) -> bool:
@@ -132,6 +160,11 @@ def _write_since(m: Measurement, words: Phrasebook) -> str:
     return words.marks[key].format(earlier=m.comparator, later=m.date)
 
 
+def _write_verdict(m: Measurement, words: Phrasebook) -> str:
+    """Say what a change is beside its measurement error."""
+    return _write_key(verdict(m), words.verdicts, m)
+
+
 Field = Callable[[Measurement, Phrasebook], str]
 
 
@@ -180,6 +213,7 @@ FIELDS: Mapping[str, Field] = {
     "reason": lambda m, words: _write_key(m.reason, words.reasons, m),
     "date": lambda m, words: _write_date(m),
     "since": _write_since,
+    "verdict": _write_verdict,
 }
 
 
@@ -193,4 +227,34 @@ def _write_probability(score: Score, words: Phrasebook) -> str:
 
 SCORE_FIELDS: Mapping[str, Callable[[Score, Phrasebook], str]] = {
     "probability": _write_probability,
+}
+
+
+def _condition(judgement: Judgement) -> Condition:
+    """Return the only condition of a judgement, which is all that a sentence has room for."""
+    if len(judgement.conditions) > 1:
+        msg = f"{judgement.id} has {len(judgement.conditions)} conditions; a sentence tells of one"
+        raise SlotError(msg)
+    return judgement.conditions[0]
+
+
+def _write_limit(judgement: Judgement, words: Phrasebook) -> str:
+    """Write a limit as its source states it."""
+    condition = _condition(judgement)
+    return words.amount(condition.limit, condition.unit, limit_digits(condition.limit))
+
+
+def _write_missing(judgement: Judgement, words: Phrasebook) -> str:
+    """Name the quantities that nothing measured."""
+    return words.marks["and"].join(words.quantities[quantity] for quantity in judgement.missing)
+
+
+JUDGEMENT_FIELDS: Mapping[str, Callable[[Judgement, Phrasebook], str]] = {
+    "rule": lambda judgement, words: words.rule(judgement.rule, judgement.version),
+    "source": lambda judgement, words: judgement.source,
+    "criterion": lambda judgement, words: words.criterion(judgement.rule, judgement.criterion),
+    "outcome": lambda judgement, words: words.outcomes[judgement.outcome],
+    "relation": lambda judgement, words: words.relations[_condition(judgement).relation],
+    "limit": _write_limit,
+    "missing": _write_missing,
 }

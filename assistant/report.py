@@ -11,6 +11,13 @@ from typing import Any, Literal
 
 import prompts
 from assistant.draft import Section
+from assistant.judgement import (
+    Condition,
+    Judgement,
+    Obstacle,
+    Outcome,
+    limit_digits,
+)
 from assistant.ledger import Ledger
 from assistant.referral import quotable
 from assistant.score import Score, percent
@@ -30,6 +37,7 @@ SECTIONS: tuple[Section, ...] = (
     "technique",
     "comparison",
     "findings",
+    "criteria",
     "impression",
     "not_assessed",
 )
@@ -93,8 +101,9 @@ class Problem:
 class Report:
     """A report, a draft until somebody signs it.
 
-    ``measurements`` are all records of its ledger and ``scores`` all that the reader said of the
-    pictures; ``scores`` is empty where no reader ran.
+    ``measurements`` are all records of its ledger, ``scores`` all that the reader said of the
+    pictures, and ``judgements`` which criteria of published rules are met; the last two are empty
+    where no reader ran and nothing was held against a rule.
     """
 
     exam: str
@@ -106,17 +115,24 @@ class Report:
     status: Literal["draft", "signed"] = "draft"
     signed_by: str | None = None
     scores: tuple[Score, ...] = ()
+    judgements: tuple[Judgement, ...] = ()
 
     def __post_init__(self) -> None:
         if (self.status == "signed") != (self.signed_by is not None):
             msg = f"a report is signed by somebody or is a draft, not {self.status} by nobody"
             raise ValueError(msg)
-        ledger = Ledger(self.measurements, self.scores)
+        ledger = self.ledger
         known = {*(m.id for m in ledger.records), *(score.id for score in ledger.scores)}
+        known |= {judgement.id for judgement in ledger.judgements}
         cited = {cite for line in self.lines for cite in line.cites}
         if unknown := sorted(cited - known):
             msg = f"the report cites records that it does not hold: {unknown}"
             raise ValueError(msg)
+
+    @property
+    def ledger(self) -> Ledger:
+        """All that its lines may rest on; raises ValueError where that contradicts itself."""
+        return Ledger(self.measurements, self.scores, self.judgements)
 
     def markdown(self) -> str:
         """Write the report for people, in its own language."""
@@ -156,6 +172,7 @@ class Report:
             "lines": [asdict(line) | {"cites": list(line.cites)} for line in self.lines],
             "measurements": [measurement_record(m) for m in self.measurements],
             "scores": [asdict(score) for score in self.scores],
+            "judgements": [asdict(judgement) for judgement in self.judgements],
             "problems": [{"text": p.text, "why": list(p.why)} for p in self.problems],
             "provenance": dict(self.provenance),
             "created": created,
@@ -173,7 +190,8 @@ def report_bytes(report: Report, created: str | None = None) -> bytes:
 def report_from_json(table: Mapping[str, Any]) -> Report:
     """Read a report back from what report.json holds; raises ValueError, KeyError, TypeError.
 
-    Where ``scores`` is absent, as before there was a reader, the report has none.
+    Where ``scores`` or ``judgements`` are absent, as before there were a reader and rules, the
+    report has none.
     """
     return Report(
         exam=table["exam"],
@@ -185,6 +203,7 @@ def report_from_json(table: Mapping[str, Any]) -> Report:
         status=table["status"],
         signed_by=table["signed_by"],
         scores=tuple(_score(score) for score in table.get("scores", ())),
+        judgements=tuple(_judgement(entry) for entry in table.get("judgements", ())),
     )
 
 
@@ -223,6 +242,23 @@ def measurement_from_record(record: Mapping[str, Any]) -> Measurement:
 def _score(record: Mapping[str, Any]) -> Score:
     """Read a score back; JSON may write 0 and 1 as integers."""
     return Score(**{**record, "probability": float(record["probability"])})
+
+
+def _judgement(record: Mapping[str, Any]) -> Judgement:
+    """Read a judgement back; JSON may write limits as integers and has no tuples."""
+    conditions = (
+        Condition(**{**c, "quantities": tuple(c["quantities"]), "limit": float(c["limit"])})
+        for c in record["conditions"]
+    )
+    reason = record["reason"]
+    parts = {
+        "conditions": tuple(conditions),
+        "cites": tuple(record["cites"]),
+        "missing": tuple(record["missing"]),
+        "outcome": Outcome(record["outcome"]),
+        "reason": None if reason is None else Obstacle(reason),
+    }
+    return Judgement(**{**record, **parts})
 
 
 def _floats(table: Mapping[str, Any]) -> dict[str, Any]:
@@ -309,14 +345,35 @@ def columns_of(records: Sequence[Measurement], words: Phrasebook) -> dict[str, s
 
 
 def report_rows(report: Report, words: Phrasebook) -> tuple[tuple[str, ...], ...]:
-    """Write the table of a report: every measurement, and the scores that a line cites.
+    """Write the table of a report: measurements, judgements, and the scores that a line cites.
 
     The other scores stand in report.json alone: a low one beside the findings would be taken for
     the finding that there is no fault.
     """
     cited = {cite for line in report.lines for cite in line.cites}
     rows = [measurement_row(record, words) for record in report.measurements]
-    return (*rows, *(score_row(score, words) for score in report.scores if score.id in cited))
+    judged = [judgement_row(judgement, words) for judgement in report.judgements]
+    scored = [score_row(score, words) for score in report.scores if score.id in cited]
+    return (*rows, *judged, *scored)
+
+
+def judgement_row(judgement: Judgement, words: Phrasebook) -> tuple[str, ...]:
+    """Write what became of one criterion under the columns of the measurements."""
+    none, reason = words.marks["none"], judgement.reason
+    limits = words.marks["and"].join(
+        words.marks["limit"].format(
+            relation=words.relations[condition.relation],
+            limit=words.amount(condition.limit, condition.unit, limit_digits(condition.limit)),
+        )
+        for condition in judgement.conditions
+    )
+    outcome = words.outcomes[judgement.outcome]
+    if reason is not None:
+        outcome += words.marks["colon"] + words.obstacles[reason]
+    rule = words.rule(judgement.rule, judgement.version)
+    criterion = words.criterion(judgement.rule, judgement.criterion)
+    cells = (judgement.id, rule, none, criterion, outcome, none, judgement.source, limits)
+    return tuple(map(one_line, cells))
 
 
 def score_row(score: Score, words: Phrasebook) -> tuple[str, ...]:

@@ -46,6 +46,12 @@ class Phrasebook:
     reasons: Mapping[str, str]
     scopes: Mapping[str, str]
     faults: Mapping[str, str]
+    rules: Mapping[str, str]
+    criteria: Mapping[str, Mapping[str, str]]
+    outcomes: Mapping[str, str]
+    obstacles: Mapping[str, str]
+    relations: Mapping[str, str]
+    verdicts: Mapping[str, str]
     composites: Mapping[str, str]
     phrases: Mapping[str, str]
     provenance: Mapping[str, str]
@@ -78,6 +84,14 @@ class Phrasebook:
         """Write a share of one as a percentage, without trailing zeros."""
         digits = f"{share * 100:.10g}".replace(".", self.numbers["decimal"])
         return self.numbers["amount"].format(number=digits, unit="%")
+
+    def rule(self, name: str, version: str) -> str:
+        """Name a rule with its version; raises KeyError for one without words."""
+        return self.marks["rule"].format(name=self.rules[name], version=version)
+
+    def criterion(self, rule: str, name: str) -> str:
+        """Name a criterion of a rule; raises KeyError for one without words."""
+        return self.criteria[rule][name]
 
     def structure(self, structure: str, side: str) -> str:
         """Name a structure of one side; raises KeyError for one without words."""

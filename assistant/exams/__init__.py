@@ -17,7 +17,8 @@ class Exam:
     the one that writes where the settings name none.
 
     ``kinds`` and ``parts`` are values of a reader's facts, such as ``mr_t1`` and ``head``: what
-    its pictures may look like. An empty one is not checked.
+    its pictures may look like. An empty one is not checked. ``rules`` are those that a comparison
+    with an earlier study is held against.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Exam:
     widest_relative_interval: float
     structures: tuple[str, ...]
     asymmetry: tuple[str, ...]
+    rules: tuple[str, ...]
     not_assessed: tuple[str, ...]
 
     def __post_init__(self) -> None:

@@ -13,7 +13,6 @@ import gradio as gr
 import prompts
 from assistant.denial import Denial, DeniedError
 from assistant.edit import EditError, filled
-from assistant.ledger import Ledger
 from assistant.page import asking, prior, scene
 from assistant.page.desk import Desk
 from assistant.page.markup import markdown, tag, text
@@ -229,9 +228,8 @@ class Actions:
         if not study or not sentence:
             return {"preview": ""}
         report = self.desk(request, study).report()
-        ledger = Ledger(report.measurements, report.scores)
         try:
-            shown = filled(sentence, ledger, prompts.load(report.language))
+            shown = filled(sentence, report.ledger, prompts.load(report.language))
         except ValueError as error:
             shown = told(error, self.language)
         line = f"{text(self.show.say['edit.preview'])}: {text(shown)}"

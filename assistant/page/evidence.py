@@ -53,7 +53,7 @@ def table(
 def of_report(
     report: Report, words: Phrasebook, places: Places, measured: Sequence[Measurement]
 ) -> str:
-    """Write the ledger of a report: its measurements, and the scores that a line cites."""
+    """Write the ledger of a report: measurements, judgements, and the scores that a line cites."""
     read = report_rows(report, words)[len(report.measurements) :]
     return table(report.measurements, words, places, measured, read)
 

@@ -8,11 +8,15 @@ from typing import Any
 
 import prompts
 from assistant import exams
+from assistant.judgement import Judgement
+from assistant.ledger import Ledger
 from assistant.report import Line, Report, report_from_json, schema
+from assistant.rules import judge
 from assistant.score import Score
 from assistant.verify import facts
 from assistant.verify.bind import sentences
 from assistant.verify.check import check_sentence
+from assistant.verify.judged import check_judged
 from assistant.verify.lexer import lexicon, tokens
 from assistant.verify.scores import check_scored, is_told
 from prompts import Phrasebook
@@ -28,22 +32,27 @@ def verify_line(
     records: Mapping[str, Measurement],
     phrasebook: Phrasebook,
     scores: Sequence[Score] = (),
+    judgements: Sequence[Judgement] = (),
 ) -> tuple[str, ...]:
     """Say what in a line is not carried by the records it cites; empty when all of it is.
 
-    A line cites measurements or scores, never both: each is said in words of its own. A quotation
-    cites nothing and is not checked; nothing but quotations stands in the indication.
+    A line cites measurements or scores, never both: each is said in words of its own. One that
+    cites a judgement cites its records as well. A quotation cites nothing and is not checked;
+    nothing but quotations stands in the indication.
     """
     if line.section == "indication" and line.origin != "quoted":
         return ("stands in the indication and is no quotation",)
     read = [score for score in scores if score.id in line.cites]
-    known = {*records, *(score.id for score in read)}
+    judged = [judgement for judgement in judgements if judgement.id in line.cites]
+    known = {*records, *(score.id for score in read), *(one.id for one in judged)}
     if unknown := [cite for cite in line.cites if cite not in known]:
         return (f"cites unknown records {unknown}",)
     if not line.cites:
         return tuple(_check_uncited(line, records, phrasebook))
     if len(set(line.cites)) != len(line.cites):
         return (f"cites a record twice: {line.cites}",)
+    if judged:
+        return tuple(check_judged(line, judged[0], records, phrasebook))
     if read and len(read) < len(line.cites):
         return (f"cites measurements and scores together: {line.cites}",)
     if read:
@@ -61,7 +70,7 @@ def verify_report(table: Mapping[str, Any]) -> tuple[str, ...]:
         exam = exams.load(report.exam)
     except (ValueError, KeyError, TypeError) as error:
         return (str(error),)
-    return tuple(_check_report(report, exam, phrasebook))
+    return (*_check_report(report, exam, phrasebook), *_check_rules(report, exam))
 
 
 def _check_cited(
@@ -130,11 +139,12 @@ def _check_report(report: Report, exam: exams.Exam, phrasebook: Phrasebook) -> I
     """Check each line, and that nothing measured or told and no stated gap is left out."""
     records = {record.id: record for record in report.measurements}
     for number, line in enumerate(report.lines, start=1):
-        for problem in verify_line(line, records, phrasebook, report.scores):
+        for problem in verify_line(line, records, phrasebook, report.scores, report.judgements):
             yield f"line {number} {line.text!r}: {problem}"
     cited = {cite for line in report.lines for cite in line.cites}
     told = {score.id for score in report.scores if is_told(score)}
-    for entry_id in (*records, *sorted(told)):
+    judged = [judgement.id for judgement in report.judgements]
+    for entry_id in (*records, *sorted(told), *judged):
         if entry_id not in cited:
             yield f"no line cites {entry_id}"
     texts = {line.text for line in report.lines}
@@ -142,3 +152,13 @@ def _check_report(report: Report, exam: exams.Exam, phrasebook: Phrasebook) -> I
         holds = facts.holds(f"not_assessed.{key}", report.measurements)
         if holds and phrasebook.phrases[f"not_assessed.{key}"] not in texts:
             yield f"no line says that {key} was not assessed"
+
+
+def _check_rules(report: Report, exam: exams.Exam) -> Iterator[str]:
+    """Hold judgements against the exam's rules as they are here; older reports have none."""
+    expected = judge(exam.rules, Ledger(report.measurements))
+    if report.judgements and report.judgements != expected:
+        yield (
+            "the judgements are not what the exam's rules make of the records; verify the report"
+            " with the version that wrote it, or draft it again"
+        )

@@ -42,6 +42,13 @@ Kind = Literal[
     "prior",
     "since",
     "fault",
+    "outcome",
+    "criterion",
+    "rule",
+    "source",
+    "stance",
+    "relation",
+    "limit of",
     "probability",
     "origin",
     "glue",
@@ -142,7 +149,7 @@ class Lexicon:
 @cache
 def lexicon(phrasebook: Phrasebook) -> Lexicon:
     """Compile what a language says of measurements; raises ValueError as ``compiled`` does."""
-    return compiled(_entries(phrasebook), phrasebook)
+    return compiled(entries(phrasebook), phrasebook)
 
 
 def compiled(entries: Iterable[tuple[str, Kind, str]], phrasebook: Phrasebook) -> Lexicon:
@@ -163,8 +170,8 @@ def compiled(entries: Iterable[tuple[str, Kind, str]], phrasebook: Phrasebook) -
     )
 
 
-def _entries(phrasebook: Phrasebook) -> Iterator[tuple[str, Kind, str]]:
-    """List every phrase with what it stands for."""
+def entries(phrasebook: Phrasebook) -> Iterator[tuple[str, Kind, str]]:
+    """List every phrase about a measurement with what it stands for."""
     yield from _names(phrasebook)
     yield from ((text, "reason", key) for key, text in phrasebook.reasons.items())
     yield from ((text, "scope", key) for key, text in phrasebook.scopes.items())

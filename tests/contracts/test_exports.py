@@ -14,6 +14,7 @@ from assistant.exams import load as load_exam
 from assistant.exports.source import Source
 from assistant.finish import finish
 from assistant.report import Line
+from assistant.rules import judge
 from segment.errors import ScanError
 from tests.drafts import template_draft
 from tests.exported import MADE, OF_PIXELS, PAGES, exporter, picture
@@ -89,6 +90,19 @@ def test_an_export_carries_every_sentence_about_a_change(name, language):
     compared = [line for line in report.lines if line.section == "comparison"]
     assert len(compared) == 16
     for line in compared:
+        assert "".join(line.text.split()) in text
+
+
+@every_text
+@every_language
+def test_an_export_carries_every_sentence_about_a_criterion(name, language):
+    ledger, exam, words = followup_ledger(1.06), load_exam("hippocampus"), prompts.load(language)
+    ledger = replace(ledger, judgements=judge(exam.rules, ledger))
+    report = finish(template_draft(ledger, exam, words), ledger, exam, words, {})
+    text = "".join("".join(PAGES[name](exporter(name)(report, [], MADE))).split())
+    told = [line for line in report.lines if line.section == "criteria"]
+    assert len(told) == 6
+    for line in told:
         assert "".join(line.text.split()) in text
 
 

@@ -2,15 +2,18 @@
 
 import re
 import string
+from typing import get_args
 
 import pytest
 
 import prompts
+from assistant.judgement import Obstacle, Outcome, Relation
 from assistant.ledger import Ledger
-from assistant.render import FIELDS, SCORE_FIELDS
+from assistant.render import FIELDS, JUDGEMENT_FIELDS, SCORE_FIELDS
 from assistant.report import SECTIONS, holds_quantity
 from assistant.verify.lexer import lexicon, tokens
 from assistant.verify.scores import read_lexicon
+from assistant.writers import Verdict
 from segment import organs
 from segment.measurement import Reason, Reliability
 from tests.ledgers import plain_ledger
@@ -18,6 +21,7 @@ from tests.ledgers import plain_ledger
 TABLES = ["numbers", "marks", "exams", "headings", "columns", "steps", "sides", "structures"]
 TABLES += ["quantities", "denominators", "reliability", "reasons", "scopes", "phrases"]
 TABLES += ["provenance", "export", "lexicon", "composites", "faults"]
+TABLES += ["rules", "criteria", "outcomes", "obstacles", "relations", "verdicts"]
 
 languages = pytest.mark.parametrize("language", prompts.languages())
 
@@ -54,7 +58,8 @@ def test_a_language_has_the_slots_of_english(language, table):
 @languages
 def test_every_slot_of_a_phrase_is_a_field_the_renderer_knows(language):
     used = {slot for text in prompts.load(language).phrases.values() for slot in slots(text)}
-    assert {slot.partition(".")[2] for slot in used} <= set(FIELDS) | set(SCORE_FIELDS)
+    known = set(FIELDS) | set(SCORE_FIELDS) | set(JUDGEMENT_FIELDS)
+    assert {slot.partition(".")[2] for slot in used} <= known
     parts = {part for text in prompts.load(language).composites.values() for part in slots(text)}
     assert parts <= set(FIELDS) - {"reading", "interval", "norm"}
 
@@ -72,6 +77,10 @@ def test_no_text_holds_a_number(language):
 def test_every_reason_reliability_and_section_has_words(language):
     words = prompts.load(language)
     assert set(words.reasons) == {reason.value for reason in Reason}
+    assert set(words.outcomes) == {outcome.value for outcome in Outcome}
+    assert set(words.obstacles) == {obstacle.value for obstacle in Obstacle}
+    assert set(words.relations) == {*get_args(Relation)}
+    assert set(words.verdicts) == {*get_args(Verdict)}
     assert set(words.reliability) == {state.value for state in Reliability}
     assert set(words.lexicon["withheld"]) == {"not reliable", "not assessed"}
     assert set(SECTIONS) <= set(words.headings)

@@ -48,9 +48,9 @@ def narrative(report: Report, shown: Sheet) -> Iterator[ContentItem]:
 
 
 def _read(report: Report, shown: Sheet) -> Iterator[str]:
-    """Write the cited scores, which are no measurements and have no group, as lines."""
+    """Write judgements and cited scores, which are no measurements and have no group, as lines."""
     colon, none = shown.words.marks["colon"], shown.words.marks["none"]
-    ids = {score.id for score in report.scores}
+    ids = {*(one.id for one in report.judgements), *(score.id for score in report.scores)}
     for record_id, *cells in shown.rows:
         if record_id in ids:
             yield f"{record_id}{colon}{', '.join(cell for cell in cells if cell != none)}"
