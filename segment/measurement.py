@@ -46,6 +46,8 @@ class Reason(StrEnum):
     OTHER_PROTOCOL = "other-protocol"
     DATES_UNKNOWN = "dates-unknown"
     DATES_TOO_CLOSE = "dates-too-close"
+    OUTLINE_LEAKS = "outline-leaks"
+    HOTTER_NEIGHBOUR = "hotter-neighbour"
 
 
 @dataclass(frozen=True)
