@@ -44,6 +44,7 @@ class Identifiers:
     accession_number: str = field(default="", repr=False)
     study_instance_uid: str = field(default="", repr=False)
     series_instance_uid: str = field(default="", repr=False)
+    frame_of_reference_uid: str = field(default="", repr=False)
 
 
 IDENTIFYING_TAGS = {
@@ -51,6 +52,7 @@ IDENTIFYING_TAGS = {
     "accession_number": "AccessionNumber",
     "study_instance_uid": "StudyInstanceUID",
     "series_instance_uid": "SeriesInstanceUID",
+    "frame_of_reference_uid": "FrameOfReferenceUID",
 }
 
 

@@ -18,6 +18,7 @@ from assistant.cli.evaluate import add_evaluate
 from assistant.cli.learn import add_calibrate, add_train
 from assistant.cli.listing import add_list
 from assistant.cli.mesh import add_mesh
+from assistant.cli.pet import add_pet
 from assistant.cli.repeatability import add_repeatability
 from assistant.cli.segment import add_segment
 from assistant.cli.serve import add_serve
@@ -36,6 +37,7 @@ COMMANDS = (
     add_draft,
     add_batch,
     add_segment,
+    add_pet,
     add_deidentify,
     add_dicomweb,
     add_evaluate,
