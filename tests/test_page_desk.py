@@ -1,9 +1,11 @@
 """What a person does to a kept study is done by the library, kept, and written down."""
 
 import json
-from dataclasses import asdict
+import re
+from dataclasses import asdict, replace
 from typing import get_args
 
+import numpy as np
 import pytest
 
 import prompts
@@ -18,6 +20,7 @@ from assistant.settings import Settings
 from assistant.sign import SignError
 from assistant.writers.questions import language_of
 from prompts import page
+from segment import organs
 from tests.ledgers import plain_ledger, wide_ledger
 from tests.test_page_edit import manuscript, number_of
 
@@ -189,6 +192,20 @@ def test_a_plot_places_the_value_between_the_ends_of_its_interval():
         name: float(shown.split(f'{name}="')[1].split('"')[0]) for name in ("x1", "x2", "cx")
     }
     assert numbers["x1"] < numbers["cx"] < numbers["x2"]
+
+
+def test_a_plot_shows_how_the_cases_of_the_reference_lie():
+    words = prompts.load("en")
+    volume, index = plain_ledger().records[0], plain_ledger().records[6]
+    percentiles = organs.load("hippocampus").structure("hippocampus").volume_percentiles_ml
+    reference = replace(volume.reference, lower=percentiles[0], upper=percentiles[-1])
+    known = replace(volume, reference=reference)
+    drawn = re.search(r'class="vx-spread" d="([^"]+)"', plot(known, words))[1]
+    steps = [float(pair.split()[1]) for pair in drawn.rstrip("Z").split("L")[1:-1:2]]
+    widths = np.diff(percentiles)
+    assert np.argsort(steps).tolist() == np.argsort(widths).tolist()  # dense is high, y is down
+    other = replace(volume, reference=replace(reference, upper=percentiles[-1] + 0.1))
+    assert all("vx-spread" not in plot(record, words) for record in (other, index))
 
 
 def test_a_changed_record_shows_what_was_measured():

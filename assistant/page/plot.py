@@ -3,10 +3,14 @@
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
+from itertools import pairwise
 
 from assistant.page.markup import tag, text
 from assistant.report import decimals
 from prompts import Phrasebook, page
+from segment import organs
+from segment.measure import VOLUME
 from segment.measurement import Measurement
 
 WIDTH, HEIGHT, MARGIN = 220.0, 34.0, 6.0
@@ -62,6 +66,7 @@ def plot(record: Measurement, words: Phrasebook, axis: Axis | None = None) -> st
     if reference:
         left, right = axis.across(reference.lower), axis.across(reference.upper)
         parts.append(_box("vx-reference", left, right))
+        parts += _spread(record, axis)
     if is_change:
         parts.append(_upright("vx-zero", axis.across(0.0), 0, HEIGHT))
     left, right = axis.across(interval.lower), axis.across(interval.upper)
@@ -81,6 +86,31 @@ def scale(axis: Axis, words: Phrasebook, unit: str) -> str:
         parts.append(_upright("vx-tick", at, 0, 6))
         parts.append(f'<text class="vx-number" x="{at:.1f}" y="18">{number}</text>')
     return _picture(parts, None)
+
+
+def _spread(record: Measurement, axis: Axis) -> Iterator[str]:
+    """Draw how the cases of the reference lie between its ends: the more, the higher."""
+    reference = record.reference
+    percentiles = _percentiles_ml(record.structure) if record.quantity == VOLUME else ()
+    ends = (percentiles[0], percentiles[-1]) if percentiles else None
+    if reference is None or ends != (reference.lower, reference.upper):
+        return  # of another reference than the one that is known here
+    floor = HEIGHT - 4
+    widths = [high - low for low, high in pairwise(percentiles)]
+    top = (HEIGHT - 8) * min(widths)
+    path = f"M{axis.across(ends[0]):.1f} {floor:g}"
+    for (low, high), width in zip(pairwise(percentiles), widths, strict=True):
+        y = floor - top / width
+        path += f"L{axis.across(low):.1f} {y:.1f}L{axis.across(high):.1f} {y:.1f}"
+    yield f'<path class="vx-spread" d="{path}L{axis.across(ends[1]):.1f} {floor:g}Z"/>'
+
+
+@cache
+def _percentiles_ml(structure: str) -> tuple[float, ...]:
+    """Find the reference distribution of a structure's volume, where one is known."""
+    loaded = (s for name in organs.available() for s in organs.load(name).structures)
+    found = (s.volume_percentiles_ml for s in loaded if s.name == structure)
+    return next(found, ())
 
 
 def _told(record: Measurement, words: Phrasebook) -> str:

@@ -12,7 +12,10 @@ from segment.segmentation import Side
 
 @dataclass(frozen=True)
 class Structure:
-    """A part of an organ: which labels make it up and what it is expected to measure."""
+    """A part of an organ: which labels make it up and what it is expected to measure.
+
+    ``volume_percentiles_ml`` are evenly spaced from the lower to the upper end of the reference.
+    """
 
     name: str
     labels: tuple[str, ...]
@@ -20,6 +23,7 @@ class Structure:
     plausible_ml: tuple[float, float] | None
     volume_reference: Reference | None
     asymmetry_reference: Reference | None
+    volume_percentiles_ml: tuple[float, ...] = ()
 
     def is_plausible(self, volume_ml: float) -> bool:
         """Whether a volume lies in the plausible range; any does where none is known."""
@@ -100,6 +104,7 @@ def _structure(name: str, entry: Mapping[str, Any], table: Mapping[str, Any]) ->
         plausible_ml=None if least is None else (least, most),
         volume_reference=_reference(reference, "volume_ml", name),
         asymmetry_reference=_reference(reference, "asymmetry_percent", name),
+        volume_percentiles_ml=tuple(reference.get("volume_percentiles_ml", {}).get(name, ())),
     )
 
 

@@ -13,6 +13,7 @@ from segment.models.training.plan import case_name, subject_of
 from tests.shared_data import shared_data
 
 TAIL = (5, 95)
+PERCENTILES = range(5, 100, 10)
 CENTRAL = 90
 
 
@@ -28,6 +29,8 @@ def main() -> None:
         volumes = {c: np.isin(a, numbers[structure.name]).sum() / 1000 for c, a in labels.items()}
         low, high = np.percentile(list(volumes.values()), TAIL)
         print(f"{structure.name}: {low:.3f} to {high:.3f} mL, n = {len(volumes)}")
+        spread = np.percentile(list(volumes.values()), PERCENTILES)
+        print("    percentiles 5, 15 ... 95: " + ", ".join(f"{value:.3f}" for value in spread))
     volumes = {case: float((array > 0).sum()) / 1000 for case, array in labels.items()}
     odd = [case for case in volumes if case % 2 == 1 and case + 1 in volumes]
     index = [200 * abs(volumes[c] - volumes[c + 1]) / (volumes[c] + volumes[c + 1]) for c in odd]

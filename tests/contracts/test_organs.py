@@ -96,6 +96,15 @@ def test_the_reference_lies_inside_what_is_plausible(name):
 
 
 @every_organ
+def test_percentiles_rise_from_the_lower_end_of_the_reference_to_the_upper(name):
+    for structure in organs.load(name).structures:
+        if found := structure.volume_percentiles_ml:
+            reference = structure.volume_reference
+            assert (found[0], found[-1]) == (reference.lower, reference.upper)
+            assert list(found) == sorted(set(found))
+
+
+@every_organ
 def test_a_reference_says_whom_it_describes(name):
     for reference in references(organs.load(name)):
         assert reference.source
