@@ -96,6 +96,23 @@ def test_what_gradio_serves_to_everybody_is_closed(parts, path):
     assert ask(parts, "POST", path).status_code == 404
 
 
+@pytest.mark.parametrize("path", ["gradio_api/queue/data?session_hash=s", "gradio_api/heartbeat/s"])
+def test_a_session_is_told_of_to_the_first_who_names_it_and_to_nobody_else(path):
+    async def inside(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    guard = Guard(inside, None, frozenset())
+
+    async def asked(token):
+        transport = httpx.ASGITransport(app=guard)
+        headers = {"cookie": f"{COOKIE}={token}"}
+        async with httpx.AsyncClient(transport=transport, base_url=BASE, headers=headers) as client:
+            return (await client.get(f"/en/{path}")).status_code
+
+    assert [asyncio.run(asked(token)) for token in (TOKEN, OTHER, TOKEN)] == [200, 404, 200]
+
+
 def test_another_site_cannot_write(parts):
     answer = ask(parts, "POST", "/upload", headers={"origin": "http://evil.example"})
     assert answer.status_code == 403

@@ -6,10 +6,10 @@ Pure ASGI, so that streams pass through. Knows nothing of studies or of the page
 import re
 import secrets
 from collections.abc import Awaitable, Callable, MutableMapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from assistant.page.login import Doorkeeper
 from assistant.page.store import owner_of
@@ -31,6 +31,9 @@ CLOSED = re.compile(
     r"/(monitoring|gradio_api/(upload|upload_progress|file|file=.*|proxy=.*|stream/.*|runs)|"
     r"file=.*|proxy=.*|deep_link|mcp)(/.*)?$"
 )
+# Gradio tells a session's messages to whoever names it; its page names it from the first moment on.
+BEATS = re.compile(r"/heartbeat/([^/]+)$")
+MOST_SESSIONS = 10_000  # remembered; the oldest is forgotten first
 LARGEST_MESSAGE = 2**20  # bytes of a request that is no upload
 UPLOAD = "/upload"
 POLICY = "; ".join(
@@ -68,6 +71,7 @@ class Guard:
     app: App
     doorkeeper: Doorkeeper | None
     hosts: frozenset[str]
+    _sessions: dict[str, str] = field(default_factory=dict, repr=False)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request through with its owner written down, or answer it here."""
@@ -104,7 +108,15 @@ class Guard:
             return 303 if request.is_reading_a_page else 401
         if request.length > LARGEST_MESSAGE and request.path != UPLOAD:
             return 413
-        return None
+        return 404 if self._is_anothers(request.session, owner) else None
+
+    def _is_anothers(self, session: str | None, owner: str | None) -> bool:
+        """Whether somebody else was the first to name this session of Gradio's."""
+        if session is None or owner is None:
+            return False
+        if len(self._sessions) > MOST_SESSIONS:
+            self._sessions.pop(next(iter(self._sessions)))
+        return self._sessions.setdefault(session, owner) != owner
 
 
 @dataclass(frozen=True)
@@ -114,11 +126,13 @@ class _Request:
     path: str
     method: str
     headers: dict[str, str]
+    query: str = ""
 
     @classmethod
     def of(cls, scope: Scope) -> "_Request":
         headers = {k.decode("latin-1"): v.decode("latin-1") for k, v in scope["headers"]}
-        return cls(scope["path"], scope["method"], headers)
+        query = scope.get("query_string", b"").decode("latin-1")
+        return cls(scope["path"], scope["method"], headers, query)
 
     @property
     def host(self) -> str:
@@ -131,6 +145,12 @@ class _Request:
         except CookieError:
             return None
         return cookie.value if cookie is not None and TOKEN.fullmatch(cookie.value) else None
+
+    @property
+    def session(self) -> str | None:
+        """The session of Gradio's whose messages are asked for, None for another request."""
+        found = BEATS.search(self.path)
+        return found[1] if found else parse_qs(self.query).get("session_hash", [None])[0]
 
     @property
     def is_writing(self) -> bool:
