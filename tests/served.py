@@ -43,8 +43,13 @@ class Fake:
 
     root: str
     asked: list = field(default_factory=list)
+    pending: list = field(default_factory=list)
     most_at_once: int = 0
     at_once: int = 0
+
+    def answers(self, *answers):
+        """Answer so from now on."""
+        self.pending[:] = answers
 
     def bodies(self):
         return [body for method, _, _, body in self.asked if method == "POST"]
@@ -86,10 +91,9 @@ class Handler(BaseHTTPRequestHandler):
 
 @dataclass
 class Script:
-    """What is to be answered, in order; the last answer for ever."""
+    """What is to be answered; of the answers that wait the last one for ever."""
 
     found: Fake
-    pending: list
     pages: dict
     lock: threading.Lock = field(default_factory=threading.Lock)
     stop: threading.Event = field(default_factory=threading.Event)
@@ -103,7 +107,8 @@ class Script:
             self.found.asked.append(("POST", path, headers, body))
             self.found.at_once += 1
             self.found.most_at_once = max(self.found.most_at_once, self.found.at_once)
-            return self.pending.pop(0) if len(self.pending) > 1 else self.pending[0]
+            pending = self.found.pending
+            return pending.pop(0) if len(pending) > 1 else pending[0]
 
 
 @contextmanager
@@ -111,8 +116,9 @@ def fake(*answers, models=None, version="0.15.0"):
     """Serve a list of models, and to each question the next answer."""
     pages = {"/v1/models": models or listing(), "/version": reply({"version": version})}
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        found = Fake(f"http://127.0.0.1:{server.server_port}")
-        server.script = Script(found, list(answers) or [said("nothing")], pages)
+        pending = list(answers) or [said("nothing")]
+        found = Fake(f"http://127.0.0.1:{server.server_port}", pending=pending)
+        server.script = Script(found, pages)
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         try:

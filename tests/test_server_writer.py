@@ -399,6 +399,13 @@ def test_an_answer_that_breaks_off_is_asked_for_again():
     assert len(server.bodies()) == 2
 
 
+def test_a_server_that_breaks_off_each_time_is_no_server_that_is_away():
+    with fake(Reply(b'{"choices": [{"mess', claims=400)) as server:
+        error = failed(server)
+    assert (error.code, len(server.bodies())) == (Fault.BROKEN_OFF, 4)
+    assert "expected a whole answer, found one that broke off each time" in str(error)
+
+
 @pytest.mark.parametrize(
     ("status", "code", "sentence"),
     [

@@ -1,7 +1,7 @@
 """A batch from its plan to its manifest. Knows nothing of how a study is drafted."""
 
 import os
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -17,8 +17,10 @@ from assistant.batch.pool import cores, drafted
 from assistant.batch.summary import write_summary
 from assistant.batch.work import Duty, Finished, Halted, Recipe
 from assistant.pipeline import Assistant
+from assistant.writers.vlm.errors import OF_ONE_REQUEST
 from segment.errors import Refusal, ScanError
 
+MOST_MISSED = 5  # studies in a row that the writer's server left without a text
 MEMORY_A_WORKER_BYTES = 3 * 2**30  # so that many cores do not fill a small memory
 
 
@@ -40,7 +42,8 @@ def run(
     ``cluster`` the workers are Ray's, on its machines; each sees the scans at the same paths.
 
     Raises ScanError where the folder cannot be used or its disk is full, and ValueError where the
-    writer's model cannot be had; what was finished is kept, and ``resume`` goes on from there.
+    writer's model cannot be had, or its server left MOST_MISSED studies in a row without a text;
+    what was finished is kept, and ``resume`` goes on from there.
     Raises ChildProcessError where no worker can be started.
     """
     if as_parquet:
@@ -57,12 +60,29 @@ def run(
                 pass  # once, before every worker would do it
         duty = Duty(recipe, planned.settings, place.parts.resolve())
         with closing(_drafted(waiting, duty, workers, cluster)) as results:
-            for result in results:
-                if isinstance(result, Halted):
-                    raise result.error
-                place.keep(result.outcome, result.part)
-                yield result.outcome
+            yield from _kept(results, place)
         _conclude(place, planned, as_parquet)
+
+
+def _kept(results: Iterable[Finished | Halted], place: Place) -> Iterator[Outcome]:
+    """Put each study on the disk and yield it; raises what stops the run."""
+    missed = 0
+    for result in results:
+        if isinstance(result, Halted):
+            raise result.error
+        outcome = result.outcome
+        place.keep(outcome, result.part)
+        yield outcome
+        if outcome.code is None:
+            missed = 0
+        elif outcome.code in OF_ONE_REQUEST:
+            missed += 1
+        if missed == MOST_MISSED:
+            msg = (
+                f"the writer's server: expected texts, found none for {MOST_MISSED} studies in a"
+                f" row [{outcome.code}]; look into log.txt, then --resume"
+            )
+            raise ValueError(msg)
 
 
 def _drafted(

@@ -22,7 +22,7 @@ from assistant.pipeline import Assistant, Gated, Segmented, Step
 from assistant.report import Report
 from assistant.settings import Settings
 from assistant.study import Study
-from assistant.writers.vlm.errors import ModelError
+from assistant.writers.vlm.errors import OF_ONE_REQUEST, ModelError
 from assistant.written import now
 from segment.errors import Refusal, ScanError
 from segment.register import Registration
@@ -112,7 +112,7 @@ class Desk:
             clock.end("read")
             segmented, report = _run(_steps(assistant, study, priors, item), clock)
         except ModelError as error:
-            return Halted(str(error))
+            return _missed(item, error, clock)
         except OSError as error:
             if error.errno in NO_ROOM:
                 return Halted(not_written(self._duty.parts.parents[1], error), is_output=True)
@@ -200,6 +200,14 @@ def _failed(item: Item, code: str, sentence: str, clock: _Clock) -> Finished:
     whose, named, rest = sentence.partition(": expected ")
     said = f"expected {rest}" if named and whose != PRIOR else sentence
     return Finished(failed(item, code, f"{item.id}: {said}", now(), clock.seconds))
+
+
+def _missed(item: Item, error: ModelError, clock: _Clock) -> Finished | Halted:
+    """Tell a study that got no text from a model that nobody will get one from."""
+    if error.code not in OF_ONE_REQUEST:
+        return Halted(str(error))
+    sentence = f"{item.id}: {error}"
+    return Finished(failed(item, str(error.code), sentence, now(), clock.seconds))
 
 
 def _unreadable(error: OSError) -> str:

@@ -19,9 +19,11 @@ LONGEST_ANSWER = 4 * 2**20  # bytes; a report has some thousand
 OK, TOO_MANY = 200, 429
 TRIED_AGAIN = {TOO_MANY, 500, 502, 503, 504}
 FORBIDDEN = {401, 403}
+LOST = {Fault.UNREACHABLE, Fault.BROKEN_OFF}
 SAID: Mapping[Fault, str] = {
     Fault.UNREACHABLE: "a server that answers, found none; check its address and the network",
     Fault.TOO_SLOW: "an answer in time, found none; try again, or give it shorter queues",
+    Fault.BROKEN_OFF: "a whole answer, found one that broke off each time; look into its log",
     Fault.BUSY: "a server with time, found it too busy (429); try again later",
     Fault.SERVER_FAILED: "an answer, found that the server failed ({status}); look into its log",
     Fault.FORBIDDEN: "to be let in, found that it refuses ({status}); set VOXCITE_SERVER_KEY",
@@ -87,7 +89,7 @@ class Connection:
                 with self._turns:
                     answer = self._once(method, url, body, until)
             except ModelError as error:
-                if error.code is not Fault.UNREACHABLE or not self._rests(tried, "", until):
+                if error.code not in LOST or not self._rests(tried, "", until):
                     raise
                 continue
             if answer.status not in TRIED_AGAIN or not self._rests(
@@ -119,8 +121,10 @@ class Connection:
             raise _error(Fault.TOO_SLOW) from error
         except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
             raise _error(Fault.STRANGE) from error
-        except httpx.HTTPError as error:
+        except httpx.ConnectError as error:
             raise _error(Fault.UNREACHABLE) from error
+        except httpx.HTTPError as error:
+            raise _error(Fault.BROKEN_OFF) from error
         return _Answer(found.status_code, retry_after, read)
 
     def _headers(self) -> dict[str, str]:

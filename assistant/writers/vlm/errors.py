@@ -29,6 +29,7 @@ class Fault(StrEnum):
     NO_DEVICE = "no-device"
     UNREACHABLE = "unreachable"
     TOO_SLOW = "too-slow"
+    BROKEN_OFF = "broken-off"
     BUSY = "busy"
     SERVER_FAILED = "server-failed"
     FORBIDDEN = "forbidden"
@@ -36,6 +37,19 @@ class Fault(StrEnum):
     REFUSED = "refused"
     STRANGE = "strange"
     NO_SUCH_MODEL = "no-such-model"
+
+
+# What may be wrong with one request alone: the next one may be answered.
+OF_ONE_REQUEST = frozenset(
+    {
+        Fault.TOO_SLOW,
+        Fault.BROKEN_OFF,
+        Fault.BUSY,
+        Fault.SERVER_FAILED,
+        Fault.REFUSED,
+        Fault.STRANGE,
+    }
+)
 
 
 class ModelError(ValueError):
