@@ -28,7 +28,7 @@ _HOMES = {
 
 def __getattr__(name: str) -> object:
     """Import a public name from its module; raises AttributeError for any other."""
-    if name == "batch":  # a package of its own: batch.plan, batch.run
+    if name == "batch":  # a package of its own that can be called: batch.plan, batch.run
         return import_module("assistant.batch")
     if name not in _HOMES:
         msg = f"module 'assistant' has no attribute {name!r}"

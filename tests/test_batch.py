@@ -12,6 +12,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+import assistant
 from assistant import Settings, batch, read_study
 from assistant.batch import parquet
 from assistant.batch.item import Item
@@ -253,6 +254,30 @@ def test_a_full_disk_stops_the_run_in_one_sentence_and_it_is_resumed(scans, tmp_
         assert set(rows(disk / "out")) == {"a", "b", "c"}
 
     on_a_small_disk(tmp_path / "disk", 80, body)
+
+
+# in one call
+
+
+def test_a_batch_is_one_call_that_returns_what_became_of_each_study(scans, tmp_path):
+    called = {"settings": Settings(writer="template"), "side": "left", "workers": 0, "recipe": toy}
+    found = assistant.batch(scans, tmp_path / "out", **called)
+    assert (tmp_path / "out" / "summary.html").exists()  # before anything is read
+    assert {o.id: o.status for o in found} == {
+        "a": "drafted",
+        "b": "nothing-measured",
+        "c": "failed",
+    }
+    again = assistant.batch(scans, tmp_path / "out", resume=True, **called)
+    assert [outcome.id for outcome in again] == ["a", "b", "c"]
+    with pytest.raises(ScanError, match="add --resume"):
+        assistant.batch(scans, tmp_path / "out", **called)
+
+
+def test_what_can_be_called_is_still_the_package():
+    from assistant.batch.run import run as own
+
+    assert (assistant.batch, batch.run) == (sys.modules["assistant.batch"], own)
 
 
 # going on

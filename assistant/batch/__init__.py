@@ -1,8 +1,11 @@
 """Many studies in one run that can be stopped, killed and resumed; each becomes one outcome.
 
-``plan`` finds the studies, ``run`` drafts them and yields each as it is over, ``outcomes`` reads
-them back from a run's folder.
+``assistant.batch(source, output)`` does all of it. ``plan`` finds the studies, ``run`` drafts them
+and yields each as it is over, ``outcomes`` reads them back from a run's folder.
 """
+
+import sys
+from types import ModuleType
 
 from assistant.batch.cluster import Cluster
 from assistant.batch.find import plan
@@ -11,6 +14,7 @@ from assistant.batch.outcome import Outcome
 from assistant.batch.parquet import ParquetError
 from assistant.batch.place import outcomes
 from assistant.batch.run import run
+from assistant.batch.whole import batch
 from assistant.batch.work import Recipe
 
 __all__ = [
@@ -20,7 +24,21 @@ __all__ = [
     "ParquetError",
     "Plan",
     "Recipe",
+    "batch",
     "outcomes",
     "plan",
     "run",
 ]
+
+
+class _Callable(ModuleType):
+    """This package, which is called as its function ``batch``.
+
+    A package and a function cannot share a name; Python lets a module choose its class instead
+    (the language reference, "Customizing module attribute access").
+    """
+
+    __call__ = staticmethod(batch)
+
+
+sys.modules[__name__].__class__ = _Callable
