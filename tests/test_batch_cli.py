@@ -1,9 +1,11 @@
 """The command ``voxcite batch``: what it prints, its exit codes, its one sentence."""
 
+import io
+
 import pytest
 
 from assistant.cli import NOTHING_MEASURED, OK, REFUSED, main
-from assistant.cli.batch import BAR
+from assistant.cli.batch import BAR, counted
 from tests.batches import crop
 from tests.phantoms import ThresholdSegmenter, calibrated
 from tests.test_batch_plan import table
@@ -115,3 +117,27 @@ def test_the_bar_tells_the_count_the_rate_and_the_time_left():
     )
     assert said.startswith("Studies")
     assert said.endswith("| 30 of 120, 1800 an hour, 03:00 left")
+
+
+class Terminal(io.StringIO):
+    """What is printed, where somebody is looking."""
+
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize(
+    ("began", "ends_s", "told"),
+    [
+        (0, [2.0], "1 of 5, 1800 an hour"),
+        (0, [2.0, 10.0, 12.0], "3 of 5, 900 an hour"),
+        (3, [4.0, 8.0], "5 of 5, 900 an hour"),  # what an earlier run did is no speed of this one
+    ],
+)
+def test_the_bar_counts_the_studies_that_this_run_ends_in_an_hour(monkeypatch, began, ends_s, told):
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    moments = iter([0.0, *ends_s])
+    studies = [f"s{number}" for number in range(len(ends_s))]
+    assert list(counted(iter(studies), 5, began, clock=lambda: next(moments))) == studies
+    assert told in terminal.getvalue().split("\r")[-1]

@@ -3,7 +3,7 @@
 import argparse
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -104,7 +104,7 @@ def _run(planned: "Plan", chosen: argparse.Namespace) -> int:
         cluster=_cluster(chosen),
     )
     with closing(results):
-        for _ in _shown(results, len(planned.items), began):
+        for _ in counted(results, len(planned.items), began):
             pass
     statuses = Counter(outcome.status for outcome in outcomes(chosen.output))
     told = ", ".join(f"{count} {status}" for status, count in sorted(statuses.items()))
@@ -112,14 +112,22 @@ def _run(planned: "Plan", chosen: argparse.Namespace) -> int:
     return OK if statuses["drafted"] else NOTHING_MEASURED
 
 
-def _shown(results: "Iterator[Outcome]", total: int, began: int) -> "Iterator[Outcome]":
-    """Pass outcomes on; the bar counts them, with studies an hour and the time left."""
+def counted(
+    results: "Iterator[Outcome]",
+    total: int,
+    began: int,
+    clock: Callable[[], float] = time.monotonic,
+) -> "Iterator[Outcome]":
+    """Pass outcomes on; the bar counts them, with studies an hour and the time left.
+
+    ``began`` studies were done before; they count as done and say nothing of the speed.
+    """
     with bar_of(total, "Studies") as bar:
         bar.bar_format = BAR
         bar.initial = bar.n = began
-        since = time.monotonic()
+        since = clock()
         for done, outcome in enumerate(results, start=1):
-            hourly = done / max(time.monotonic() - since, 1e-9) * S_PER_HOUR
+            hourly = done / max(clock() - since, 1e-9) * S_PER_HOUR
             bar.set_postfix_str(f"{hourly:.0f} an hour", refresh=False)
             bar.update()
             yield outcome
