@@ -74,11 +74,29 @@ def losses(output, stage="adapter"):
 
 
 @pytest.mark.parametrize(
-    ("name", "processes"), [("train.toml", 1), ("train-1gpu.toml", 1), ("train-8gpu.toml", 8)]
+    ("name", "processes", "is_sharded"),
+    [
+        ("train.toml", 1, False),
+        ("train-1gpu.toml", 1, False),
+        ("train-8gpu-ddp.toml", 8, False),
+        ("train-8gpu.toml", 8, True),
+    ],
 )
-def test_every_plan_that_is_shipped_can_be_read(name, processes):
+def test_every_plan_that_is_shipped_can_be_read(name, processes, is_sharded):
     text = files("assistant.writers.vlm").joinpath(name).read_text(encoding="utf-8")
-    assert TrainingPlan.of(tomllib.loads(text), name).accumulated(processes) > 0
+    plan = TrainingPlan.of(tomllib.loads(text), name)
+    assert plan.accumulated(processes) > 0
+    assert plan.fully_sharded == is_sharded
+
+
+def test_no_plan_that_is_shipped_is_left_out():
+    shipped = {path.name for path in SHIPPED.parent.glob("train*.toml")}
+    assert shipped == {
+        "train.toml",
+        "train-1gpu.toml",
+        "train-8gpu-ddp.toml",
+        "train-8gpu.toml",
+    }
 
 
 @pytest.mark.parametrize("wrong", [{"warm_up": 3}, {}])
