@@ -2,13 +2,17 @@
 
 import json
 import os
+import re
 import secrets
+import shlex
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
+from jsonschema import ValidationError
 
 from assistant import Settings, batch
 from assistant.batch import Cluster, cluster
@@ -32,6 +36,7 @@ cluster = batch.Cluster(address or None)
 for outcome in batch.run(planned, output, workers=2, cluster=cluster, recipe=mortal):
     print(outcome.id, outcome.status, outcome.code or "")
 """
+YAML = re.compile(r"```yaml\n(.*?)```", re.DOTALL)
 
 
 def in_a_process_of_its_own(source, output, address="", **environment):
@@ -136,6 +141,45 @@ def test_a_cluster_that_is_not_there_is_said_in_one_sentence(night, tmp_path, ca
     )
     told = capsys.readouterr().err
     assert f"expected a Ray cluster at {address}, found ConnectionRefusedError; start it" in told
+
+
+def launched():
+    """Read the cluster of the docs as Ray's launcher does."""
+    from ray.autoscaler._private.util import prepare_config
+
+    (text,) = YAML.findall((ROOT / "docs" / "batch.md").read_text(encoding="utf-8"))
+    return prepare_config(yaml.safe_load(text))
+
+
+@needs_ray
+def test_rays_launcher_takes_the_cluster_of_the_docs():
+    from ray.autoscaler._private.util import validate_config
+
+    found = launched()
+    validate_config(found)
+    (node,) = found["available_node_types"].values()
+    assert (node["min_workers"], found["max_workers"]) == (2, 2)
+    with pytest.raises(ValidationError, match="worker_start_rays_commands"):
+        validate_config({**found, "worker_start_rays_commands": []})
+
+
+@needs_ray
+@pytest.mark.parametrize(
+    ("who", "has"),
+    [
+        ("head", {"head": True, "port": 6379, "ray_client_server_port": 10001}),
+        ("worker", {"head": False, "address": "10.0.0.1:6379"}),
+    ],
+)
+def test_the_machines_of_the_docs_start_ray_with_options_that_it_takes(who, has):
+    from ray.scripts.scripts import start
+
+    *_, line = launched()[f"{who}_start_ray_commands"]
+    words = shlex.split(line)
+    taken = start.make_context("start", words[words.index("start") + 1 :]).params
+    assert {name: taken[name] for name in has} == has
+    # Ray's launcher begins the head alone; from this file the head knows the others.
+    assert taken["autoscaling_config"] == ("~/ray_bootstrap_config.yaml" if who == "head" else None)
 
 
 def test_without_ray_the_extra_is_named(tmp_path, monkeypatch):
