@@ -5,6 +5,7 @@ Recipes are functions of a module, since a batch sends them to its workers by na
 
 import os
 import signal
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,9 @@ from segment import organs
 from tests.phantoms import ThresholdSegmenter, ball, calibrated, grid
 
 DEADLY = 5000.0  # an intensity that ends the process that segments it
+WAITS = 1500.0  # an intensity that has whoever segments it wait for a word
+MARKS, PATIENCE_S = "VOXCITE_TEST_MARKS", "VOXCITE_TEST_PATIENCE_S"  # of the environment
+BEGAN, DIED, TOLD = "began", "died", "told"  # files in the folder of MARKS
 
 
 def toy(settings):
@@ -27,6 +31,16 @@ def toy(settings):
 def mortal(settings):
     """An assistant that dies of some scans."""
     return assistant_of(settings, MortalSegmenter())
+
+
+def mortal_once(settings):
+    """An assistant that dies of some scans once, and of some waits for a word."""
+    return assistant_of(settings, StagedSegmenter(is_mortal=True))
+
+
+def telling(settings):
+    """An assistant that waits with some scans until somebody segments a second one."""
+    return assistant_of(settings, StagedSegmenter(tells=True))
 
 
 def broken(settings):
@@ -55,6 +69,40 @@ class MortalSegmenter(ThresholdSegmenter):
         if any(box.array.max() >= DEADLY for box in boxes):
             os.kill(os.getpid(), signal.SIGKILL)
         return super().__call__(boxes)
+
+
+@dataclass(eq=False)
+class StagedSegmenter(ThresholdSegmenter):
+    """Dies of a scan the first time, waits with another for a word, or gives that word."""
+
+    is_mortal: bool = False
+    tells: bool = False
+
+    def __call__(self, boxes):
+        marks = Path(os.environ[MARKS])
+        brightest = max(box.array.max() for box in boxes)
+        patience_s = float(os.environ[PATIENCE_S])
+        if self.is_mortal and brightest >= DEADLY and not (marks / DIED).exists():
+            (marks / DIED).touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        if WAITS <= brightest < DEADLY:
+            (marks / BEGAN).touch()
+            wait_until((marks / TOLD).exists, patience_s)
+        elif self.tells:
+            wait_until((marks / BEGAN).exists, patience_s)
+            if self.seen:
+                (marks / TOLD).touch()
+        return super().__call__(boxes)
+
+
+def wait_until(holds, patience_s):
+    """Wait until something holds; raises RuntimeError where it does not in time."""
+    until = time.monotonic() + patience_s
+    while not holds():
+        if time.monotonic() > until:
+            msg = "it did not come to hold in time"
+            raise RuntimeError(msg)
+        time.sleep(0.02)
 
 
 @dataclass(eq=False)

@@ -17,7 +17,8 @@ from assistant import Settings, batch
 from assistant.batch import Cluster, cluster
 from assistant.batch.pool import DIED
 from assistant.cli import REFUSED, main
-from tests.batches import DEADLY, crop, crops, mortal
+from tests import batches
+from tests.batches import DEADLY, MARKS, PATIENCE_S, WAITS, crop, crops, mortal
 from tests.processes import free_port, wait_for_port
 
 TEMPLATE = Settings(writer="template")
@@ -25,23 +26,30 @@ IS_INSTALLED = cluster.find_spec("ray") is not None
 needs_ray = pytest.mark.skipif(not IS_INSTALLED, reason="needs ray (voxcite[ray])")
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPT = """
+import os
 import sys
 from pathlib import Path
 from assistant import Settings, batch
-from tests.batches import mortal
+from tests import batches
 source, output, address = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
 planned = batch.plan(source, Settings(writer="template"), side="left")
-cluster = batch.Cluster(address or None)
-for outcome in batch.run(planned, output, workers=2, cluster=cluster, recipe=mortal):
+cluster, recipe = batch.Cluster(address or None), getattr(batches, sys.argv[4])
+for outcome in batch.run(planned, output, workers=2, cluster=cluster, recipe=recipe):
+    assert outcome.id in {kept.id for kept in batch.outcomes(output)}
+    if batches.MARKS in os.environ:
+        (Path(os.environ[batches.MARKS]) / batches.TOLD).touch()
     print(outcome.id, outcome.status, outcome.code or "")
 """
 CREATED = re.compile(rb'(?<="created": ")[^"]+(?=")')
 YAML = re.compile(r"```yaml\n(.*?)```", re.DOTALL)
 
 
-def in_a_process_of_its_own(source, output, address="", **environment):
-    """Run a batch by Ray, whose servers end with that process."""
-    command = [sys.executable, "-c", SCRIPT, str(source), str(output), address]
+def in_a_process_of_its_own(source, output, address="", recipe="mortal", **environment):
+    """Run a batch by Ray, whose servers end with that process.
+
+    Each outcome must have its row when it is told of; then the word is given in MARKS.
+    """
+    command = [sys.executable, "-c", SCRIPT, str(source), str(output), address, recipe]
     surroundings = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
     done = subprocess.run(
         command, cwd=ROOT, env=surroundings, capture_output=True, text=True, timeout=300
@@ -96,6 +104,22 @@ def test_ray_writes_what_the_local_engine_does_and_outlives_its_workers(night):
     assert reports(night / "ray") == reports(night / "local")
     assert files(night / "ray") == files(night / "local")
     assert not any((night / "ray" / ".voxcite-batch").glob("parts/*"))
+
+
+@needs_ray
+@pytest.mark.slow
+def test_a_study_whose_worker_died_once_is_drafted_and_rows_come_as_studies_end(tmp_path):
+    crops(tmp_path / "in", 1)
+    crop(tmp_path / "in" / "deadly.nii.gz", brightest=DEADLY * 2)
+    crop(tmp_path / "in" / "waits.nii.gz", brightest=WAITS * 2)  # for the row of another study
+    (tmp_path / "marks").mkdir()
+    environment = {MARKS: str(tmp_path / "marks"), PATIENCE_S: "240"}
+    told = in_a_process_of_its_own(
+        tmp_path / "in", tmp_path / "out", recipe="mortal_once", **environment
+    )
+    assert sorted(told) == ["deadly drafted ", "s0001 drafted ", "waits drafted "]
+    assert told[0] != "waits drafted "
+    assert (tmp_path / "marks" / batches.DIED).exists()
 
 
 @needs_ray
