@@ -14,7 +14,19 @@ from assistant import Settings, batch
 from assistant.batch.item import Item
 from assistant.batch.pool import drafted
 from assistant.batch.work import Duty, Finished, Halted
-from tests.batches import DEADLY, crop, crops, mortal, toy
+from tests.batches import (
+    BEGAN,
+    DEADLY,
+    MARKS,
+    PATIENCE_S,
+    TOLD,
+    WAITS,
+    crop,
+    crops,
+    mortal,
+    telling,
+    toy,
+)
 
 
 @dataclass
@@ -127,6 +139,39 @@ def test_workers_that_cannot_start_stop_the_run(tmp_path):
     item = Item("a", (tmp_path,), "hippocampus", "en")
     with pytest.raises(ChildProcessError, match="found one that ended with code 3 before"):
         list(drafted([item], Duty(Fatal(), Settings(), tmp_path), workers=1))
+
+
+def staged(folder, monkeypatch, workers, patience_s):
+    """Draft three studies; the first waits in its segmenting until the third is segmented."""
+    crop(folder / "in" / "a.nii.gz", brightest=WAITS * 2)
+    for name in "bc":
+        crop(folder / "in" / f"{name}.nii.gz")
+    (folder / "marks").mkdir()
+    monkeypatch.setenv(MARKS, str(folder / "marks"))
+    monkeypatch.setenv(PATIENCE_S, str(patience_s))
+    planned = batch.plan(folder / "in", side="left")
+    run = batch.run(planned, folder / "out", workers=workers, recipe=telling)
+    return {outcome.id: outcome for outcome in run}
+
+
+@pytest.mark.slow
+def test_a_study_is_read_while_another_worker_segments(tmp_path, monkeypatch):
+    found = staged(tmp_path, monkeypatch, workers=2, patience_s=240)
+    assert [found[name].code for name in "abc"] == [None] * 3
+    # The second worker began to read c when it had written b: later than a's segmenting began,
+    # which in turn went on until c was read.
+    began = (tmp_path / "marks" / BEGAN).stat().st_mtime_ns
+    told = (tmp_path / "marks" / TOLD).stat().st_mtime_ns
+    written = (tmp_path / "out" / "studies" / "b" / "report.json").stat().st_mtime_ns
+    assert began < written < told
+    assert found["a"].seconds["segment"] * 1e9 > told - written
+
+
+def test_one_worker_takes_one_study_after_the_other(tmp_path, monkeypatch):
+    found = staged(tmp_path, monkeypatch, workers=0, patience_s=0.5)
+    assert found["a"].code == "internal"
+    assert "found RuntimeError (batches.py" in found["a"].sentence
+    assert [found[name].code for name in "bc"] == [None, None]
 
 
 def is_alive(pid):
