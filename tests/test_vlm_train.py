@@ -5,6 +5,7 @@ The reference of the loss is transformers' own forward over the whole vocabulary
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -18,6 +19,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from assistant.cli.learn import line_of
 from assistant.writers.vlm import curve
 from assistant.writers.vlm.batches import Shown, Stream, Tokens, padding, shares
 from assistant.writers.vlm.data import training_pairs
@@ -26,7 +28,7 @@ from assistant.writers.vlm.loss import Features, TargetLoss, tensors_of
 from assistant.writers.vlm.model import Placement, load_embedded
 from assistant.writers.vlm.plan import TrainingPlan
 from assistant.writers.vlm.sights import Gallery, Sight, crop_name, strengths_between
-from assistant.writers.vlm.train import Material, train
+from assistant.writers.vlm.train import Material, Progress, train
 from assistant.writers.vlm.untrained import begin, markup_of, vocabulary_of
 from assistant.writers.vlm.vision import normalised
 from tests.toy_training import toy_base, toy_plan, toy_views
@@ -34,6 +36,8 @@ from tests.toy_training import toy_base, toy_plan, toy_views
 pytestmark = pytest.mark.slow  # whole trainings at toy size
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+STAGES = ("projector", "adapter")
+SPEED = re.compile(r"\w+ step \d/\d loss [\d.]+, ([\d.]+) samples/s, ([\d.]+) a process")
 SHIPPED = files("assistant.writers.vlm").joinpath("train.toml")
 
 
@@ -223,6 +227,28 @@ def test_every_step_is_logged_and_shown(trained):
     assert [s.loss for s in steps][2:] == pytest.approx(losses(output), abs=1e-6)
 
 
+def assert_told(lines, output, processes):
+    """Each step is told once, with the samples a second of its row: of all and of each process."""
+    told = [SPEED.fullmatch(line) for line in lines.splitlines()]
+    rows = [row for stage in STAGES for row in curve.read(output / stage / "log.csv")]
+    assert len(told) == len(rows) == 7
+    for found, row in zip(told, rows, strict=True):
+        together, each = map(float, found.groups())
+        assert together == pytest.approx(row.samples / row.seconds, rel=0.02, abs=0.01)
+        assert each == pytest.approx(together / processes, abs=0.01)
+
+
+def test_each_step_is_told_with_its_speed(trained):
+    assert_told("\n".join(map(line_of, trained[1])), trained[0], processes=1)
+
+
+def test_a_speed_is_that_of_all_steps_since_it_was_told():
+    rows = [curve.Row(1, 0.5, 4, 9, 9, 1.0), curve.Row(2, 0.5, 4, 9, 9, 3.0)]
+    step = Progress("adapter", 2, 8, 0.5, curve.samples_per_s(rows), 4)
+    assert line_of(step) == "adapter step 2/8 loss 0.5000, 2.00 samples/s, 0.50 a process"
+    assert line_of(Progress("convert", 1, 3)) == "convert step 1/3"
+
+
 def test_training_lowers_the_loss(trained):
     found = losses(trained[0])
     assert found[-1] < 0.97 * found[0]
@@ -281,13 +307,16 @@ def test_pieces_of_layers_need_several_processes(base, tmp_path):
 def test_two_processes_train_as_one_with_the_same_batch(trained, base, tmp_path, kind):
     arguments = ["--standalone", "--nproc-per-node", "2", "-m", "tests.toy_training"]
     command = [sys.executable, "-m", "torch.distributed.run", *arguments]
-    subprocess.run(
+    told = subprocess.run(
         [*command, str(base), str(tmp_path), kind],
         check=True,
+        stdout=subprocess.PIPE,
+        text=True,
         cwd=REPOSITORY,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
         timeout=1500,
-    )
-    for stage in ("projector", "adapter"):
+    ).stdout
+    assert_told(told, tmp_path, processes=2)
+    for stage in STAGES:
         assert losses(tmp_path, stage) == pytest.approx(losses(trained[0], stage), rel=1e-4)
     load_embedded(base, tmp_path / "shipped", Placement("cpu", "float32"))

@@ -66,12 +66,13 @@ def _noise(seed, image_px):
 
 
 def main(base, output, kind):
-    """Train; every process of torchrun comes here."""
+    """Train and print as the command does; every process of torchrun comes here."""
+    from assistant.cli.learn import line_of
     from assistant.writers.vlm.train import Material, train
 
     plan = toy_plan(Path(base), micro_batch=1, fully_sharded=kind == "sharded")
-    for _ in train(plan, Material(toy_views), Path(output)):
-        pass
+    for step in train(plan, Material(toy_views), Path(output)):
+        sys.stdout.write(f"{line_of(step)}\n")
 
 
 if __name__ == "__main__":

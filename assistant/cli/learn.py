@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from assistant.draft import Statement
     from assistant.ledger import Ledger
     from assistant.writers.vlm.own import Measured
+    from assistant.writers.vlm.train import Progress
     from prompts import Phrasebook
     from segment.models.training.plan import TrainingPlan
 
@@ -114,9 +115,19 @@ def run_train_writer(chosen: argparse.Namespace) -> int:
                 print(f"{piece.study}: {piece.text!r} {piece.reason}")
         material = Material(own.views, own.shown)
     for step in train(plan, material, chosen.runs, resume=chosen.resume):
-        loss = "" if step.loss is None else f" loss {step.loss:.4f}"
-        print(f"{step.stage} step {step.step}/{step.steps}{loss}", flush=True)
+        print(line_of(step), flush=True)
     return OK
+
+
+def line_of(step: "Progress") -> str:
+    """Say how far a writer's training is, and how fast: all its processes, and each of them."""
+    told = f"{step.stage} step {step.step}/{step.steps}"
+    if step.loss is not None:
+        told += f" loss {step.loss:.4f}"
+    if step.samples_per_s is not None:
+        each = step.samples_per_s / step.processes
+        told += f", {step.samples_per_s:.2f} samples/s, {each:.2f} a process"
+    return told
 
 
 def run_train_questions(chosen: argparse.Namespace) -> int:

@@ -74,13 +74,18 @@ def read(log: Path) -> tuple[Row, ...]:
         )
 
 
+def samples_per_s(rows: Sequence[Row]) -> float:
+    """Return how many samples all processes together took in a second."""
+    return sum(row.samples for row in rows) / sum(row.seconds for row in rows)
+
+
 def figures(rows: Sequence[Row]) -> dict[str, Any]:
     """Say how fast a stage was and how its loss went down."""
     seconds = sum(row.seconds for row in rows)
     return {
         "steps": len(rows),
         "seconds": round(seconds, 1),
-        "samples_per_s": round(sum(row.samples for row in rows) / seconds, 3),
+        "samples_per_s": round(samples_per_s(rows), 3),
         "tokens_per_s": round(sum(row.tokens for row in rows) / seconds, 1),
         "loss": [row.loss for row in rows],
     }

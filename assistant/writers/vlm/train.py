@@ -44,12 +44,17 @@ FIGURES, VOCABULARY, SHIPPED = "figures.json", "vocabulary.json", "shipped"
 
 @dataclass(frozen=True)
 class Progress:
-    """How far one stage is, for whoever shows it."""
+    """How far one stage is, for whoever shows it.
+
+    ``samples_per_s`` counts those of all ``processes``, since the last time that it was told.
+    """
 
     stage: Literal["convert", "projector", "adapter"]
     step: int
     steps: int
     loss: float | None = None
+    samples_per_s: float | None = None
+    processes: int = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,10 +172,12 @@ def _steps(run: _Run, trainer: Trainer, stream: Stream) -> Iterator[Progress]:
     plan, crew, stage = run.plan, run.crew, trainer.stage
     folder = run.folder(stage)
     drawn = curve.board(run.output / "board") if crew.is_first else None
+    untold: list[curve.Row] = []
     for samples in stream.from_step(trainer.step):
         if trainer.step == trainer.steps:
             return
         row = trainer.take(samples)
+        untold.append(row)
         if crew.is_first:
             curve.append(folder / LOG, row)
         if row.step % plan.checkpoint_every_steps == 0:
@@ -178,7 +185,9 @@ def _steps(run: _Run, trainer: Trainer, stream: Stream) -> Iterator[Progress]:
         if drawn is not None:
             drawn.add_scalar(f"{stage}/loss", row.loss, row.step)
         if crew.is_first and _is_shown(row.step, trainer):
-            yield Progress(stage, row.step, trainer.steps, row.loss)
+            speed = curve.samples_per_s(untold)
+            untold.clear()
+            yield Progress(stage, row.step, trainer.steps, row.loss, speed, crew.count)
 
 
 def _is_shown(step: int, trainer: Trainer) -> bool:
