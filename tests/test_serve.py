@@ -10,7 +10,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given, settings, strategies
 
 import prompts
 from assistant.page.guard import COOKIE
@@ -33,6 +33,8 @@ NOBODYS = "0" * 32
 DOCS = Path(__file__).resolve().parents[1] / "docs" / "serve.md"
 EXAMPLE = re.compile(r"<!-- example:client -->\n```python\n(.*?)```", re.DOTALL)
 QUESTION = "How large is the left hippocampus?"
+WITHOUT_INPUT = {"/healthz", "/metrics"}
+PATHS = {"/upload", "/draft", "/draft/{study}", "/ask", "/export", *WITHOUT_INPUT}
 METRIC = re.compile(r'(# (HELP|TYPE) voxcite_\w+ .+|voxcite_\w+\{\w+="[^"]*"\} \d+)')
 
 
@@ -156,6 +158,13 @@ def test_what_is_too_large_is_refused(tmp_path):
     parts.close()
 
 
+def test_an_upload_that_cannot_be_read_as_a_form_leaves_nothing(parts):
+    many = {f"field{number}": "x" for number in range(11)}
+    answer = ask(parts, "POST", "/upload", data=many, files={"files": b"x"})
+    assert (answer.status_code, answer.json()) == (400, {"code": "unreadable"})
+    assert list((parts.options.folder / "uploads").iterdir()) == []
+
+
 def test_a_refused_scan_keeps_its_reason_over_a_restart(parts, tmp_path):
     (tmp_path / "no.nii.gz").write_bytes(b"no scan")
     study = draft(parts, sent(parts, tmp_path / "no.nii.gz")).json()["study"]
@@ -258,29 +267,60 @@ def test_counts_are_in_the_format_of_prometheus_and_name_nobody(parts, idle):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("default")  # of the tester's own packages
-def test_no_request_is_a_server_error(parts, idle, monkeypatch):
+def test_every_answer_is_one_that_the_document_names(parts, scan, in_place, monkeypatch):
     schemathesis = pytest.importorskip("schemathesis")
-    statuses = []
+    study = ended(parts, draft(parts, sent(parts, scan)).json()["study"])["study"]
+    told = set()
     with monkeypatch.context() as patched:
+        patched.setattr("assistant.page.work.Workshop._run", lambda self, job: None)
         patched.setattr(Parts, "warm", lambda self: None)
         patched.setattr(Parts, "close", lambda self, **_: None)  # each request begins and ends it
         document = schemathesis.openapi.from_asgi("/openapi.json", api(parts), headers=MINE)
-        for operation in document.get_all_operations():
-            every(operation.ok().as_strategy(), statuses)
-    assert len(statuses) > 100
-    assert {method for method, _ in statuses} == {"GET", "POST", "DELETE"}
-    assert [told for told in statuses if told[1] >= 500] == []
+        operations = [found.ok() for found in document.get_all_operations()]
+        for operation in operations:
+            told |= answers(operation, schemathesis.GenerationMode.POSITIVE, study)
+            if operation.path not in WITHOUT_INPUT:
+                told |= answers(operation, schemathesis.GenerationMode.NEGATIVE, study)
+    assert {operation.path for operation in operations} == PATHS
+    assert {path for path, _ in told} == PATHS
+    assert told >= {("/ask", 200), ("/export", 200), ("/draft/{study}", 200), ("/upload", 200)}
+    assert told >= {("/ask", 422), ("/export", 422), ("/draft", 422), ("/upload", 400)}
 
 
-def every(cases, statuses):
-    """Send what hypothesis makes of one operation, good and bad."""
+def answers(operation, mode, study):
+    """Send what hypothesis makes of one operation; return the statuses that were answered."""
+    from schemathesis.checks import not_a_server_error
+    from schemathesis.specs.openapi import checks
 
-    @settings(max_examples=30, deadline=None, database=None, suppress_health_check=[*HealthCheck])
-    @given(case=cases)
-    def send(case):
-        statuses.append((case.method, case.call(base_url=BASE, headers=MINE).status_code))
+    told = set()
+    expected = [
+        not_a_server_error,
+        checks.status_code_conformance,
+        checks.content_type_conformance,
+        checks.response_schema_conformance,
+        checks.negative_data_rejection,
+    ]
+
+    @settings(max_examples=20, deadline=None, database=None, suppress_health_check=[*HealthCheck])
+    @given(case=operation.as_strategy(generation_mode=mode), is_met=strategies.booleans())
+    def send(case, is_met):
+        if is_met and mode.is_positive:
+            meet(case, study)
+        answer = case.call_and_validate(base_url=BASE, headers=MINE, checks=expected)
+        told.add((case.path, answer.status_code))
 
     send()
+    return told
+
+
+def meet(case, study):
+    """Ask about a study that is drafted, in a request that leaves it there."""
+    if case.method == "GET" and "study" in case.path_parameters:
+        case.path_parameters["study"] = study
+    if case.path in ("/ask", "/export"):
+        case.body["study"] = study
+    if case.path == "/export":
+        case.body["format"] = "markdown"
 
 
 # the command itself

@@ -7,7 +7,7 @@ import json
 import logging
 import shutil
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -251,16 +251,19 @@ def desk_of(parts: Parts, request: Any, study: str) -> Desk:  # noqa: ANN401
     return desk
 
 
-def add_uploads(app: "FastAPI", parts: Parts) -> None:
-    """Take files from a browser, up to the limit, into a folder of their owner."""
+def add_uploads(app: "FastAPI", parts: Parts, documented: Mapping[str, Any] | None = None) -> None:
+    """Take files from a browser, up to the limit, into a folder of their owner.
+
+    ``documented`` is what an OpenAPI document says of it, None for nothing.
+    """
     from fastapi import Request, Response
-    from starlette.formparsers import MultiPartException
+    from starlette.exceptions import HTTPException
     from starlette.requests import ClientDisconnect
 
     def refused(status: int, code: Refusal) -> Response:
         return Response(json.dumps({"code": code}), status, media_type="application/json")
 
-    @app.post("/upload", include_in_schema=False)
+    @app.post("/upload", **(documented or {"include_in_schema": False}))
     async def upload(request: Request) -> Response:
         length = request.headers.get("content-length", "")
         limit = parts.options.largest_upload
@@ -277,7 +280,7 @@ def add_uploads(app: "FastAPI", parts: Parts) -> None:
         except UploadError:
             parts.uploads.drop(token)
             return refused(413, Refusal.TOO_LARGE)
-        except (MultiPartException, OSError, ClientDisconnect):
+        except (HTTPException, OSError, ClientDisconnect):  # the first: no form that can be read
             parts.uploads.drop(token)
             return refused(400, Refusal.UNREADABLE)
         if not sent:

@@ -3,7 +3,7 @@
 Every route that tells of a study asks first whose it is. Knows nothing of how a draft is made.
 """
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from importlib.metadata import version
 from typing import Any
@@ -28,9 +28,11 @@ from assistant.serve.messages import (
     Fault,
     Health,
     Job,
+    NotTaken,
     Question,
     Refusal,
     Study,
+    Uploaded,
     Wanted,
 )
 from assistant.serve.metrics import MEDIA_TYPE, metrics
@@ -41,13 +43,30 @@ from segment.errors import ScanError
 
 ABOUT = (
     "Drafts of radiology reports in which every number is a citation. Research software; not a"
-    " medical device. Files are posted to /upload as multipart fields called files; the answer's"
-    " upload is the study of /draft."
+    " medical device. Where it asks for a login, /login and /logout take and leave the cookie as"
+    " a browser's forms do, with pages and redirections, and are not described here."
 )
 UNREADABLE = "expected a drafted study, found none yet; wait until its state is drafted"
 Known = dict[int | str, dict[str, Any]]
 GONE: Known = {404: {"model": Fault}, 422: {"model": Fault}}
-NOT_YET: Known = {**GONE, 409: {"model": Fault}}
+NOT_YET: Known = {**GONE, 400: {"model": Fault}, 409: {"model": Fault}}
+FILES = {
+    "type": "object",
+    "required": ["files"],
+    "properties": {
+        "files": {
+            "type": "array",
+            "minItems": 1,
+            "items": {"type": "string", "format": "binary"},
+        }
+    },
+}
+UPLOAD: Mapping[str, Any] = {
+    "responses": {200: {"model": Uploaded}, 400: {"model": NotTaken}, 413: {"model": NotTaken}},
+    "openapi_extra": {
+        "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": FILES}}}
+    },
+}
 
 
 def api(parts: Parts) -> Guard:
@@ -75,7 +94,7 @@ def api(parts: Parts) -> Guard:
     _add_job(app, parts)
     _add_ask(app, parts)
     _add_export(app, parts)
-    add_uploads(app, parts)
+    add_uploads(app, parts, UPLOAD)
     if parts.options.doorkeeper is not None:
         add_login(app, parts.options.doorkeeper)
     return guarded(app, parts.options)

@@ -18,6 +18,18 @@ class Message(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class Uploaded(Message):
+    """Files that were taken; ``upload`` is the study of a draft, once."""
+
+    upload: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+
+
+class NotTaken(Message):
+    """Why files were not taken."""
+
+    code: str
+
+
 class Wanted(Message):
     """A draft that is wanted."""
 
