@@ -23,7 +23,7 @@ import numpy as np
 from scipy.stats import beta
 
 from assistant.cli.repeatability import measuring_of
-from assistant.followup import place
+from assistant.followup import aligned, between
 from assistant.study import Study, read_study
 from assistant.writers import verdict
 from segment import models
@@ -187,7 +187,8 @@ def _print_pair(
     name: str, studies: Sequence[Study], measuring: Measuring, repeatability: Repeatability
 ) -> None:
     """Print what is said of the change between two heads."""
-    placed = place(studies[1], register(studies[1].volume), [studies[0]])
+    found = register(studies[1].volume)
+    placed = between(studies[1], found, [aligned(studies[1], found, studies[0])])
     visits = []
     for one in placed:
         volume = one.study.volume
