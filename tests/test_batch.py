@@ -38,10 +38,10 @@ MAPS = {"segmentation.nii.gz", "probability.nii.gz", "entropy.nii.gz"}
 FILES = {"report.json", "report.md", "overlay_hippocampus_left.png"} | MAPS
 
 
-def run(source, output, *, settings=None, side="left", recipe=toy, **options):
+def run(source, output, *, settings=None, side="left", recipe=toy, workers=0, **options):
     """Run a batch in this process and return its outcomes by id."""
     planned = batch.plan(source, settings or Settings(writer="template"), side=side)
-    found = list(batch.run(planned, output, workers=0, recipe=recipe, **options))
+    found = list(batch.run(planned, output, workers=workers, recipe=recipe, **options))
     return {outcome.id: outcome for outcome in found}
 
 
@@ -242,13 +242,14 @@ def test_a_writer_whose_model_cannot_be_had_stops_the_run_before_any_study(scans
         list(batch.run(planned, tmp_path / "out", workers=0))
 
 
-def test_a_full_disk_stops_the_run_in_one_sentence_and_it_is_resumed(scans, tmp_path):
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
+def test_a_full_disk_stops_the_run_in_one_sentence_and_it_is_resumed(scans, tmp_path, workers):
     def body(disk, grow):
         with pytest.raises(ScanError, match="out: expected room on its disk, found none left"):
-            run(scans, disk / "out")
+            run(scans, disk / "out", workers=workers)
         before = {outcome.id for outcome in batch.outcomes(disk / "out")}
         assert grow(8192)
-        after = run(scans, disk / "out", resume=True)
+        after = run(scans, disk / "out", workers=workers, resume=True)
         assert before.isdisjoint(after)
         assert before | after.keys() == {"a", "b", "c"}
         assert set(rows(disk / "out")) == {"a", "b", "c"}
