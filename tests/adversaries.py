@@ -1,6 +1,6 @@
 """Writers that mean harm: each changes a model's logits into what would make a number likeliest.
 
-They get fp32 logits over a vocabulary and the tokens so far, as ``Decoder.stream`` hands them out.
+They get fp32 logits over a vocabulary and the tokens so far, as a ``Decoder`` hands them out.
 """
 
 import unicodedata
@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 import torch
 
-from assistant.writers.vlm.generate import Bounds, write_lines
+from assistant.writers.vlm.text import Bounds, Text, write_lines
 
 NUMBERS = "zero one two three four five six seven eight nine ten hundred half percent ml 一二三十半"
 
@@ -57,7 +57,7 @@ ADVERSARIES = {
 def draft(matcher, vocabulary, change, bounds=None):
     """Let an adversary write one text with no model at all; return its lines."""
     choose = partial(_choose, change, torch.zeros(len(vocabulary.pieces)))
-    return list(write_lines(choose, matcher, vocabulary, bounds or Bounds(), []))
+    return list(write_lines(choose, Text(matcher, vocabulary, bounds or Bounds())))
 
 
 def _choose(change, logits, allowed, tokens):

@@ -15,7 +15,7 @@ from assistant.render import render
 from assistant.writers import Brief, drain
 from assistant.writers.vlm.author import exam
 from assistant.writers.vlm.data import UNANSWERABLE, held_out_pairs
-from assistant.writers.vlm.generate import Bounds
+from assistant.writers.vlm.text import Bounds
 from tests.benchmarks import adversarial, chat, writers
 from tests.benchmarks.adversarial import Job, Tally
 from tests.benchmarks.harmful import LANGUAGES, NAMES

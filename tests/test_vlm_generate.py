@@ -13,16 +13,13 @@ import torch
 from torch import nn
 
 import prompts
-from assistant.writers.vlm import step as step_module
-from assistant.writers.vlm.generate import (
-    Bounds,
-    DecodingError,
-    Prompt,
-    Sampling,
-    make_decoder,
-)
+from assistant.writers.vlm import product as product_module
+from assistant.writers.vlm.generate import Commission, Prompt, make_decoder
 from assistant.writers.vlm.grammar import Group, prose_of, report_grammar
-from assistant.writers.vlm.step import TextStep, product
+from assistant.writers.vlm.pen import Sampling
+from assistant.writers.vlm.product import product
+from assistant.writers.vlm.step import TextStep
+from assistant.writers.vlm.text import Bounds, DecodingError
 from assistant.writers.vlm.vocabulary import make_vocabulary
 from tests.adversaries import ADVERSARIES
 from tests.toy_vlm import IMAGE, IMAGE_PX, SOFT, TOKENS_PER_IMAGE, toy_network, toy_tokenizer
@@ -80,15 +77,23 @@ def prompt(seed=0, pictures=2):
     return Prompt(tokens, pixels if pictures else None)
 
 
+def commission(asked=None, sampling=None, bounds=BOUNDS, change=None):
+    """Ask for a text about two groups of slots."""
+    return Commission(asked or prompt(), grammar(), sampling or Sampling(), bounds, change)
+
+
 def write(asked=None, sampling=None, bounds=BOUNDS, change=None, by=None):
     """Write to the end; return the lines that came and the whole."""
-    stream = (by or decoder()).stream(asked or prompt(), grammar(), sampling, bounds, change)
-    lines = []
-    while True:
-        try:
-            lines.append(next(stream))
-        except StopIteration as end:
-            return lines, end.value
+    *lines, whole = events(commission(asked, sampling, bounds, change), by)
+    if isinstance(whole, DecodingError):
+        raise whole
+    return lines, whole
+
+
+def events(wanted, by=None):
+    """Yield what comes of one commission."""
+    for _, event in (by or decoder()).write_together([(None, wanted)]):
+        yield event
 
 
 @torch.no_grad()
@@ -164,7 +169,7 @@ def test_a_bidirectional_text_model_is_refused():
 def test_the_restricted_head_gives_the_full_heads_logits():
     hidden = reference_hidden(network(), prompt(), [])
     full = network().lm_head(hidden)[-1].detach()
-    found = decoder()._logits(hidden)
+    (found,) = decoder()._logits(hidden)
     torch.testing.assert_close(found, full[list(vocabulary().ids)], rtol=1e-5, atol=1e-5)
 
 
@@ -239,7 +244,7 @@ def test_the_lines_that_stream_are_the_whole():
 def test_a_line_comes_before_the_next_is_begun():
     seen = []
     change = lambda logits, tokens: seen.append(len(tokens)) or logits  # noqa: E731
-    stream = decoder().stream(prompt(), grammar(), WARM, BOUNDS, change)
+    stream = events(commission(sampling=WARM, change=change))
     line = next(stream)
     assert seen[-1] <= len(line)
     assert vocabulary().text([vocabulary().dense["\n"]]) not in line
@@ -248,7 +253,7 @@ def test_a_line_comes_before_the_next_is_begun():
 def test_closing_the_stream_stops_the_writing():
     seen = []
     change = lambda logits, tokens: seen.append(len(tokens)) or logits  # noqa: E731
-    stream = decoder().stream(prompt(), grammar(), WARM, BOUNDS, change)
+    stream = events(commission(sampling=WARM, change=change))
     next(stream)
     before = len(seen)
     stream.close()
@@ -316,8 +321,9 @@ def test_a_context_longer_than_the_model_reads_is_a_failure():
 
 def test_a_grammar_of_foreign_slots_is_a_failure():
     foreign = report_grammar((Group(("<unused9>",)),), SECTION, prose_of(SENTENCES, []))
-    with pytest.raises(DecodingError, match="<unused9>"):
-        next(decoder().stream(prompt(), foreign))
+    (end,) = events(Commission(prompt(), foreign))
+    assert isinstance(end, DecodingError)
+    assert "<unused9>" in str(end)
 
 
 @pytest.mark.parametrize("temperature", [-0.1, float("nan"), float("inf")])
@@ -336,8 +342,8 @@ def test_a_reordered_weight_gives_the_same_product(rows):
 
 
 def test_a_reordered_weight_that_fails_its_self_test_is_not_used(monkeypatch):
-    monkeypatch.setattr(step_module, "SELF_TEST_TOLERANCE", -1.0)
-    assert step_module._packed(torch.eye(8, dtype=torch.bfloat16)) is None
+    monkeypatch.setattr(product_module, "SELF_TEST_TOLERANCE", -1.0)
+    assert product_module._packed(torch.eye(8, dtype=torch.bfloat16)) is None
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

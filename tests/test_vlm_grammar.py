@@ -7,9 +7,9 @@ from functools import cache
 import pytest
 
 import prompts
-from assistant.writers.vlm.generate import Bounds, DecodingError
 from assistant.writers.vlm.grammar import Group, answer_grammar, prose_of, report_grammar
 from assistant.writers.vlm.matcher import GrammarError, make_guide
+from assistant.writers.vlm.text import Bounds, DecodingError
 from assistant.writers.vlm.vocabulary import SPACE, Vocabulary, make_vocabulary
 from tests.adversaries import ADVERSARIES, draft
 

@@ -23,12 +23,12 @@ from assistant.writers.vlm.author import Author
 from assistant.writers.vlm.batches import Tokens
 from assistant.writers.vlm.data import training_pairs
 from assistant.writers.vlm.errors import Fault, ModelError
-from assistant.writers.vlm.generate import Bounds
 from assistant.writers.vlm.grammar import answer_grammar
 from assistant.writers.vlm.matcher import GrammarError
 from assistant.writers.vlm.slots import SECTION_TOKEN, TOKEN, SlotTable
 from assistant.writers.vlm.sources import source_of
 from assistant.writers.vlm.spoken import SLOTS, read_vocabulary
+from assistant.writers.vlm.text import Bounds
 from assistant.writers.vlm.writer import VisionLanguage
 from tests.drafts import template_draft
 from tests.ledgers import plain_ledger, refused_ledger, wide_ledger

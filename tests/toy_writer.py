@@ -3,7 +3,7 @@
 Steering only changes logits: prompt, grammar, decoding and parsing are the real ones.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,10 +11,11 @@ from tempfile import TemporaryDirectory
 import torch
 
 from assistant.writers.vlm.corpus import corpus
-from assistant.writers.vlm.generate import Bounds, Decoder
+from assistant.writers.vlm.generate import Decoder
 from assistant.writers.vlm.model import Placement, load_checkpoint
 from assistant.writers.vlm.ready import Ready, make_ready
 from assistant.writers.vlm.spoken import vocabulary_of
+from assistant.writers.vlm.text import Bounds
 from assistant.writers.vlm.vocabulary import NEWLINE
 from tests.toy_vlm import toy_checkpoint
 
@@ -46,9 +47,14 @@ class Steered(Decoder):
     seen: list = field(default_factory=list)
     chosen: list = field(default_factory=list)
 
-    def stream(self, prompt, grammar, sampling=None, bounds=None, change_logits=None):
-        self.seen.append(prompt)
-        return super().stream(prompt, grammar, sampling, self.limits or bounds, self._changed)
+    def write_together(self, wanted, at_once=1):
+        return super().write_together(map(self._steered, wanted), at_once)
+
+    def _steered(self, given):
+        key, commission = given
+        self.seen.append(commission.prompt)
+        bounds = self.limits or commission.bounds
+        return key, replace(commission, bounds=bounds, change_logits=self._changed)
 
     def _changed(self, logits, tokens):
         self.chosen.append(len(tokens))

@@ -33,10 +33,10 @@ from assistant.writers import Brief, difference, drain
 from assistant.writers.vlm.asking import grammar_of
 from assistant.writers.vlm.author import exam
 from assistant.writers.vlm.base import cached_base
-from assistant.writers.vlm.generate import Bounds, DecodingError, write_lines
 from assistant.writers.vlm.ledgers import make_ledger
 from assistant.writers.vlm.matcher import GrammarError, Guide
 from assistant.writers.vlm.slots import SECTION_TOKEN, SlotTable, SlotTokenError, parse_line
+from assistant.writers.vlm.text import Bounds, DecodingError, Text, write_lines
 from tests.benchmarks.harmful import LANGUAGES, NAMES, Change, change_of, guide_of
 from tests.benchmarks.plain_numbers import foreign, unbound
 
@@ -167,7 +167,7 @@ def _writing(
     choose = partial(_choose, change, torch.zeros(len(vocabulary.pieces)))
     try:
         grammar = grammar_of(table, brief.phrasebook.language)
-        for line in write_lines(choose, guide.start(grammar), vocabulary, bounds, []):
+        for line in write_lines(choose, Text(guide.start(grammar), vocabulary, bounds)):
             if line == SECTION_TOKEN:
                 section = "impression"
                 continue

@@ -17,9 +17,11 @@ from tokenizers import Tokenizer
 
 import prompts
 from assistant.vision_shim import ensure_torchvision
-from assistant.writers.vlm.generate import Bounds, Prompt, Sampling, cache_argument, make_decoder
+from assistant.writers.vlm.generate import Commission, Prompt, cache_argument, make_decoder
 from assistant.writers.vlm.grammar import Group, prose_of, report_grammar
-from assistant.writers.vlm.step import product
+from assistant.writers.vlm.pen import Sampling
+from assistant.writers.vlm.product import product
+from assistant.writers.vlm.text import Bounds
 from assistant.writers.vlm.vocabulary import make_vocabulary, spelled
 from tests.adversaries import ADVERSARIES, draft
 
@@ -121,10 +123,11 @@ def _parts(decoder, prompt, count):
     clock.say(f"prefill of {len(prompt.tokens)} tokens", 1)
     found = _timed("our step", lambda token: decoder.step([token], memory), tokens)
     for batch in (2, 4, 8):
+        texts = [decoder._read(prompt, count)[1] for _ in range(batch)]
         _timed(
-            f"our step, {batch} tokens at once",
-            lambda t, b=batch: decoder.step([t] * b, memory),
-            tokens[: count // 8],
+            f"our step, {batch} texts together",
+            lambda t, of=texts: decoder.step.together([([t], memory) for memory in of]),
+            tokens,
         )
     caches = {
         "dynamic": DynamicCache(config=ours.config),
@@ -194,13 +197,9 @@ def _whole(decoder, prompt, grammar):
     """Write reports, with the grammar and all."""
     for seed in range(2):
         begin = process_time()
-        stream = decoder.stream(prompt, grammar, Sampling(seed, 1.0), Bounds(1200, 40))
-        while True:
-            try:
-                next(stream)
-            except StopIteration as end:
-                found = end.value.statistics
-                break
+        wanted = Commission(prompt, grammar, Sampling(seed, 1.0), Bounds(1200, 40))
+        *_, (_, whole) = decoder.write_together([(None, wanted)])
+        found = whole.statistics
         spent = process_time() - begin
         print(
             f"report: {found.tokens} tokens, {found.forced} forced,"

@@ -1,36 +1,32 @@
-"""Writes a text under a grammar: one token after another, by the line. Knows nothing of records.
+"""Writes texts under grammars, one or several together, by the line. Knows nothing of records.
 
 Every text it returns satisfies its grammar; what ends in any other way is a DecodingError.
 """
 
-from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from inspect import signature
-from time import perf_counter
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
-import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from assistant.vision_shim import ensure_torchvision
 from assistant.writers.vlm.grammar import Grammar
-from assistant.writers.vlm.matcher import GrammarError, Guide, Matcher, make_guide
-from assistant.writers.vlm.step import Memory, Project, TextStep, product
-from assistant.writers.vlm.vocabulary import NEWLINE, Vocabulary
+from assistant.writers.vlm.matcher import GrammarError, Guide, make_guide
+from assistant.writers.vlm.pen import ChangeLogits, Clock, Pen, Sampling, Statistics
+from assistant.writers.vlm.product import Product, product
+from assistant.writers.vlm.step import Memory, TextStep
+from assistant.writers.vlm.text import Bounds, DecodingError, Text
+from assistant.writers.vlm.vocabulary import Vocabulary
 
 ensure_torchvision()
 
 from transformers import DynamicCache  # noqa: E402
 from transformers.modeling_outputs import BaseModelOutputWithPooling  # noqa: E402
 
-ChangeLogits = Callable[[Tensor, Sequence[int]], Tensor]
-Choose = Callable[[np.ndarray, Sequence[int]], int]
-
-
-class DecodingError(RuntimeError):
-    """No text came of it: no end within the bound, no way through the grammar, or no logits."""
+K = TypeVar("K")
 
 
 @dataclass(frozen=True)
@@ -51,41 +47,18 @@ class Prompt:
 
 
 @dataclass(frozen=True)
-class Sampling:
-    """How a token is chosen: the likeliest at temperature 0, otherwise drawn, from a seed."""
+class Commission:
+    """A text to write: after which prompt, under which grammar, how chosen, how long at most.
 
-    seed: int = 0
-    temperature: float = 0.0
+    ``change_logits`` gets fp32 logits over the vocabulary and the tokens so far; tests drive the
+    decoder with it.
+    """
 
-    def __post_init__(self) -> None:
-        if not 0.0 <= self.temperature < float("inf"):
-            msg = f"a temperature is 0 or more, not {self.temperature}"
-            raise ValueError(msg)
-
-
-@dataclass(frozen=True)
-class Bounds:
-    """Tokens a text may have, and tokens after which a line is closed where the grammar lets it."""
-
-    tokens: int = 1536
-    line_tokens: int = 96
-
-
-@dataclass(frozen=True)
-class Statistics:
-    """What writing took; forced tokens had no alternative and were chosen without the model."""
-
-    prompt_tokens: int
-    tokens: int
-    forced: int
-    prefill_s: float
-    first_statement_s: float
-    total_s: float
-
-    @property
-    def tokens_per_s(self) -> float:
-        """Tokens a second after the prompt was read."""
-        return self.tokens / max(self.total_s - self.prefill_s, 1e-9)
+    prompt: Prompt
+    grammar: Grammar
+    sampling: Sampling = field(default_factory=Sampling)
+    bounds: Bounds = field(default_factory=Bounds)
+    change_logits: ChangeLogits | None = None
 
 
 @dataclass(frozen=True)
@@ -99,6 +72,9 @@ class Decoded:
     statistics: Statistics
 
 
+Event = str | Decoded | DecodingError
+
+
 @dataclass(frozen=True, eq=False)
 class Decoder:
     """A model that is ready to write; made once, and again when its weights change."""
@@ -106,42 +82,40 @@ class Decoder:
     model: nn.Module
     guide: Guide
     step: TextStep
-    head: Project
+    head: Product
 
     @property
     def vocabulary(self) -> Vocabulary:
         """The tokens it may write."""
         return self.guide.vocabulary
 
-    def stream(
-        self,
-        prompt: Prompt,
-        grammar: Grammar,
-        sampling: Sampling | None = None,
-        bounds: Bounds | None = None,
-        change_logits: ChangeLogits | None = None,
-    ) -> Generator[str, None, Decoded]:
-        """Yield each line as soon as it is finished, without its end; return the whole.
+    def write_together(
+        self, wanted: Iterable[tuple[K, Commission]], at_once: int = 1
+    ) -> Iterator[tuple[K, Event]]:
+        """Write so many texts at once; yield each line as it is finished, and how each text ends.
 
-        ``change_logits`` gets fp32 logits over the vocabulary and the tokens so far; tests drive
-        the decoder with it. Closing the generator stops the writing. Raises DecodingError.
+        A line has no end of its own. A text ends as it would alone, in the same tokens: whole or
+        with an error. Each event comes with what its commission was given with. A commission is
+        taken when there is room for it, and its prompt is read then. Closing the generator stops
+        the writing.
         """
-        sampling, bounds = sampling or Sampling(), bounds or Bounds()
-        clock = _Clock()
-        try:
-            matcher = self.guide.start(grammar)
-            hidden, memory = self._read(prompt, bounds.tokens)
-            clock.mark_prefill()
-            source = _Source(self, hidden, memory, sampling, change_logits)
-            tokens: list[int] = []
-            for line in write_lines(source.choose, matcher, self.vocabulary, bounds, tokens):
-                clock.mark_statement()
-                yield line
-        except GrammarError as error:
-            raise DecodingError(str(error)) from error
-        statistics = clock.statistics(len(prompt.tokens), len(tokens), source.forced)
-        text = self.vocabulary.text(tokens)
-        return Decoded(text, tuple(tokens), grammar.sha256, sampling, statistics)
+        waiting = iter(wanted)
+        running: list[tuple[K, _Writing]] = []
+        while True:
+            while len(running) < at_once and (given := next(waiting, None)) is not None:
+                key, commission = given
+                writing = _Writing(self, commission)
+                for event in writing.begin():
+                    yield key, event
+                if not writing.is_over:
+                    running.append((key, writing))
+            if not running:
+                return
+            logits = self._choices([writing.pen for _, writing in running])
+            for (key, writing), row in zip(running, logits, strict=True):
+                for event in writing.go_on(row):
+                    yield key, event
+            running = [(key, writing) for key, writing in running if not writing.is_over]
 
     @torch.inference_mode()
     def _read(self, prompt: Prompt, room: int) -> tuple[Tensor, Memory]:
@@ -167,14 +141,23 @@ class Decoder:
         return found.last_hidden_state[0, -1:], self.step.begin(keys_values, room)
 
     @torch.inference_mode()
-    def _logits(self, hidden: Tensor) -> Float[Tensor, " v"]:
-        """Multiply the last hidden state with the rows of the vocabulary alone."""
-        return self.head(hidden[-1:])[0].float().cpu()
+    def _choices(self, pens: Sequence[Pen]) -> Float[Tensor, "texts v"]:
+        """Feed what waits in each text, all at once; return the logits of what comes next."""
+        fed = [pen for pen in pens if pen.waiting]
+        if fed:
+            ids = self.vocabulary.ids
+            tokens = [[ids[token] for token in pen.waiting] for pen in fed]
+            hidden = self.step.together(
+                [(new, pen.memory) for new, pen in zip(tokens, fed, strict=True)]
+            )
+            for pen, states in zip(fed, hidden.split([*map(len, tokens)]), strict=True):
+                pen.feed(states[-1:])
+        return self._logits(torch.cat([pen.hidden for pen in pens]))
 
     @torch.inference_mode()
-    def _feed(self, tokens: Sequence[int], memory: Memory) -> Tensor:
-        """Feed chosen tokens to the model, all at once."""
-        return self.step([self.vocabulary.ids[token] for token in tokens], memory)
+    def _logits(self, hidden: Float[Tensor, "texts hidden"]) -> Float[Tensor, "texts v"]:
+        """Multiply last hidden states with the rows of the vocabulary alone."""
+        return self.head.each(hidden, [1] * len(hidden)).float().cpu()
 
 
 def make_decoder(model: nn.Module, vocabulary: Vocabulary) -> Decoder:
@@ -190,112 +173,54 @@ def make_decoder(model: nn.Module, vocabulary: Vocabulary) -> Decoder:
         )
 
 
-class _Source:
-    """Where tokens come from: the only one allowed, or the model's choice among those allowed."""
+class _Writing:
+    """A commission that is being carried out."""
 
-    def __init__(
-        self,
-        decoder: Decoder,
-        hidden: Tensor,
-        memory: Memory,
-        sampling: Sampling,
-        change_logits: ChangeLogits | None,
-    ) -> None:
-        self._decoder, self._memory, self._hidden = decoder, memory, hidden
-        self._temperature = sampling.temperature
-        self._generator = torch.Generator().manual_seed(sampling.seed)
-        self._change = change_logits
-        self._fed = 0
-        self.forced = 0
+    pen: Pen
 
-    def choose(self, allowed: Bool[np.ndarray, " v"], tokens: Sequence[int]) -> int:
-        """Choose the token after ``tokens``; forced ones are fed together with the next choice."""
-        only = np.flatnonzero(allowed)
-        if len(only) == 1:
-            self.forced += 1
-            return int(only[0])
-        if waiting := tokens[self._fed :]:
-            self._hidden = self._decoder._feed(waiting, self._memory)
-            self._fed = len(tokens)
-        logits = self._decoder._logits(self._hidden)
-        if self._change is not None:
-            logits = self._change(logits, tokens)
-        return self._pick(logits.masked_fill(~torch.from_numpy(allowed), -torch.inf))
+    def __init__(self, decoder: Decoder, commission: Commission) -> None:
+        self._decoder, self._commission = decoder, commission
+        self.is_over = False
 
-    def _pick(self, logits: Float[Tensor, " v"]) -> int:
-        """Take the likeliest token or draw one; raises DecodingError where none is likeliest."""
-        if not torch.isfinite(logits.max()):
-            msg = "the model's logits are not finite: its weights are damaged"
-            raise DecodingError(msg)
-        if self._temperature == 0.0:
-            return int(logits.argmax())
-        probability = torch.softmax(logits / self._temperature, dim=-1)
-        return int(torch.multinomial(probability, 1, generator=self._generator))
+    def begin(self) -> Iterator[Event]:
+        """Read the prompt and write up to the first choice."""
+        yield from self._to_end(self._begun())
 
+    def go_on(self, logits: Float[Tensor, " v"]) -> Iterator[Event]:
+        """Write the model's choice and all up to the next one."""
+        yield from self._to_end(self.pen.choose(logits))
 
-class _Clock:
-    """Reads the time at what statistics name."""
+    def _begun(self) -> Iterator[str]:
+        decoder, wanted, clock = self._decoder, self._commission, Clock()
+        matcher = decoder.guide.start(wanted.grammar)
+        hidden, memory = decoder._read(wanted.prompt, wanted.bounds.tokens)
+        clock.mark_prefill()
+        text = Text(matcher, decoder.vocabulary, wanted.bounds)
+        self.pen = Pen(text, hidden, memory, wanted.sampling, wanted.change_logits, clock)
+        yield from self.pen.to_choice()
 
-    def __init__(self) -> None:
-        self._start = perf_counter()
-        self._prefill_s = self._first_s = 0.0
+    def _to_end(self, lines: Iterator[str]) -> Iterator[Event]:
+        """Pass lines on, and then how the text ended, if it did."""
+        end: Decoded | DecodingError | None = None
+        try:
+            yield from lines
+        except DecodingError as error:
+            end = error
+        except GrammarError as error:
+            end = DecodingError(str(error))
+            end.__cause__ = error
+        else:
+            end = self._decoded() if self.pen.text.is_ended else None
+        if end is not None:
+            self.is_over = True
+            yield end
 
-    def mark_prefill(self) -> None:
-        self._prefill_s = perf_counter() - self._start
-
-    def mark_statement(self) -> None:
-        self._first_s = self._first_s or perf_counter() - self._start
-
-    def statistics(self, prompt_tokens: int, tokens: int, forced: int) -> Statistics:
-        total_s = perf_counter() - self._start
-        return Statistics(prompt_tokens, tokens, forced, self._prefill_s, self._first_s, total_s)
-
-
-def write_lines(
-    choose: Choose, matcher: Matcher, vocabulary: Vocabulary, bounds: Bounds, tokens: list[int]
-) -> Iterator[str]:
-    """Add chosen tokens to ``tokens`` until the text has ended; yield each line without its end.
-
-    ``choose`` gets what may come next and the tokens so far. Raises DecodingError at the bound and
-    GrammarError where the grammar cannot be followed.
-    """
-    newline, begin = vocabulary.dense[NEWLINE], len(tokens)
-    while True:
-        allowed = matcher.allowed()
-        if len(tokens) - begin >= bounds.line_tokens:
-            allowed = closing(allowed, vocabulary)
-        token = choose(allowed, tokens)
-        matcher.consume(token)
-        if matcher.is_ended:
-            break
-        if len(tokens) == bounds.tokens:
-            msg = f"the text has no end after {bounds.tokens} tokens"
-            raise DecodingError(msg)
-        tokens.append(token)
-        if token == newline:
-            yield vocabulary.text(tokens[begin:-1])
-            begin = len(tokens)
-    if begin < len(tokens):
-        yield vocabulary.text(tokens[begin:])
-
-
-def closing(allowed: Bool[np.ndarray, " v"], vocabulary: Vocabulary) -> Bool[np.ndarray, " v"]:
-    """Keep of the tokens that may come next those that bring a line nearer to its end.
-
-    These are the new line and the stop tokens, else slots; where none of them may come, all stay.
-    """
-    first_slot = len(vocabulary.words)
-    first_stop = first_slot + len(vocabulary.slots)
-    ends = np.zeros_like(allowed)
-    ends[vocabulary.dense[NEWLINE]] = True
-    ends[first_stop:] = True
-    slots = np.zeros_like(allowed)
-    slots[first_slot:first_stop] = True
-    kept: Bool[np.ndarray, " v"]
-    for kept in (allowed & ends, allowed & slots):
-        if kept.any():
-            return kept
-    return allowed
+    def _decoded(self) -> Decoded:
+        pen, wanted = self.pen, self._commission
+        tokens = tuple(pen.text.tokens)
+        statistics = pen.clock.statistics(len(wanted.prompt.tokens), len(tokens), pen.forced)
+        text = self._decoder.vocabulary.text(tokens)
+        return Decoded(text, tokens, wanted.grammar.sha256, wanted.sampling, statistics)
 
 
 def cache_argument(model: nn.Module) -> str:

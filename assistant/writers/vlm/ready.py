@@ -10,11 +10,12 @@ from assistant.vision_shim import ensure_torchvision
 from assistant.writers.vlm.adapter import adapter_sha256, load_adapter, merge
 from assistant.writers.vlm.base import cached_base, convert_base
 from assistant.writers.vlm.errors import Fault, ModelError
-from assistant.writers.vlm.generate import Bounds, Decoder, make_decoder
+from assistant.writers.vlm.generate import Decoder, make_decoder
 from assistant.writers.vlm.model import Model, Placement, load_checkpoint, load_embedded
 from assistant.writers.vlm.prompt import Markup
 from assistant.writers.vlm.sources import Source, source_of
 from assistant.writers.vlm.spoken import markup_of, read_vocabulary, vocabulary_of
+from assistant.writers.vlm.text import Bounds
 from assistant.writers.vlm.vocabulary import Vocabulary
 
 ensure_torchvision()

@@ -2,11 +2,12 @@
 
 Knows nothing of images, words or grammars. Its result is transformers' own, within rounding; what
 it saves: masks and positions made anew for every token, attention that repeats the keys for each
-head, and bf16 weights that oneDNN reorders at every product.
+head, and bf16 weights that oneDNN reorders at every product. Several texts may step together: each
+gets to the bit what it would get alone.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -15,9 +16,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-Project = Callable[[Tensor], Tensor]
-SELF_TEST_TOLERANCE = 0.02  # of the largest product; bf16 keeps eight bits
-BATCH_HINT = 1
+from assistant.writers.vlm.product import Product, Project, projection
 
 
 @dataclass(frozen=True)
@@ -38,10 +37,10 @@ class Norm:
 class Layer:
     """One layer: its projections, its norms, and what it looks back at."""
 
-    query_key_value: Project
-    output: Project
-    gate_up: Project
-    down: Project
+    query_key_value: Product
+    output: Product
+    gate_up: Product
+    down: Product
     activation: Project
     query_key: Norm  # a row of weights for each head
     before_attention: Norm
@@ -74,43 +73,68 @@ class TextStep:
         return Memory(self, keys_values, room)
 
     def __call__(self, tokens: Sequence[int], memory: "Memory") -> Float[Tensor, "new hidden"]:
-        """Return the last hidden state of each new token; remembers their keys and values."""
-        start, stop = memory.length, memory.length + len(tokens)
-        if stop > memory.capacity:
-            msg = f"there is room for {memory.capacity} tokens, and {stop} are asked for"
-            raise ValueError(msg)
-        hidden = self.embed(torch.tensor(tokens, device=memory.device))
+        """Feed new tokens of one text, as ``together`` does."""
+        return self.together([(tokens, memory)])
+
+    def together(
+        self, fed: Sequence[tuple[Sequence[int], "Memory"]]
+    ) -> Float[Tensor, "new hidden"]:
+        """Return the last hidden state of each new token, text by text; remember what they see.
+
+        Raises ValueError where a text's memory has no room for its tokens.
+        """
+        for tokens, memory in fed:
+            memory.check_room(len(tokens))
+        together = _Together(self, fed)
+        flat = [token for tokens, _ in fed for token in tokens]
+        hidden = self.embed(torch.tensor(flat, device=fed[0][1].device))
         for index, layer in enumerate(self.layers):
             hidden = hidden + layer.after_attention(
-                self._attend(index, layer.before_attention(hidden), memory, start)
+                self._attend(index, layer.before_attention(hidden), together)
             )
-            hidden = hidden + layer.after_mlp(_mlp(layer, layer.before_mlp(hidden)))
-        memory.length = stop
+            hidden = hidden + layer.after_mlp(
+                _mlp(layer, layer.before_mlp(hidden), together.counts)
+            )
+        for tokens, memory in fed:
+            memory.length += len(tokens)
         return self.norm(hidden)
 
-    def _attend(self, index: int, x: Tensor, memory: "Memory", start: int) -> Tensor:
-        """Attend from new tokens to all that the layer may look back at."""
-        layer, new = self.layers[index], len(x)
-        cosine, sine = memory.rotation(layer.kind, start, start + new)
-        states = layer.query_key_value(x).view(new, self.heads + 2 * self.key_heads, self.width)
+    def _attend(self, index: int, x: Tensor, together: "_Together") -> Tensor:
+        """Attend from the new tokens of each text to all that the layer may look back at."""
+        layer, new, counts = self.layers[index], len(x), together.counts
+        cosine, sine = together.rotations[layer.kind]
+        states = layer.query_key_value.each(x, counts)
+        states = states.view(new, self.heads + 2 * self.key_heads, self.width)
         turning, value = states.split((self.heads + self.key_heads, self.key_heads), dim=1)
         turning = layer.query_key(turning)
         turning = turning * cosine + turning.roll(self.width // 2, -1) * sine
         query, key = turning.split((self.heads, self.key_heads), dim=1)
-        keys, values = memory.append(index, key, value, start)
-        first = 0 if layer.window is None else max(0, start + 1 - layer.window)
+        of_texts = zip(
+            together.memories,
+            together.views[layer.window],
+            *(part.split(counts) for part in (query, key, value)),
+            strict=True,
+        )
+        seen = [self._look(index, memory, view, *states) for memory, view, *states in of_texts]
+        return layer.output.each(torch.cat(seen), counts)
+
+    def _look(
+        self, index: int, memory: "Memory", view: "_View", query: Tensor, key: Tensor, value: Tensor
+    ) -> Float[Tensor, "new states"]:
+        """Attend from the new tokens of one text."""
+        new, groups = len(query), self.heads // self.key_heads
+        keys, values = memory.append(index, key, value)
         # heads that share their keys become more positions of one head
-        groups = self.heads // self.key_heads
         folded = query.view(new, self.key_heads, groups, self.width).permute(1, 2, 0, 3)
         out = functional.scaled_dot_product_attention(
             folded.reshape(1, self.key_heads, groups * new, self.width),
-            keys[None, :, first:],
-            values[None, :, first:],
-            attn_mask=_mask(new, groups, start, first, layer.window, x.device),
-            scale=layer.scale,
+            keys[None, :, view.first :],
+            values[None, :, view.first :],
+            attn_mask=view.mask,
+            scale=self.layers[index].scale,
         )
         unfolded = out.view(self.key_heads, groups, new, self.width).permute(2, 0, 1, 3)
-        return layer.output(unfolded.reshape(new, self.heads * self.width))
+        return unfolded.reshape(new, self.heads * self.width)
 
 
 class Memory:
@@ -130,37 +154,83 @@ class Memory:
             for kind in {layer.kind for layer in step.layers}
         }
 
-    def rotation(self, kind: str, start: int, stop: int) -> tuple[Tensor, Tensor]:
-        """Return cosines and signed sines of positions, ``positions 1 head_width`` each."""
-        cosine, sine = self._rotations[kind]
-        return cosine[start:stop], sine[start:stop]
+    def check_room(self, new: int) -> None:
+        """Raise ValueError where so many new tokens are too many."""
+        if self.length + new > self.capacity:
+            msg = f"there is room for {self.capacity} tokens, and {self.length + new} are asked for"
+            raise ValueError(msg)
 
-    def append(self, index: int, key: Tensor, value: Tensor, start: int) -> tuple[Tensor, Tensor]:
-        """Remember new keys and values of a layer; return all, ``key_heads tokens head_width``."""
-        stop = start + len(key)
+    def rotation(self, kind: str, new: int) -> tuple[Tensor, Tensor]:
+        """Return cosines and signed sines of new tokens, ``new 1 head_width`` each."""
+        cosine, sine = self._rotations[kind]
+        return cosine[self.length : self.length + new], sine[self.length : self.length + new]
+
+    def append(self, index: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Remember new keys and values of a layer; return all, ``key_heads tokens head_width``.
+
+        How long the text is changes after the last layer.
+        """
+        start, stop = self.length, self.length + len(key)
         keys, values = self._keys[index], self._values[index]
         keys[:, start:stop] = key.transpose(0, 1)
         values[:, start:stop] = value.transpose(0, 1)
         return keys[:, :stop], values[:, :stop]
 
 
-def _mlp(layer: Layer, x: Tensor) -> Tensor:
-    gate, up = layer.gate_up(x).chunk(2, dim=-1)
-    return layer.down(layer.activation(gate) * up)
+@dataclass(frozen=True)
+class _View:
+    """From which token on new ones see, and which of those each sees; None where it is all."""
+
+    first: int
+    mask: Tensor | None
 
 
-def _mask(
-    new: int, groups: int, start: int, first: int, window: int | None, device: torch.device
-) -> Tensor | None:
-    """Tell which of the tokens from ``first`` on each new one sees; None where it is all."""
+class _Together:
+    """What one step needs to know of each of its texts, the same for all layers of a kind."""
+
+    counts: list[int]
+    memories: list[Memory]
+    rotations: Mapping[str, tuple[Tensor, Tensor]]
+    views: Mapping[int | None, list[_View]]
+
+    def __init__(self, step: TextStep, fed: Sequence[tuple[Sequence[int], Memory]]) -> None:
+        self.counts = [len(tokens) for tokens, _ in fed]
+        self.memories = [memory for _, memory in fed]
+        sized = [*zip(self.memories, self.counts, strict=True)]
+        self.rotations = {
+            kind: _joined([memory.rotation(kind, new) for memory, new in sized])
+            for kind in {layer.kind for layer in step.layers}
+        }
+        groups = step.heads // step.key_heads
+        self.views = {
+            window: [_view(memory, new, groups, window) for memory, new in sized]
+            for window in {layer.window for layer in step.layers}
+        }
+
+
+def _joined(rotations: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    """Put the cosines and the sines of several texts one below the other."""
+    cosines, sines = zip(*rotations, strict=True)
+    return torch.cat(cosines), torch.cat(sines)
+
+
+def _mlp(layer: Layer, x: Tensor, counts: list[int]) -> Tensor:
+    gate, up = layer.gate_up.each(x, counts).chunk(2, dim=-1)
+    return layer.down.each(layer.activation(gate) * up, counts)
+
+
+def _view(memory: Memory, new: int, groups: int, window: int | None) -> _View:
+    """Tell what the new tokens of a text see within a window, for each of so many heads."""
+    start = memory.length
+    first = 0 if window is None else max(0, start + 1 - window)
     if new == 1:
-        return None
-    rows = torch.arange(start, start + new, device=device)[:, None]
-    columns = torch.arange(first, start + new, device=device)[None]
+        return _View(first, None)
+    rows = torch.arange(start, start + new, device=memory.device)[:, None]
+    columns = torch.arange(first, start + new, device=memory.device)[None]
     seen = columns <= rows
     if window is not None:
         seen &= columns > rows - window
-    return seen.repeat(groups, 1)
+    return _View(first, seen.repeat(groups, 1))
 
 
 def _extended(states: Tensor, room: int) -> Tensor:
@@ -207,39 +277,3 @@ def _norm(norm: Any) -> Norm:  # noqa: ANN401  # transformers' class
     width = len(weight)
     floor = torch.tensor([math.sqrt(width * norm.eps)], device=weight.device)
     return Norm(weight * math.sqrt(width), floor)
-
-
-def projection(*modules: nn.Module) -> Project:
-    """Return one product for modules with the same input; what is no plain matrix is called."""
-    if all(type(module) is nn.Linear and module.bias is None for module in modules):
-        weights = [cast(Tensor, module.weight).detach() for module in modules]
-        return product(weights[0] if len(weights) == 1 else torch.cat(weights))
-    if len(modules) == 1:
-        return modules[0]
-    return lambda x: torch.cat([module(x) for module in modules], dim=-1)
-
-
-def product(weight: Float[Tensor, "out into"]) -> Project:
-    """Return ``x -> x @ weight.T``; bf16 on a CPU is reordered once, if that passes a self-test."""
-    if weight.dtype is torch.bfloat16 and weight.device.type == "cpu":
-        packed = _packed(weight)
-        if packed is not None:
-            return packed
-    return lambda x: functional.linear(x, weight)
-
-
-def _packed(weight: Tensor) -> Project | None:
-    """Reorder a weight as oneDNN wants it; None where this build cannot or gets it wrong."""
-    if not torch.backends.mkldnn.is_available():
-        return None
-    operations = torch.ops.mkldnn
-    try:
-        reordered = operations._reorder_linear_weight(weight, BATCH_HINT)
-        probe = torch.linspace(-1, 1, weight.shape[1], dtype=weight.dtype)[None]
-        found = operations._linear_pointwise(probe, reordered, None, "none", [], "")
-    except (AttributeError, NotImplementedError, RuntimeError):
-        return None
-    expected = probe.float() @ weight.float().T
-    if (found.float() - expected).abs().max() > SELF_TEST_TOLERANCE * expected.abs().max():
-        return None
-    return lambda x: operations._linear_pointwise(x, reordered, None, "none", [], "")
