@@ -1,7 +1,7 @@
 """What turns a ledger into sentences, one folder each; none is imported before it is asked for."""
 
 import tomllib
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.resources import files
@@ -70,6 +70,17 @@ class Writer(Protocol):
         self, brief: Brief, question: str, turns: tuple[Turn, ...] = ()
     ) -> Generator[Statement, None, Draft]:
         """Answer a question about a study; ``turns`` are those before it, the oldest first."""
+
+
+@runtime_checkable
+class WritesMany(Protocol):
+    """A writer to which several reports at once cost less than one after the other."""
+
+    def write_many(self, briefs: Iterable[Brief], at_once: int) -> Iterator[tuple[int, Draft]]:
+        """Write so many reports at once; yield each when it is whole, with its brief's place.
+
+        A brief is taken when there is room for it. The drafts are those that ``write`` returns.
+        """
 
 
 @runtime_checkable

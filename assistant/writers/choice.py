@@ -3,12 +3,22 @@
 Knows nothing of studies or of reports.
 """
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from assistant.draft import Draft, Statement
 from assistant.settings import Settings
-from assistant.writers import Brief, Loads, Preparing, Turn, Writer, describe, load
+from assistant.writers import (
+    Brief,
+    Loads,
+    Preparing,
+    Turn,
+    Writer,
+    WritesMany,
+    describe,
+    drain,
+    load,
+)
 from assistant.writers.template import Template
 from assistant.writers.vlm.errors import ModelError
 
@@ -58,6 +68,18 @@ class Fallback:
     def write(self, brief: Brief) -> Generator[Statement, None, Draft]:
         """Write a report with the writer, or else with the template."""
         return (yield from self._told(lambda writer: writer.write(brief)))
+
+    def write_many(self, briefs: Iterable[Brief], at_once: int) -> Iterator[tuple[int, Draft]]:
+        """Write reports with the writer, as many at once as it can, or else with the template."""
+        if isinstance(self.writer, WritesMany):
+            try:
+                yield from self.writer.write_many(briefs, at_once)
+            except ModelError:
+                pass  # missed before the first brief is taken, and so by each of them below
+            else:
+                return
+        for place, brief in enumerate(briefs):
+            yield place, drain(self.write(brief))
 
     def answer(
         self, brief: Brief, question: str, turns: tuple[Turn, ...] = ()

@@ -1,6 +1,6 @@
 """The vision-language writer, which is read in the background. Loads no framework by itself."""
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -65,6 +65,17 @@ class VisionLanguage:
         from assistant.writers.vlm.tell import tell
 
         return (yield from tell(self.loading.result(), brief, Request(seed=self.seed)))
+
+    def write_many(self, briefs: Iterable[Brief], at_once: int) -> Iterator[tuple[int, Draft]]:
+        """Write the reports of several studies, so many at once, each as ``write`` does."""
+        ready = self.loading.result()
+        from assistant.writers.vlm.asking import Request
+        from assistant.writers.vlm.tell import tell_together
+
+        requests = ((brief, Request(seed=self.seed)) for brief in briefs)
+        for place, told in tell_together(ready, requests, at_once):
+            if isinstance(told, Draft):
+                yield place, told
 
     def answer(
         self, brief: Brief, question: str, turns: tuple[Turn, ...] = ()
