@@ -7,6 +7,7 @@ import sys
 from contextlib import contextmanager
 from pathlib import Path
 
+from assistant.page.login import hashed
 from tests.processes import free_port, wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -36,11 +37,11 @@ def serving(state):
 
 
 @contextmanager
-def started(state, *, environment=None):
-    """Serve a page; yield its address and the process that serves it."""
+def started(state, *, environment=None, arguments=()):
+    """Serve a page, with more arguments perhaps; yield its address and the process."""
     port = free_port()
     kept = ("--state", str(state / "kept"), "--writer", "template")
-    command = [sys.executable, "-m", "tests.browser.paced", "--port", str(port), *kept]
+    command = [sys.executable, "-m", "tests.browser.paced", "--port", str(port), *kept, *arguments]
     surroundings = {**os.environ, "no_proxy": "*", **(environment or {})}
     with (state / "log.txt").open("wb") as log:
         process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, env=surroundings)
@@ -51,3 +52,13 @@ def started(state, *, environment=None):
         finally:
             process.terminate()
             process.wait(timeout=60)
+
+
+@contextmanager
+def locked(state, passwords):
+    """Serve a page that asks for a login and takes a megabyte; yield its address."""
+    path = state / "passwords"
+    path.touch(mode=0o600)
+    path.write_text("".join(f"{name}:{hashed(word)}\n" for name, word in passwords.items()))
+    with started(state, arguments=("--auth", str(path), "--max-upload", "1")) as (address, _):
+        yield address
