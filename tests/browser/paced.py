@@ -1,8 +1,9 @@
-"""The page as ``app.py`` serves it; only questions that begin with a word of their own take long.
+"""The page as ``app.py`` serves it, whose writer takes its time where a test asks for it.
 
-So a test can stop an answer in its middle. Knows nothing of browsers.
+So a test can stop an answer in its middle, or watch a draft grow. Knows nothing of browsers.
 """
 
+import os
 import sys
 import time
 from unittest.mock import patch
@@ -11,7 +12,8 @@ import app
 from assistant.writers.template import Template
 
 SLOWLY, PAUSE_S = "Slowly:", 3.0
-ANSWER = Template.answer
+PACE = "VOXCITE_TEST_PACE_S"  # seconds after each statement of a draft
+ANSWER, WRITE = Template.answer, Template.write
 
 
 def paced(self, brief, question, turns=()):
@@ -21,6 +23,22 @@ def paced(self, brief, question, turns=()):
     return (yield from ANSWER(self, brief, question, turns))
 
 
+def written(self, brief):
+    """Write as the template does, at the pace of the environment."""
+    return (yield from pausing(WRITE(self, brief), float(os.environ.get(PACE, "0"))))
+
+
+def pausing(statements, pause_s):
+    """Yield the statements with a pause after each; return what they return."""
+    while True:
+        try:
+            statement = next(statements)
+        except StopIteration as end:
+            return end.value
+        yield statement
+        time.sleep(pause_s)
+
+
 if __name__ == "__main__":
-    with patch.object(Template, "answer", paced):
+    with patch.object(Template, "answer", paced), patch.object(Template, "write", written):
         sys.exit(app.main())
