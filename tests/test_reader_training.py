@@ -33,6 +33,7 @@ from assistant.readers.siglip.facts import (
 )
 from assistant.readers.siglip.heads import QUALITY, fit_heads, fit_temperature, probabilities
 from assistant.readers.siglip.pairs import (
+    WEATHER,
     Captions,
     Corpus,
     draw_combinations,
@@ -40,6 +41,7 @@ from assistant.readers.siglip.pairs import (
     held_out_part,
     moved,
     training_part,
+    weathered,
 )
 from assistant.readers.siglip.plan import Progress, TrainingPlan, plan_runs
 from assistant.readers.siglip.sources import NEVER, Label, Source, load_sources, samples
@@ -320,6 +322,16 @@ def test_a_pose_never_mirrors_a_picture(seed):
     rows, columns = np.nonzero(found > 0.7)
     assert rows.mean() < 92
     assert columns.mean() < 92
+
+
+def test_the_weather_of_a_picture_is_weaker_than_any_fault_that_is_called_one():
+    plan = TrainingPlan.read(SHIPPED)
+    assert max(most for _, most in WEATHER.values()) < plan.weakest
+    picture = moved(np.pad(np.full((96, 96), 0.5, np.float32), 48), np.random.default_rng(0))
+    found = [weathered(picture, np.random.default_rng(seed)) for seed in range(8)]
+    changed = [not np.array_equal(one, picture) for one in found]
+    assert 0 < sum(changed) < len(changed)  # some have none of it
+    assert all(one.min() >= 0 and one.max() < 1 and one.dtype == np.float32 for one in found)
 
 
 def test_a_vision_tower_is_siglips():

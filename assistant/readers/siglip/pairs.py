@@ -27,10 +27,16 @@ T = TypeVar("T")
 Combination = tuple[str, str, str, str]  # kind, part, plane, artefact
 
 WHITE = 255
-MOST_TURN_RADIANS = 0.17
-MOST_SHIFT_SHARE = 0.06
-ZOOM_RANGE = (0.85, 1.2)
-GAMMA_RANGE = (0.75, 1.35)
+MOST_TURN_RADIANS = 0.26
+MOST_SHIFT_SHARE = 0.1
+ZOOM_RANGE = (0.7, 1.4)
+GAMMA_RANGE = (0.6, 1.7)
+# How often a picture has a little of a fault that is not called one, and how much at most.
+WEATHER: Mapping[str, tuple[float, float]] = {
+    "bias_field": (0.5, 0.2),
+    "low_resolution": (0.3, 0.1),
+    "noise": (0.3, 0.12),
+}
 PLAIN_WEIGHT = 3.0  # how much oftener a combination without a fault is drawn than one with it
 CAPTION_WORDS = ("kind", "part", "plane")
 
@@ -206,7 +212,7 @@ def draw_pair(
     index = _one(subjects[_one(tuple(subjects), rng)], rng)
     native = (float(corpus.native_px[index, 0]), float(corpus.native_px[index, 1]))
     plain = corpus.grey(index)
-    posed = moved(plain, rng) if is_posed else plain
+    posed = weathered(moved(plain, rng), rng) if is_posed else plain
     grey, strength = spoiled(posed, combination[3], strengths, rng, native)
     caption = captions.draw(combination, rng)
     return Pair(grey, caption, corpus.labels[index], combination[3], strength)
@@ -233,6 +239,19 @@ def moved(grey: Float32[np.ndarray, "h w"], rng: np.random.Generator) -> Float32
     shift = rng.uniform(-MOST_SHIFT_SHARE, MOST_SHIFT_SHARE, 2) * np.array(grey.shape)
     posed = affine_transform(grey, matrix, middle - matrix @ (middle + shift), order=1)
     return np.asarray(np.clip(posed, 0, 1) ** rng.uniform(*GAMMA_RANGE), dtype=np.float32)
+
+
+def weathered(
+    grey: Float32[np.ndarray, "h w"], rng: np.random.Generator
+) -> Float32[np.ndarray, "h w"]:
+    """Give a picture a little of some faults, less than any that is called one.
+
+    What the scanners of few subjects have in common is then no mark of their kind of picture.
+    """
+    for artefact, (often, most) in WEATHER.items():
+        if rng.random() < often:
+            grey = MAKE[artefact](grey, float(rng.uniform(0, most)), rng, (1.0, 1.0))
+    return np.asarray(np.clip(grey, 0, None), dtype=np.float32)
 
 
 def spoiled(
