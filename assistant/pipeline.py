@@ -3,7 +3,7 @@
 Scan in, report out. Knows nothing of files to write or of who shows the steps.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib.metadata import version
@@ -15,7 +15,7 @@ from assistant import exams, gate, readers
 from assistant.answer import Answer
 from assistant.draft import Draft
 from assistant.exams import Exam
-from assistant.finish import complete, compose
+from assistant.finish import complete, compose, replay
 from assistant.followup import Placed, Priors, aligned, between, visit_of
 from assistant.ledger import Ledger
 from assistant.loading import Loading
@@ -78,6 +78,16 @@ class Segmented:
     sides: tuple[Side, ...]
     registration: Registration | None
     pieces: tuple[Piece, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """A study that is measured and not told yet: all that its report is made from."""
+
+    study: Study
+    segmented: Segmented
+    brief: Brief
+    earlier: tuple[Visit, ...] = ()
 
 
 Step = Gated | Registration | Placed | Segmented | Visit | Ledger | Line | Draft | Report
@@ -159,6 +169,13 @@ class Assistant:
         study that cannot be measured or whose pictures show something else, and
         ValueError where the writer's model cannot be had.
         """
+        measured = yield from self.measuring(study, priors=priors, same_patient=same_patient)
+        yield from self.telling(measured)
+
+    def measuring(
+        self, study: Study, *, priors: Sequence[Study] = (), same_patient: bool = False
+    ) -> Generator[Step, None, Measured]:
+        """Take the steps up to the ledger, as ``steps`` does; return what is to be told."""
         has_mask = study.mask is not None
         gate.check_supplied(
             study.volume,
@@ -168,8 +185,7 @@ class Assistant:
             has_prior=bool(priors),
         )
         if has_mask or self.own is not None:
-            yield from self._supplied(study)
-            return
+            return (yield from self._supplied(study))
         gate.check_head(study.volume)
         earlier = Priors(study, tuple(priors), same_patient).studies
         self._start_loading()
@@ -191,7 +207,7 @@ class Assistant:
         for one in others:
             visits.append(self.visit(one))
             yield visits[-1]
-        yield from self.report(study, segmented, scores, visits)
+        return (yield from self.measured(study, segmented, scores, visits))
 
     def visit(self, placed: Placed) -> Visit:
         """Measure an earlier study, in the same way as the current one."""
@@ -199,8 +215,8 @@ class Assistant:
         ledger = self.measure(placed.study, segmented)
         return visit_of(placed.study, ledger.records, placed.doubt, placed.described())
 
-    def _supplied(self, study: Study) -> Iterator[Step]:
-        """Report on a segmentation that came with the study, or on that of the user's networks."""
+    def _supplied(self, study: Study) -> Generator[Step, None, Measured]:
+        """Measure a segmentation that came with the study, or that of the user's networks."""
         if self.own is not None:
             self.own.start()
         yield Gated(study)
@@ -213,7 +229,7 @@ class Assistant:
             pieces = pieces_of_field(field, table, self.organs)
         segmented = Segmented(tuple(piece.found for piece in pieces), None, pieces)
         yield segmented
-        yield from self.report(study, segmented)
+        return (yield from self.measured(study, segmented))
 
     def read(self, volume: Volume) -> tuple[Score, ...]:
         """Read the pictures, if there is a reader; raises ScanError where they show the wrong."""
@@ -303,6 +319,17 @@ class Assistant:
         earlier: Sequence[Visit] = (),
     ) -> Iterator[Step]:
         """Measure, compare with earlier visits, the oldest first, judge, write and verify."""
+        measured = yield from self.measured(study, segmented, scores, earlier)
+        yield from self.telling(measured)
+
+    def measured(
+        self,
+        study: Study,
+        segmented: Segmented,
+        scores: tuple[Score, ...] = (),
+        earlier: Sequence[Visit] = (),
+    ) -> Generator[Step, None, Measured]:
+        """Measure, compare and judge; yield the ledger and return what is to be told."""
         records = self.measure(study, segmented).records
         if earlier:
             now = visit_of(study, records)
@@ -313,16 +340,22 @@ class Assistant:
         yield ledger
         shown = Shown(study.volume, self._subjects(segmented))
         brief = Brief(ledger, self.exam, self.phrasebook, shown)
-        composed = yield from compose(self.writer.write(brief), brief)
+        return Measured(study, segmented, brief, tuple(earlier))
+
+    def telling(self, measured: Measured, draft: Draft | None = None) -> Iterator[Step]:
+        """Write, fill in and verify; a ``draft`` is what this writer wrote about it already."""
+        study, segmented, brief = measured.study, measured.segmented, measured.brief
+        writing = self.writer.write(brief) if draft is None else replay(draft)
+        composed = yield from compose(writing, brief)
         yield composed.draft
         stated = ("technique.sample",) if study.is_template else ()
         stated = (*stated, "technique.radiological")
         provenance = {
             **self.provenance(study.volume, segmented, composed.draft),
             **of_supplied(study.mask, segmented.pieces),
-            **of_comparison(earlier, self.repeatability),
+            **of_comparison(measured.earlier, self.repeatability),
         }
-        if scores and self.reading is not None:
+        if brief.ledger.scores and self.reading is not None:
             reader = self.reading.result()
             provenance |= {"reader": reader.name, "reader_sha256": reader.weights_sha256}
         yield complete(composed, brief, provenance, stated, quotations(study.referral))

@@ -6,7 +6,8 @@ Recipes are functions of a module, since a batch sends them to its workers by na
 import os
 import signal
 import time
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import nibabel
@@ -14,6 +15,8 @@ import nibabel
 import prompts
 from assistant import Assistant, exams, writers
 from assistant.loading import Loading
+from assistant.writers import drain
+from assistant.writers.template import Template
 from segment import organs
 from tests.phantoms import ThresholdSegmenter, ball, calibrated, grid
 
@@ -48,6 +51,16 @@ def broken(settings):
     return assistant_of(settings, BrokenSegmenter())
 
 
+def together(settings):
+    """An assistant whose writer writes several texts at once."""
+    return replace(toy(settings), writer=Together())
+
+
+def mortal_together(settings):
+    """An assistant that dies of some scans, and whose writer writes several texts at once."""
+    return replace(mortal(settings), writer=Together())
+
+
 def assistant_of(settings, segmenter):
     exam = exams.load(settings.exam)
     return Assistant(
@@ -59,6 +72,24 @@ def assistant_of(settings, segmenter):
         writer=writers.load(settings.writer or "template"),
         phrasebook=prompts.load(settings.language),
     )
+
+
+@dataclass(eq=False)
+class Together:
+    """Writes the template's texts several at once, and may break after some; keeps their counts."""
+
+    breaks_after: int = 99
+    counts: list = field(default_factory=list)
+
+    def write(self, brief):
+        return Template().write(brief)
+
+    def write_many(self, briefs, at_once) -> Iterator:
+        self.counts.append(at_once)
+        for place, brief in enumerate(briefs):
+            if place == self.breaks_after:
+                raise RuntimeError("/home/Quetzal")
+            yield place, drain(self.write(brief))
 
 
 @dataclass(eq=False)

@@ -1,7 +1,8 @@
-"""Worker processes that take one study at a time, each of which may die without the others.
+"""Worker processes that take a few studies at a time, each of which may die without the others.
 
-A worker gets its next study when it has handed in the last, so that it is known which one a dead
-worker held. Knows nothing of what becomes of an outcome.
+A worker gets its next studies when it has handed in the last, so that it is known which ones a dead
+worker held. One of several may have killed it, so each of them is drafted alone once more. Knows
+nothing of what becomes of an outcome.
 """
 
 import multiprocessing
@@ -12,7 +13,8 @@ import threading
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import islice
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 
@@ -30,11 +32,11 @@ MOST_STILLBORN = 3  # workers that end before their first study, one after the o
 
 @dataclass(eq=False)
 class _Worker:
-    """A process and the study it holds."""
+    """A process and the studies it holds, by their ids."""
 
     process: SpawnProcess
     pipe: Connection
-    item: Item | None = None
+    held: dict[str, Item] = field(default_factory=dict)
     is_ready: bool = False
 
 
@@ -47,7 +49,9 @@ def drafted(
     debugger. Raises ChildProcessError where one process after the other ends before it has begun.
     """
     if workers == 0:
-        yield from map(Desk(duty).draft, items)
+        desk, rest = Desk(duty), iter(items)
+        while group := list(islice(rest, duty.texts)):
+            yield from desk.drafts(group)
         return
     team = _Team(items, duty, threads=max(1, cores() // workers))
     try:
@@ -67,7 +71,7 @@ class _Team:
     """The workers of a run and the studies that wait for one."""
 
     def __init__(self, items: Iterable[Item], duty: Duty, threads: int) -> None:
-        self._waiting = deque(items)
+        self._waiting, self._alone = deque(items), deque[Item]()
         self._duty, self._threads = duty, threads
         self._workers: dict[Connection, _Worker] = {}
         self._stillborn = 0
@@ -75,7 +79,8 @@ class _Team:
 
     def hire(self) -> None:
         """Start a worker, unless nothing waits for it."""
-        if len(self._workers) >= len(self._waiting) + sum(w.item is not None for w in self._team):
+        waiting = len(self._waiting) + len(self._alone)
+        if len(self._workers) >= waiting + sum(bool(worker.held) for worker in self._team):
             return
         here, there = self._context.Pipe()
         process = self._context.Process(
@@ -96,8 +101,11 @@ class _Team:
                 except (EOFError, OSError):
                     yield from self._mourn(worker)
                     continue
-                worker.is_ready, worker.item, self._stillborn = True, None, 0
-                self._hand(worker)  # before anybody looks at the result: that takes time too
+                worker.is_ready, self._stillborn = True, 0
+                if isinstance(said, Finished):
+                    del worker.held[said.outcome.id]
+                if not worker.held:
+                    self._hand(worker)  # before anybody looks at the result: that takes time too
                 if said != READY:
                     yield said
 
@@ -115,21 +123,28 @@ class _Team:
         return tuple(self._workers.values())
 
     def _hand(self, worker: _Worker) -> None:
-        """Give a worker its next study, or let it go; one that has just died gets none."""
-        worker.item = self._waiting.popleft() if self._waiting else None
+        """Give a worker its next studies, or let it go; one that has just died gets none."""
+        queue, count = self._next()
+        items = [queue.popleft() for _ in range(count)]
         try:
-            worker.pipe.send(worker.item)
+            worker.pipe.send(items)
         except OSError:
-            if worker.item is not None:
-                self._waiting.appendleft(worker.item)
-            worker.item = None
+            queue.extendleft(reversed(items))
             return  # the pipe tells of the death in the next round
-        if worker.item is None:
+        worker.held = {item.id: item for item in items}
+        if not items:
             worker.process.kill()  # it holds nothing; leaving by itself takes a second
             self._part_from(worker)
 
+    def _next(self) -> tuple[deque[Item], int]:
+        """Say from where the next studies come and how many: the last ones are shared evenly."""
+        if self._alone:
+            return self._alone, 1
+        share = -(-len(self._waiting) // len(self._workers))
+        return self._waiting, min(self._duty.texts, share)
+
     def _mourn(self, worker: _Worker) -> Iterator[Finished]:
-        """Say of which study a worker died, and put another in its place."""
+        """Say of which study a worker died, if that is known, and put another in its place."""
         self._part_from(worker)
         code = worker.process.exitcode
         self._stillborn += not worker.is_ready
@@ -139,13 +154,16 @@ class _Team:
                 " a script calls batch.run below `if __name__ == '__main__':`"
             )
             raise ChildProcessError(msg)
-        if worker.item is not None:
+        if len(worker.held) > 1:
+            self._alone.extend(worker.held.values())
+            worker.held.clear()
+        for item in worker.held.values():
             how = f"signal {-code}" if code is not None and code < 0 else f"code {code}"
             sentence = (
-                f"{worker.item.id}: expected its worker to finish, found it ended by {how}, as for"
+                f"{item.id}: expected its worker to finish, found it ended by {how}, as for"
                 " want of memory; try fewer --workers"
             )
-            yield Finished(failed(worker.item, DIED, sentence, now()))
+            yield Finished(failed(item, DIED, sentence, now()))
         self.hire()
 
     def _part_from(self, worker: _Worker) -> None:
@@ -162,8 +180,9 @@ def serve(pipe: Connection, duty: Duty, threads: int) -> None:
     desk = Desk(duty)
     with suppress(EOFError, BrokenPipeError):
         pipe.send(READY)
-        while (item := pipe.recv()) is not None:
-            pipe.send(desk.draft(item))
+        while items := pipe.recv():
+            for result in desk.drafts(items):
+                pipe.send(result)
 
 
 def _end_with_the_run() -> None:

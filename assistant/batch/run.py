@@ -17,11 +17,13 @@ from assistant.batch.pool import cores, drafted
 from assistant.batch.summary import write_summary
 from assistant.batch.work import Duty, Finished, Halted, Recipe
 from assistant.pipeline import Assistant
+from assistant.writers import WritesMany
 from assistant.writers.vlm.errors import OF_ONE_REQUEST
 from segment.errors import Refusal, ScanError
 
 MOST_MISSED = 5  # studies in a row that the writer's server left without a text
 MEMORY_A_WORKER_BYTES = 3 * 2**30  # so that many cores do not fill a small memory
+TEXTS = 1  # written together, each a study held in memory; no number is measured to be better
 
 
 def run(
@@ -29,6 +31,7 @@ def run(
     output: Path,
     *,
     workers: int | None = None,
+    texts: int | None = None,
     resume: bool = False,
     as_parquet: bool | None = None,
     cluster: Cluster | None = None,
@@ -38,6 +41,7 @@ def run(
 
     With ``resume`` the studies that an earlier run finished are left out. ``recipe`` builds the
     assistant in each of the ``workers`` processes: a function of a module, since it is sent there.
+    Each of them writes so many ``texts`` together, where its writer gains by it; None means TEXTS.
     ``as_parquet`` writes manifest.parquet; None means where pyarrow is installed. With a
     ``cluster`` the workers are Ray's, on its machines; each sees the scans at the same paths.
 
@@ -50,18 +54,34 @@ def run(
         parquet.check_installed()
     if cluster is not None:
         check_installed()
-    if workers is not None and workers < 0:
-        msg = f"workers: expected a number of processes, found {workers}; 1 or more"
-        raise ScanError(Refusal.BAD_OPTION, msg)
+    _check_numbers(workers, texts, cluster)
     with opened(output, identity_of(planned), resume=resume) as place:
         waiting = [item for item in planned.items if item.id not in place.done]
-        if waiting:
-            for _ in recipe(planned.settings).preparing():
-                pass  # once, before every worker would do it
-        duty = Duty(recipe, planned.settings, place.parts.resolve())
+        together = _prepared(recipe(planned.settings), texts) if waiting else 1
+        duty = Duty(recipe, planned.settings, place.parts.resolve(), together)
         with closing(_drafted(waiting, duty, workers, cluster)) as results:
             yield from _kept(results, place)
         _conclude(place, planned, as_parquet)
+
+
+def _prepared(assistant: Assistant, texts: int | None) -> int:
+    """Do once what every worker would do; return how many texts are written together."""
+    for _ in assistant.preparing():
+        pass
+    return (texts or TEXTS) if isinstance(assistant.writer, WritesMany) else 1
+
+
+def _check_numbers(workers: int | None, texts: int | None, cluster: Cluster | None) -> None:
+    """Raise ScanError for numbers of workers or texts that nobody can have meant."""
+    if workers is not None and workers < 0:
+        msg = f"workers: expected a number of processes, found {workers}; 1 or more"
+        raise ScanError(Refusal.BAD_OPTION, msg)
+    if texts is not None and texts < 1:
+        msg = f"texts: expected how many are written together, found {texts}; 1 or more"
+        raise ScanError(Refusal.BAD_OPTION, msg)
+    if texts is not None and cluster is not None:
+        msg = f"texts: expected none with Ray, which drafts one by one, found {texts}; leave it out"
+        raise ScanError(Refusal.BAD_OPTION, msg)
 
 
 def _kept(results: Iterable[Finished | Halted], place: Place) -> Iterator[Outcome]:

@@ -22,6 +22,7 @@ def batch(
     settings: Settings | None = None,
     side: Side = None,
     workers: int | None = None,
+    texts: int | None = None,
     resume: bool = False,
     cluster: Cluster | None = None,
     recipe: Recipe = Assistant.from_settings,
@@ -33,6 +34,14 @@ def batch(
     ``run``'s, with what both raise.
     """
     planned = plan(source, settings, side=side)
-    drafting = run(planned, output, workers=workers, resume=resume, cluster=cluster, recipe=recipe)
+    drafting = run(
+        planned,
+        output,
+        workers=workers,
+        texts=texts,
+        resume=resume,
+        cluster=cluster,
+        recipe=recipe,
+    )
     deque(drafting, maxlen=0)
     return outcomes(output)

@@ -6,9 +6,11 @@ Knows nothing of processes, and of the other studies only that they share its mo
 import hashlib
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypeVar
 
 import prompts
 from assistant.batch.item import Item
@@ -18,16 +20,18 @@ from assistant.batch.source import PRIOR, read_earlier, read_item
 from assistant.draft import Draft
 from assistant.ledger import Ledger
 from assistant.output import write_draft
-from assistant.pipeline import Assistant, Gated, Segmented, Step
+from assistant.pipeline import Assistant, Gated, Measured, Segmented, Step
 from assistant.report import Report
 from assistant.settings import Settings
 from assistant.study import Study
+from assistant.writers import WritesMany
 from assistant.writers.vlm.errors import OF_ONE_REQUEST, ModelError
 from assistant.written import now
 from segment.errors import Refusal, ScanError
 from segment.register import Registration
 
 Recipe = Callable[[Settings], Assistant]
+T = TypeVar("T")
 # The stage that ends with each result.
 ENDS: dict[type, str] = {
     Gated: "gate",
@@ -70,12 +74,14 @@ class Halted:
 class Duty:
     """What a worker needs to know; it is sent to another process, so ``recipe`` is a function.
 
-    ``parts`` is the folder in which studies are written.
+    ``parts`` is the folder in which studies are written. So many ``texts`` are written together,
+    where the writer gains by it.
     """
 
     recipe: Recipe
     settings: Settings
     parts: Path
+    texts: int = 1
 
 
 @dataclass
@@ -88,19 +94,56 @@ class _Clock:
     def end(self, stage: str) -> None:
         """Book the time since the last stage to this one."""
         moment = time.perf_counter()
-        self.seconds[stage] = self.seconds.get(stage, 0.0) + round(moment - self.since, 4)
-        self.since = moment
+        self.book(stage, moment - self.since)
+
+    def book(self, stage: str, seconds: float) -> None:
+        """Book a share of what several studies took together, and begin anew."""
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + round(seconds, 4)
+        self.since = time.perf_counter()
+
+
+@dataclass(frozen=True, eq=False)
+class _Begun:
+    """A study that is measured and waits for its text."""
+
+    item: Item
+    assistant: Assistant
+    measured: Measured
+    clock: _Clock
 
 
 class Desk:
-    """Drafts one study after the other; its assistants are built once and share their models."""
+    """Drafts studies; its assistants are built once and share their models."""
 
     def __init__(self, duty: Duty) -> None:
         self._duty = duty
         self._assistants: dict[tuple[str, str], Assistant] = {}
 
     def draft(self, item: Item) -> Finished | Halted:
-        """Draft a study into a part of its own; what goes wrong with it is its outcome."""
+        """Draft one study, as ``drafts`` does."""
+        (result,) = self.drafts([item])
+        return result
+
+    def drafts(self, items: Sequence[Item]) -> Iterator[Finished | Halted]:
+        """Draft each study into a part of its own; what goes wrong with it is its outcome.
+
+        All their texts are written together where the writer gains by it; each study is yielded
+        when it is over.
+        """
+        waiting: dict[int, list[_Begun]] = {}
+        for item in items:
+            begun = self._begun(item)
+            if not isinstance(begun, _Begun):
+                yield begun
+            elif len(items) > 1 and isinstance(begun.assistant.writer, WritesMany):
+                waiting.setdefault(id(begun.assistant.writer), []).append(begun)
+            else:
+                yield self._told(begun)
+        for together in waiting.values():
+            yield from self._told_together(together)
+
+    def _begun(self, item: Item) -> _Begun | Finished | Halted:
+        """Read and measure a study."""
         clock = _Clock()
         try:
             assistant = self._assistant_of(item)
@@ -110,18 +153,52 @@ class Desk:
             modality = assistant.exam.modality
             study, priors = read_item(item, modality), read_earlier(item, modality)
             clock.end("read")
-            segmented, report = _run(_steps(assistant, study, priors, item), clock)
-        except ModelError as error:
+            measured = _run(_measuring(assistant, study, priors, item), clock)
+        except Exception as error:  # a batch goes on when one study breaks
+            return self._fault(item, error, clock)
+        return _Begun(item, assistant, measured, clock)
+
+    def _told_together(self, studies: Sequence[_Begun]) -> Iterator[Finished | Halted]:
+        """Write the texts of several studies; each gets its share of the time that takes.
+
+        Where that breaks, those without a text are told one by one, so that each fails for itself.
+        """
+        writer, left, share_s = studies[0].assistant.writer, dict(enumerate(studies)), 0.0
+        assert isinstance(writer, WritesMany)
+        briefs = (begun.measured.brief for begun in studies)
+        with suppress(Exception):
+            drafts = writer.write_many(briefs, len(studies))
+            while left:
+                since = time.perf_counter()
+                place, draft = next(drafts)
+                share_s += (time.perf_counter() - since) / len(left)
+                begun = left.pop(place)
+                begun.clock.book("write", share_s)
+                yield self._told(begun, draft)
+        for begun in left.values():
+            yield self._told(begun)
+
+    def _told(self, begun: _Begun, draft: Draft | None = None) -> Finished | Halted:
+        """Write a study's text, unless it is written already, and its files."""
+        if draft is None:
+            begun.clock.since = time.perf_counter()  # it may have waited for others
+        try:
+            report = _run(_telling(begun, draft), begun.clock)
+        except Exception as error:  # a batch goes on when one study breaks
+            return self._fault(begun.item, error, begun.clock)
+        return self._written(begun, report)
+
+    def _fault(self, item: Item, error: Exception, clock: _Clock) -> Finished | Halted:
+        """Say what went wrong with a study, or with all."""
+        if isinstance(error, ModelError):
             return _missed(item, error, clock)
-        except OSError as error:
+        if isinstance(error, OSError):
             if error.errno in NO_ROOM:
                 return Halted(not_written(self._duty.parts.parents[1], error), is_output=True)
             return _failed(item, "unreadable", _unreadable(error), clock)
-        except ScanError as error:
+        if isinstance(error, ScanError):
             return _failed(item, str(error.code), str(error), clock)
-        except Exception as error:  # a batch goes on when one study breaks
-            return _failed(item, WRONG, _broken(error), clock)
-        return self._written(item, study, segmented, report, clock)
+        return _failed(item, WRONG, _broken(error), clock)
 
     def _assistant_of(self, item: Item) -> Assistant:
         """Build the assistant of an item; one exam in two languages reads its models once."""
@@ -137,14 +214,13 @@ class Desk:
             )
         return self._assistants[key]
 
-    def _written(
-        self, item: Item, study: Study, segmented: Segmented, report: Report, clock: _Clock
-    ) -> Finished | Halted:
+    def _written(self, begun: _Begun, report: Report) -> Finished | Halted:
         """Write the files of a draft and have the disk keep them."""
+        item, study, clock = begun.item, begun.measured.study, begun.clock
         parts, created = self._duty.parts, now()
         try:
             with fresh_part(parts, item.id) as part:
-                write_draft(part, study, segmented, report, created)
+                write_draft(part, study, begun.measured.segmented, report, created)
             digest = hashlib.sha256((part / "report.json").read_bytes()).hexdigest()
         except OSError as error:
             return Halted(not_written(parts.parents[1], error), is_output=True)
@@ -165,30 +241,35 @@ class Desk:
         return Finished(outcome, part.name)
 
 
-def _run(steps: Iterator[Step], clock: _Clock) -> tuple[Segmented, Report]:
-    """Take the steps of a study; keep what is written, and the time of each stage."""
-    segmented: Segmented | None = None
-    report: Report | None = None
-    for step in steps:
+def _run(steps: Generator[Step, None, T], clock: _Clock) -> T:
+    """Take steps of a study, with the time of each stage; return what comes of them."""
+    while True:
+        try:
+            step = next(steps)
+        except StopIteration as end:
+            result: T = end.value
+            return result
         if type(step) in ENDS:
             clock.end(ENDS[type(step)])
-        segmented = step if isinstance(step, Segmented) else segmented
-        report = step if isinstance(step, Report) else report
-    assert segmented is not None
-    assert report is not None
-    return segmented, report
 
 
-def _steps(
+def _measuring(
     assistant: Assistant, study: Study, priors: tuple[Study, ...], item: Item
-) -> Iterator[Step]:
-    """Yield the steps of a head, compared with earlier ones, or of the box around one side."""
+) -> Generator[Step, None, Measured]:
+    """Measure a head, compared with earlier ones, or the box around one side."""
     if item.side is None:
-        yield from assistant.steps(study, priors=priors)
-        return
+        return (yield from assistant.measuring(study, priors=priors))
     segmented = assistant.crop(study, item.side)
     yield segmented
-    yield from assistant.report(study, segmented)
+    return (yield from assistant.measured(study, segmented))
+
+
+def _telling(begun: _Begun, draft: Draft | None) -> Generator[Step, None, Report]:
+    """Tell what was measured."""
+    for step in begun.assistant.telling(begun.measured, draft):
+        yield step
+    assert isinstance(step, Report)
+    return step
 
 
 def _failed(item: Item, code: str, sentence: str, clock: _Clock) -> Finished:

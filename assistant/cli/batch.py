@@ -40,6 +40,9 @@ def add_batch(commands: "Commands") -> None:
     batch.add_argument(
         "--workers", type=int, metavar="N", help="processes; default: one a core; 0: this one"
     )
+    batch.add_argument(
+        "--texts", type=int, metavar="N", help="how many a process writes together; default: 1"
+    )
     batch.add_argument("--resume", action="store_true", help="go on with the run in OUTPUT")
     batch.add_argument("--dry-run", action="store_true", help="list what would be done, and end")
     batch.add_argument(
@@ -99,6 +102,7 @@ def _run(planned: "Plan", chosen: argparse.Namespace) -> int:
         planned,
         chosen.output,
         workers=chosen.workers,
+        texts=chosen.texts,
         resume=chosen.resume,
         as_parquet=chosen.parquet,
         cluster=_cluster(chosen),
