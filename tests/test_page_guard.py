@@ -113,6 +113,20 @@ def test_a_session_is_told_of_to_the_first_who_names_it_and_to_nobody_else(path)
     assert [asyncio.run(asked(token)) for token in (TOKEN, OTHER, TOKEN)] == [200, 404, 200]
 
 
+def test_a_request_that_names_two_sessions_is_refused():
+    async def inside(scope, receive, send):
+        raise AssertionError
+
+    async def asked(query):
+        transport = httpx.ASGITransport(app=Guard(inside, None, frozenset()))
+        headers = {"cookie": f"{COOKIE}={TOKEN}"}
+        async with httpx.AsyncClient(transport=transport, base_url=BASE, headers=headers) as client:
+            return (await client.get(f"/en/gradio_api/queue/data?{query}")).status_code
+
+    for query in ("session_hash=mine&session_hash=others", "session_hash=&session_hash=others"):
+        assert asyncio.run(asked(query)) == 400
+
+
 def test_another_site_cannot_write(parts):
     answer = ask(parts, "POST", "/upload", headers={"origin": "http://evil.example"})
     assert answer.status_code == 403

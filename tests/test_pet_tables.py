@@ -57,7 +57,7 @@ def test_a_whole_lesion_stands_alone_without_an_interval():
     found = findings(phantom(cube(4.0), hot=BALLS["whole"]))
     assert {record.reason for record in found.records} == {Reason.NO_INTERVAL}
     assert [record.id for record in found.records] == [f"m{n}" for n in range(1, 15)]
-    assert "| all | – | – | – | – |" in pet_text(found, "en")
+    assert "| all, normal uptake included | – | – | – | – |" in pet_text(found, "en")
 
 
 def test_an_outline_that_leaks_shows_its_maximum_and_its_reason():

@@ -163,7 +163,7 @@ def test_a_criterion_is_told_with_its_measurement_its_limit_and_its_source():
     first = told(reported("between"))[0]
     assert first.cites == ("c1", "m18")
     assert first.text == (
-        "Criterion met: loss of volume per year beyond the mean of healthy controls. The yearly"
+        "Criterion met: loss of volume per year beyond the mean of matched controls. The yearly"
         " volume change of the left hippocampus between 2023-05-01 and 2024-06-01 is approximately"
         " −5.2 %/year (relative to the volume at the earlier examination; 90 % prediction interval"
         " −7.5 to −2.8 %/year), a decrease beyond the measurement error; the whole interval lies"

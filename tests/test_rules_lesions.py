@@ -227,3 +227,13 @@ def test_what_is_withheld_is_the_reason_of_a_criterion():
     gap = Gap(("m1",), Obstacle.WITHHELD)
     inputs = {"new lesions": gap, "enlarged lesions": exact(1)}
     assert told(judge_inputs("neda", inputs))["new_lesion"] == Obstacle.WITHHELD
+
+
+def test_the_smallest_volume_may_be_any_whose_bounds_overlap():
+    volumes = [
+        Amount(("a",), 10.0, 9.9, 10.1),
+        Amount(("b",), 10.2, 5.0, 15.0),
+        Amount(("c",), 12.0, 11.9, 12.1),
+    ]
+    found = {one.criterion: one.outcome for one in rano.judge(volumes)}
+    assert found["increase_over_smallest_volume"] is Outcome.NOT_JUDGED

@@ -166,15 +166,19 @@ class Desk:
         writer, left, share_s = studies[0].assistant.writer, dict(enumerate(studies)), 0.0
         assert isinstance(writer, WritesMany)
         briefs = (begun.measured.brief for begun in studies)
+        drafts: Iterator[tuple[int, Draft]] = iter(())
         with suppress(Exception):
             drafts = writer.write_many(briefs, len(studies))
-            while left:
-                since = time.perf_counter()
+        while left:
+            since = time.perf_counter()
+            try:
                 place, draft = next(drafts)
-                share_s += (time.perf_counter() - since) / len(left)
-                begun = left.pop(place)
-                begun.clock.book("write", share_s)
-                yield self._told(begun, draft)
+            except Exception:  # that of one study, or the end; each left tells its own
+                break
+            share_s += (time.perf_counter() - since) / len(left)
+            begun = left.pop(place)
+            begun.clock.book("write", share_s)
+            yield self._told(begun, draft)
         for begun in left.values():
             yield self._told(begun)
 

@@ -100,6 +100,8 @@ class Guard:
         """Return the status of a request that goes no further, None for one that may."""
         if self.hosts and request.host not in self.hosts:
             return 400
+        if len(request.sessions) > 1:
+            return 400
         if request.is_writing and not request.is_of_this_page:
             return 403
         if CLOSED.search(request.path):
@@ -150,7 +152,12 @@ class _Request:
     def session(self) -> str | None:
         """The session of Gradio's whose messages are asked for, None for another request."""
         found = BEATS.search(self.path)
-        return found[1] if found else parse_qs(self.query).get("session_hash", [None])[0]
+        return found[1] if found else next(iter(self.sessions), None)
+
+    @property
+    def sessions(self) -> tuple[str, ...]:
+        """Every session that the query names; more than one is somebody's trick."""
+        return tuple(parse_qs(self.query, keep_blank_values=True).get("session_hash", ()))
 
     @property
     def is_writing(self) -> bool:

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from assistant.denial import Denial
-from assistant.page import prior
+from assistant.page import prior, scene
 from assistant.page.desk import SOURCE, Desk
 from assistant.page.server import Parts
 from assistant.page.store import Kept, Wanted
@@ -87,10 +87,18 @@ class Opening:
         if wanted.is_compared and not (desk.folder / prior.SOURCE).is_dir():
             msg = "expected the prior scan of this comparison, found it removed; drop it again"
             raise UploadError(Denial.PRIOR_GONE, msg)
+        kept = desk.kept
         store.change(desk.study, state="waiting", report=None, changes=[], signature=None)
         store.enqueue(desk.study, wanted)
-        referral = Referral(**desk.kept.referral)
-        self.parts.workshop.begin(desk.kept, self._request(desk.kept, wanted, referral))
+        request = self._request(kept, wanted, Referral(**kept.referral))
+        try:
+            self.parts.workshop.begin(desk.kept, request)
+        except FullError:  # what was drafted, edited and signed stays
+            rest = {"changes": list(kept.changes), "signature": kept.signature}
+            store.change(desk.study, state=kept.state, report=kept.report, **rest)
+            raise
+        for name in (scene.SURFACE, scene.PLACES):  # of what was read before
+            (desk.folder / name).unlink(missing_ok=True)
         return desk
 
     def _request(self, kept: Kept, wanted: Wanted, referral: Referral) -> Request:

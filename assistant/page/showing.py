@@ -190,7 +190,8 @@ class Showing:
         """Say what happened in the page's words, then in the library's, with the code."""
         inner = tag("p", text(self.say["step.failed"]), class_="vx-strong")
         inner += tag("p", text(told))
-        inner += tag("p", text(sentence), lang="en")
+        is_ours = sentence == self.say["refusal.internal"]
+        inner += tag("p", text(sentence), lang=None if is_ours else "en")
         inner += tag("p", f"{text(self.say['refusal.code'])}: " + tag("code", text(code)))
         return tag("div", inner, role="alert", class_="vx-refusal")
 

@@ -31,6 +31,16 @@ def total(amounts: Sequence[Amount]) -> Amount:
     )
 
 
+def least(amounts: Sequence[Amount]) -> Amount:
+    """Return the smallest, which any of those whose bounds overlap may be."""
+    return _amount(
+        amounts,
+        min(a.value for a in amounts),
+        min(a.lower for a in amounts),
+        min(a.upper for a in amounts),
+    )
+
+
 def difference(now: Amount, before: Amount) -> Amount:
     """Return by how much more there is now."""
     return _amount(

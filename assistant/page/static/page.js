@@ -178,6 +178,9 @@
   }
   page.moveTo = moveTo;
 
+  const overlay = (nv, number, share) => { // the surfaces alone are shown without any
+    if (nv.volumes[number] && nv.opts.sliceType !== nv.sliceTypeRender) nv.setOpacity(number, Number(share));
+  };
   const acts = {
     view: (nv, name) => {
       const isSurface = name === "Render"; // the surfaces alone: the head would hide them
@@ -204,8 +207,8 @@
       nv.volumes[0].cal_max = level + width / 2;
       nv.updateGLVolume();
     },
-    labels: (nv, share) => nv.volumes[1] && nv.setOpacity(1, Number(share)),
-    entropy: (nv, share) => nv.volumes[2] && nv.setOpacity(2, Number(share)),
+    labels: (nv, share) => overlay(nv, 1, share),
+    entropy: (nv, share) => overlay(nv, 2, share),
     outline: (nv, isOn) => { nv.overlayOutlineWidth = isOn ? 0.6 : 0; nv.updateGLVolume(); },
   };
   const apply = (name, given, isLoading) => { if (page.viewer && (page.ready || isLoading)) acts[name](page.viewer, given); };
@@ -434,6 +437,9 @@
     const line = event.target.closest(".vx-line[data-line]");
     if (line) page.line = line.dataset.line;
     else if (!event.target.closest("#vx-editing")) page.line = null;
+  });
+  document.addEventListener("pointerdown", (event) => {
+    if (!event.target.closest(".vx-line[data-line], #vx-editing")) page.line = null;
   });
   new MutationObserver(() => {
     if (page.line === null || document.activeElement !== document.body) return;

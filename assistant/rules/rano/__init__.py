@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from assistant.judgement import Amount, Judgement
 from assistant.rules import judge_inputs
-from assistant.rules.amounts import give_or_take, percent_change
+from assistant.rules.amounts import give_or_take, least, percent_change
 from segment.objects import Lesions
 
 
@@ -26,7 +26,7 @@ def judge(volumes_ml: Sequence[Amount]) -> tuple[Judgement, ...]:
         msg = f"expected the volumes of at least two examinations, found {len(volumes_ml)}"
         raise ValueError(f"{msg}; add that of the baseline")
     *earlier, now = volumes_ml
-    smallest = min(earlier, key=lambda one: one.value)
+    smallest = least(earlier)
     inputs = {
         "relative change of the smallest enhancing volume": percent_change(now, smallest),
         "relative change of the baseline enhancing volume": percent_change(now, earlier[0]),

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from assistant.judgement import Amount, Gap, Input, Judgement, Obstacle
 from assistant.rules import judge_inputs
-from assistant.rules.amounts import difference, give_or_take, percent_change, total
+from assistant.rules.amounts import difference, give_or_take, least, percent_change, total
 from segment.objects import Lesion
 
 MOST_TARGETS, MOST_OF_ORGAN = 5, 2  # Eisenhauer et al. 2009, section 3.2
@@ -51,7 +51,7 @@ def _of_sums(targets: Sequence[Target]) -> Mapping[str, Input]:
         gap = Gap(tuple(target.id for target in targets), Obstacle.NODES)
         return dict.fromkeys((SUM, OF_SMALLEST, relative, OF_BASELINE), gap)
     *earlier, now = _sums(targets)
-    smallest = min(earlier, key=lambda one: one.value)
+    smallest = least(earlier)
     return {
         SUM: now,
         OF_SMALLEST: difference(now, smallest),
