@@ -121,7 +121,8 @@ class _Writing:
         words, level = self.words, outlined.level
         below = [str(u.lesion.label) for u in outlined.uptakes if u.suv_peak < level]
         note = words[f"{NAMES[outlined.method]}_note"]
-        yield from ("", note.format(below=", ".join(below) or words["none"]))
+        told = {"below": ", ".join(below) or words["none"], "level": self._suv(level)}
+        yield from ("", note.format(**told))
         if outlined.joined:
             yield words["joined"].format(count=outlined.joined)
         smallest = self.book.amount(self.found.wanted.smallest_ml, "mL", 1)

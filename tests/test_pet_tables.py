@@ -60,6 +60,14 @@ def test_a_whole_lesion_stands_alone_without_an_interval():
     assert "| all, normal uptake included | – | – | – | – |" in pet_text(found, "en")
 
 
+@pytest.mark.parametrize(
+    ("language", "said"), [("en", "joined at SUV 2.50 only the hottest"), ("zh", "SUV 2.50 处相连")]
+)
+def test_a_table_says_what_becomes_of_foci_that_hang_together(language, said):
+    found = findings(phantom(cube(4.0), hot=BALLS["whole"]))
+    assert said in pet_text(found, language)
+
+
 def test_an_outline_that_leaks_shows_its_maximum_and_its_reason():
     found = findings(phantom(cube(4.0), hot=[Sphere(17.0, (0.6, 0, 0), 3.0)], background=1.5))
     reason = prompts.load("en").reasons[Reason.OUTLINE_LEAKS]
