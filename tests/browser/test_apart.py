@@ -10,10 +10,7 @@ from tests.browser.conftest import ANSWERS_WITHIN_MS
 from tests.browser.rounds import TOKEN
 from tests.browser.serving import locked
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.filterwarnings("default"),  # of the client's own packages
-]
+pytestmark = pytest.mark.slow
 OTHER = "z" * 43
 FILES = "#vx-upload input[type=file] >> nth=0"
 TOLD = "#vx-status .vx-said, #vx-status .vx-refusal"
@@ -24,14 +21,6 @@ BROKEN = {"name": "of-ada.nii", "mimeType": "x/y", "buffer": b"no scan"}
 LARGE = {"name": "large.nii", "mimeType": "x/y", "buffer": bytes(2**20 + 1)}
 
 
-def program(served, token):
-    """Connect a program with a cookie of its own."""
-    from gradio_client import Client
-
-    headers = {"Cookie": f"{COOKIE}={token}"}
-    return Client(f"{served}/en/", headers=headers, verbose=False)
-
-
 def web(served, token):
     return httpx.Client(base_url=served, headers={"cookie": f"{COOKIE}={token}"}, timeout=180)
 
@@ -40,22 +29,6 @@ def web(served, token):
 def study(asking):
     """A drafted study of the first browser."""
     return asking.evaluate("window.voxcite.feed.study")
-
-
-@pytest.mark.parametrize(("name", "given"), [("/ask", QUESTION), ("/export", "json")])
-def test_a_program_reaches_its_own_study_and_no_other(served, study, name, given):
-    assert program(served, TOKEN).predict(study, given, api_name=name)
-    with pytest.raises(Exception, match="expected one of your studies"):
-        program(served, OTHER).predict(study, given, api_name=name)
-
-
-def test_a_program_drafts_no_files_that_another_sent(served):
-    with web(served, TOKEN) as first:
-        sent = first.post("/upload", files={"files": ("scan.nii", b"no scan")}).json()["upload"]
-    with pytest.raises(Exception, match="expected files that were sent before"):
-        program(served, OTHER).predict(sent, "hippocampus", api_name="/draft")
-    with pytest.raises(Exception, match=r"\[unreadable\]"):
-        program(served, TOKEN).predict(sent, "hippocampus", api_name="/draft")
 
 
 def asked(browser, study):
