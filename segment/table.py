@@ -2,11 +2,18 @@
 
 import tomllib
 from collections.abc import Callable, Mapping
+from importlib.resources import files
 from inspect import signature
 from pathlib import Path
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+
+
+def shelved(package: str, marker: str) -> tuple[str, ...]:
+    """Name the folders of a package that hold a file of this name, in order."""
+    here = files(package)
+    return tuple(sorted(d.name for d in here.iterdir() if d.joinpath(marker).is_file()))
 
 
 def read_as(cls: Callable[..., T], path: Path) -> T:

@@ -10,6 +10,7 @@ from typing import Any, Protocol, cast, runtime_checkable
 from assistant.exports.source import Source
 from assistant.report import Report
 from segment.errors import Refusal, ScanError
+from segment.table import shelved
 
 OURS = {"assistant", "prompts", "segment"}  # a fault of this project is no missing package
 KEYS = {"factory", "extra", "system", "needs_source"}
@@ -33,8 +34,7 @@ class UnavailableError(ValueError):
 
 def available() -> tuple[str, ...]:
     """Name the exports that have a folder here."""
-    here = files(__package__)
-    return tuple(sorted(d.name for d in here.iterdir() if d.joinpath("export.toml").is_file()))
+    return shelved(__package__, "export.toml")
 
 
 def describe(name: str) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from typing import Any, Protocol, cast, runtime_checkable
 
 from assistant.score import UNCALIBRATED, Score
+from segment.table import shelved
 from segment.volume import Volume
 
 __all__ = ["UNCALIBRATED", "Reader", "Score", "available", "load", "usable"]
@@ -34,8 +35,7 @@ class Reader(Protocol):
 
 def available() -> tuple[str, ...]:
     """Name the readers that have a folder here."""
-    here = files(__package__)
-    return tuple(sorted(d.name for d in here.iterdir() if d.joinpath("reader.toml").is_file()))
+    return shelved(__package__, "reader.toml")
 
 
 def usable() -> tuple[str, ...]:

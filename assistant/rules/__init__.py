@@ -23,7 +23,7 @@ from assistant.judgement import (
     missing,
 )
 from assistant.ledger import Ledger
-from segment.table import filled
+from segment.table import filled, shelved
 
 
 @dataclass(frozen=True)
@@ -65,8 +65,7 @@ class Rule:
 
 def available() -> tuple[str, ...]:
     """Name the rules that have a folder here."""
-    here = files(__package__)
-    return tuple(sorted(d.name for d in here.iterdir() if d.joinpath("rule.toml").is_file()))
+    return shelved(__package__, "rule.toml")
 
 
 def load(name: str) -> Rule:

@@ -13,6 +13,7 @@ from assistant.ledger import Ledger
 from prompts import Phrasebook
 from segment.measurement import Measurement
 from segment.segmentation import Segmentation
+from segment.table import shelved
 from segment.volume import Volume
 
 Assessment = Literal["below", "within", "above", "overlaps"]
@@ -109,8 +110,7 @@ def drain(steps: Generator[object, None, T]) -> T:
 
 def available() -> tuple[str, ...]:
     """Name the writers that have a folder here."""
-    here = files(__package__)
-    return tuple(sorted(d.name for d in here.iterdir() if d.joinpath("writer.toml").is_file()))
+    return shelved(__package__, "writer.toml")
 
 
 def describe(name: str) -> dict[str, Any]:

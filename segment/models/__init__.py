@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float32
 from segment.calibration import Calibrated
 from segment.repeatability import Repeatability
 from segment.segmentation import Segmentation
+from segment.table import shelved
 from segment.volume import Volume
 
 
@@ -84,8 +85,7 @@ def load_own(name: str, *, is_trusted: bool = False) -> FieldSegmenter:
 
 def available() -> tuple[str, ...]:
     """Name the models that have a folder here."""
-    here = files(__package__)
-    return tuple(sorted(d.name for d in here.iterdir() if d.joinpath("model.toml").is_file()))
+    return shelved(__package__, "model.toml")
 
 
 def describe(name: str) -> Mapping[str, Any]:

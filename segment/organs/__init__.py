@@ -8,6 +8,7 @@ from typing import Any
 
 from segment.measurement import Reference
 from segment.segmentation import Side
+from segment.table import shelved
 
 
 @dataclass(frozen=True)
@@ -69,8 +70,7 @@ def label_numbers(organ: Organ, sides: Sequence[Side]) -> Mapping[tuple[Side, st
 
 def available() -> tuple[str, ...]:
     """Name the organs that have a folder here."""
-    here = files(__package__)
-    return tuple(sorted(d.name for d in here.iterdir() if d.joinpath("organ.toml").is_file()))
+    return shelved(__package__, "organ.toml")
 
 
 def load(name: str) -> Organ:
