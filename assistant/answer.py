@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from assistant.draft import Statement
-from assistant.report import SYNTAX, Line, Problem, one_line
+from assistant.report import SYNTAX, Line, Problem
+from assistant.rows import one_line
 from assistant.writers import Turn
 
 

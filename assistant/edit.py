@@ -17,7 +17,8 @@ from assistant.ledger import Ledger
 from assistant.override import EditError, Overridden, overridden
 from assistant.quality import quality_statements
 from assistant.render import SLOT, SlotError, render, slot
-from assistant.report import Line, Origin, Problem, Report, decimals, one_line
+from assistant.report import Line, Origin, Problem, Report
+from assistant.rows import decimals, one_line
 from assistant.rules import judge
 from assistant.verify import verify_line
 from assistant.writers import Brief, drain
@@ -260,9 +261,9 @@ def _marked(statement: Statement, who: str, ledger: Ledger, words: Phrasebook) -
         line = Line(statement.section, text, statement.cites, "edited by")
     except SlotError as error:
         raise EditError(Denial.UNKNOWN_SLOT, str(error)) from error
+    except EditError:
+        raise
     except ValueError as error:
-        if isinstance(error, EditError):
-            raise
         msg = (
             "expected a number that belongs to a record, found one in a line that cites none;"
             " write it into a line about that record, or take it out"
@@ -343,7 +344,7 @@ def _told(change: Change, report: Report) -> str:
     when = f"{one_line(change.who)}, {change.at}"
     if not isinstance(change, Overridden):
         return f"line {change.line + 1} edited by {when}"
-    old = Ledger(report.measurements)[change.record]
+    old = report.ledger[change.record]
     was = "not assessed"
     if old.value is not None:
         digits = 2 if old.interval is None else decimals(old.interval, old.unit)

@@ -11,7 +11,8 @@ from typing import Any, Literal
 import numpy as np
 
 from assistant import gate
-from assistant.pipeline import Assistant, Segmented
+from assistant.pipeline import Assistant
+from assistant.steps import Segmented
 from assistant.study import Study, read_study
 from segment.calibration import reach
 from segment.errors import Refusal, ScanError

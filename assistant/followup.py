@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from assistant import gate
-from assistant.study import Study
+from assistant.study import Study, patient_ids
 from segment.change import Visit
 from segment.errors import Refusal, ScanError
 from segment.measurement import Measurement, Reason
@@ -51,9 +51,7 @@ class Priors:
 
     def _check_patient(self) -> None:
         """Refuse identifiers that differ; a file without one may be anybody's."""
-        whole = (self.study, *self.studies)
-        known = {study.identifiers.patient_id for study in whole if study.identifiers} - {""}
-        if len(known) > 1:
+        if len(patient_ids((self.study, *self.studies))) > 1:
             msg = (
                 "the prior study: expected one of the same patient, found another patient"
                 " identifier; give the right prior, or --same-patient if both are one person's"

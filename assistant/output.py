@@ -12,9 +12,10 @@ from assistant.entropy import write_entropy
 from assistant.folder import ENTROPY, LABELS, PROBABILITY, REPORT
 from assistant.ledger import Ledger
 from assistant.maps import write_map
-from assistant.pipeline import Segmented
 from assistant.probability import write_probability
-from assistant.report import Report, measurements_json, report_bytes
+from assistant.records import measurements_json
+from assistant.report import Report, report_bytes
+from assistant.steps import Segmented
 from assistant.study import Study
 from segment.infer import Found, paint
 from segment.masks.pieces import Piece, paint_pieces

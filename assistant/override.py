@@ -9,7 +9,7 @@ from itertools import product
 
 from assistant.denial import Denial, DeniedError
 from assistant.ledger import evaluate, names_in
-from assistant.report import one_line
+from assistant.rows import one_line
 from segment.measurement import Interval, Measurement, Reason, Reliability
 
 VOLUME = "volume"  # which is never negative; attenuation is

@@ -6,12 +6,12 @@ What cannot be measured together is refused here, each with one sentence.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
 from assistant.provenance import of_volume
-from assistant.study import Study
+from assistant.study import Study, patient_ids
 from segment.errors import Refusal, ScanError
 from segment.geometry import Geometry
 from segment.masks import Mask
@@ -30,7 +30,7 @@ from segment.pet.liver import LiverReference, liver_centre, liver_reference
 from segment.pet.organs import OrganUptake, organ_of, organ_uptakes
 from segment.pet.records import method_of, pet_records
 
-METHODS: tuple[Method, ...] = ("share", "fixed", "liver")
+METHODS: tuple[Method, ...] = get_args(Method)
 LIVER = "liver"
 
 
@@ -203,8 +203,7 @@ def _check_pet(pet: Study, *, is_suv: bool) -> None:
 
 def _check_person(pet: Study, ct: Study, *, is_same_patient: bool) -> None:
     """Refuse identifiers that differ; a file without one may be anybody's."""
-    known = {study.identifiers.patient_id for study in (pet, ct) if study.identifiers} - {""}
-    if len(known) > 1 and not is_same_patient:
+    if len(patient_ids((pet, ct))) > 1 and not is_same_patient:
         msg = (
             "the CT: expected one of the same patient, found another patient identifier; give the"
             " CT of the same session, or --same-patient if both are one person's"

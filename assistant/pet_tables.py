@@ -1,11 +1,10 @@
 """What was measured in a PET as tables that people read. Measures and decides nothing."""
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 
 import prompts
 from assistant.pet import PetFindings
-from assistant.report import decimals_alone
+from assistant.rows import decimals_alone
 from prompts import Phrasebook
 from prompts import pet as pet_words
 from segment.measurement import Reason
@@ -111,10 +110,8 @@ class _Writing:
         """Write the sums, or that they rest on something withheld."""
         none = self.book.marks["none"]
         sums, reason = [none, none], self.book.reasons[Reason.DEPENDS_ON_UNRELIABLE]
-        if not outlined.unclear and not any(one.is_cut for one in outlined.uptakes):
-            mtv_ml = math.fsum(one.mtv_ml for one in outlined.uptakes)
-            tlg_g = math.fsum(one.tlg_g for one in outlined.uptakes)
-            sums, reason = [self._amount(mtv_ml), self._amount(tlg_g)], none
+        if not outlined.is_partial:
+            sums, reason = [self._amount(outlined.mtv_ml), self._amount(outlined.tlg_g)], none
         return [self.words["total"], *[none] * 4, *sums, *self._if_organs(none), reason]
 
     def _notes(self, outlined: Outlined) -> Iterator[str]:

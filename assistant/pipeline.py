@@ -7,12 +7,20 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any, Literal
 
 import prompts
-from assistant import exams, gate, readers
+from assistant import exams, gate
 from assistant.answer import Answer
+from assistant.building import (
+    CALIBRATION,
+    WEIGHTS,
+    brought,
+    check_parts,
+    reading_of,
+    repeatability_of,
+    weights_of,
+)
 from assistant.draft import Draft
 from assistant.exams import Exam
 from assistant.finish import complete, compose, replay
@@ -34,19 +42,19 @@ from assistant.report import Line, Report
 from assistant.rules import judge
 from assistant.score import Score
 from assistant.settings import Settings
+from assistant.steps import Gated, Measured, Segmented, Step
 from assistant.study import Study
 from assistant.writers import Brief, Loads, Preparing, Shown, Turn, Writer
 from assistant.writers.choice import writer_of
-from assistant.writers.template import NAME as TEMPLATE
 from assistant.writers.template import Template
 from prompts import Phrasebook
 from segment import models, organs
 from segment.calibration import NO_CALIBRATION, Calibrated
 from segment.change import Visit, compare
 from segment.errors import Refusal, ScanError
-from segment.infer import Found, Missing, Side, segment_crop, segment_head
+from segment.infer import Found, Missing, segment_crop, segment_head
 from segment.masks.measure import measure_pieces
-from segment.masks.pieces import Piece, pieces_of, pieces_of_field
+from segment.masks.pieces import pieces_of, pieces_of_field
 from segment.masks.table import named
 from segment.measure import Wanted, measure
 from segment.models import FieldSegmenter, Segmenter
@@ -56,41 +64,7 @@ from segment.repeatability import Repeatability
 from segment.segmentation import Segmentation
 from segment.volume import Volume
 
-WEIGHTS, CALIBRATION = "weights.safetensors", "calibration.json"  # as `voxcite calibrate` writes
-STEPS = ("gate", "locate", "segment", "measure", "write", "verify")
 VERSIONED = ("voxcite", "torch", "monai", "SimpleITK", "numpy", "scipy")
-
-
-@dataclass(frozen=True)
-class Gated:
-    """The study is a picture of the kind the exam needs."""
-
-    study: Study
-
-
-@dataclass(frozen=True, eq=False)
-class Segmented:
-    """What was found on each side, and the registration that said where to look.
-
-    ``pieces`` say of which structures the sides are where a segmentation was supplied.
-    """
-
-    sides: tuple[Side, ...]
-    registration: Registration | None
-    pieces: tuple[Piece, ...] = ()
-
-
-@dataclass(frozen=True, eq=False)
-class Measured:
-    """A study that is measured and not told yet: all that its report is made from."""
-
-    study: Study
-    segmented: Segmented
-    brief: Brief
-    earlier: tuple[Visit, ...] = ()
-
-
-Step = Gated | Registration | Placed | Segmented | Visit | Ledger | Line | Draft | Report
 
 
 @dataclass(frozen=True)
@@ -128,19 +102,19 @@ class Assistant:
             exam = replace(exam, coverage=settings.coverage)
         segmenter = settings.segmenter or exam.segmenter
         is_supplied = exam.segmenter == exams.SUPPLIED
-        _check_parts(exam, settings)
-        own = _of_weights(settings, CALIBRATION)
+        check_parts(exam, settings)
+        own = weights_of(settings, CALIBRATION)
         return cls(
             settings=settings,
             exam=exam,
             organs=tuple(map(organs.load, exam.organs)),
-            loading=Loading(partial(models.load, segmenter, *_of_weights(settings, WEIGHTS))),
+            loading=Loading(partial(models.load, segmenter, *weights_of(settings, WEIGHTS))),
             calibrated=NO_CALIBRATION if is_supplied else models.calibrated(segmenter, *own),
             writer=writer_of(writer, settings),
             phrasebook=prompts.load(settings.language),
-            reading=_reading(settings.reader),
-            own=_brought(settings),
-            repeatability=_repeatability(segmenter, settings),
+            reading=reading_of(settings.reader),
+            own=brought(settings),
+            repeatability=repeatability_of(segmenter, settings),
         )
 
     def __call__(
@@ -402,41 +376,3 @@ class Assistant:
 
     def _calibration_n(self) -> int:
         return max(len(scores) for scores in self.calibrated.levels[0].volume.values())
-
-
-def _check_parts(exam: Exam, settings: Settings) -> None:
-    """Refuse parts that do not go together; raises ValueError."""
-    is_supplied = exam.segmenter == exams.SUPPLIED
-    if is_supplied and settings.writer != TEMPLATE:
-        msg = f"exam {exam.name}: expected the template writer, found {settings.writer}"
-        raise ValueError(f"{msg}, which was trained on no such report; leave --writer out")
-    if settings.segmenter is not None and models.is_own(settings.segmenter) and not is_supplied:
-        msg = f"exam {exam.name}: expected its own segmenter, found a folder of the user's"
-        raise ValueError(f"{msg}; leave it out or choose --exam ct-organs")
-
-
-def _repeatability(segmenter: str, settings: Settings) -> Repeatability:
-    """Read how far a segmenter's repeats lie apart; of a user's own networks nobody knows."""
-    if settings.weights is not None or segmenter not in models.available():
-        return Repeatability.unknown()
-    return models.repeatability(segmenter)
-
-
-def _brought(settings: Settings) -> Loading[FieldSegmenter] | None:
-    """Prepare the networks that a user brought, if any."""
-    name = settings.segmenter
-    if name is None or not models.is_own(name):
-        return None
-    return Loading(partial(models.load_own, name, is_trusted=settings.trust))
-
-
-def _reading(name: str) -> Loading[Reader] | None:
-    """Prepare a reader by its name; the first that is usable for ``auto``, none for ``none``."""
-    if name == "auto":
-        return next((_reading(usable) for usable in readers.usable()), None)
-    return None if name == "none" else Loading(partial(readers.load, name))
-
-
-def _of_weights(settings: Settings, name: str) -> tuple[Path, ...]:
-    """Name a file of the segmenter's own weights, where there are some."""
-    return () if settings.weights is None else (Path(settings.weights) / name,)

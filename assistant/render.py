@@ -8,7 +8,8 @@ from typing import TypeVar
 from assistant.draft import Statement
 from assistant.judgement import Condition, Judgement, limit_digits
 from assistant.ledger import Ledger
-from assistant.report import decimals, decimals_alone, holds_quantity
+from assistant.report import holds_quantity
+from assistant.rows import decimals, decimals_alone
 from assistant.score import Score, percent
 from assistant.writers import verdict
 from prompts import Phrasebook

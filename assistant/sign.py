@@ -5,7 +5,8 @@ from dataclasses import replace
 from datetime import datetime
 
 from assistant.denial import Denial, DeniedError
-from assistant.report import Report, one_line, report_bytes
+from assistant.report import Report, report_bytes
+from assistant.rows import one_line
 from assistant.verify import verify_report
 
 LONGEST_NAME = 120  # characters, of a person or of an organisation

@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -277,3 +277,8 @@ def _enumerated(named: list[str]) -> str:
 def _day(series: Series) -> str:
     """Say of which day a series is, where studies are mixed."""
     return f" of {series.headers[0].date or 'an unknown day'}"
+
+
+def patient_ids(studies: Iterable[Study]) -> set[str]:
+    """List the patient identifiers that studies name; a file without one may be anybody's."""
+    return {study.identifiers.patient_id for study in studies if study.identifiers} - {""}

@@ -13,6 +13,7 @@ from assistant.probability import Probability, read_probability
 from assistant.report import Report
 from segment import organs
 from segment.errors import Refusal, ScanError
+from segment.geometry import MM3_PER_ML
 from segment.masks.file import Drawn, read_labels
 from segment.masks.pieces import bounds_of
 from segment.masks.place import held_labels
@@ -20,7 +21,7 @@ from segment.masks.table import TOTALSEGMENTATOR, read_table
 from segment.measurement import Measurement
 from segment.reading import file_name
 from segment.reading.nifti import read_values
-from segment.surface import MM3_PER_ML, Surface, lead, surface_of
+from segment.surface import Surface, lead, surface_of
 from segment.volume import Volume
 
 VOLUME = "volume"

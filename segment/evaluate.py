@@ -17,13 +17,12 @@ from scipy.spatial import KDTree
 from scipy.stats import betabinom
 
 from segment.calibration import conformal_rank
-from segment.geometry import Geometry
+from segment.geometry import MM3_PER_ML, Geometry
 from segment.measurement import Interval
 
 TOLERANCE_MM = 1.0
 HAUSDORFF_PERCENTILE = 95.0
 BOOTSTRAP_DRAWS = 2000
-MM3_PER_ML = 1000.0
 TERCILES = ("smallest third", "middle third", "largest third")
 HARDEST = "hardest fifth"
 

@@ -7,6 +7,7 @@ from jaxtyping import Float64
 
 from segment.errors import Refusal, ScanError
 
+MM3_PER_ML = 1000.0
 SMALLEST_VOXEL_MM3 = 1e-9
 
 

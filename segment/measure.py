@@ -3,7 +3,6 @@
 Knows nothing of networks, sentences or reports.
 """
 
-import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,12 +18,12 @@ from segment.calibration import (
     calibration_of,
     volume_interval,
 )
+from segment.geometry import MM3_PER_ML
 from segment.infer import Found, Missing, Side
 from segment.measurement import Interval, Measurement, Reason, Reference, Reliability
 from segment.organs import Organ, Structure
-from segment.segmentation import Segmentation
+from segment.segmentation import Segmentation, sha256_of
 
-MM3_PER_ML = 1000.0
 VOLUME, ASYMMETRY = "volume", "asymmetry index"
 BOTH = "mean of left and right"
 FARTHEST_MM = 15.0  # of a mask's middle from where the registration expects it
@@ -138,7 +137,7 @@ class _Counted:
             method=f"{COUNTED}, {segmentation.model}",
             date=date,
             calibration=None if level is None else calibration_of(calibrated, level, scores),
-            mask_sha256=hashlib.sha256(np.packbits(self.mask).tobytes()).hexdigest(),
+            mask_sha256=sha256_of(self.mask),
             voxels=int(self.mask.sum()),
             voxel_volume_mm3=segmentation.geometry.voxel_volume_mm3,
             reference=self.structure.volume_reference,

@@ -17,9 +17,8 @@ from scipy.spatial import ConvexHull
 from scipy.spatial.distance import pdist
 
 from segment.errors import Refusal, ScanError
-from segment.geometry import Geometry
+from segment.geometry import MM3_PER_ML, Geometry
 
-MM3_PER_ML = 1000.0
 NEIGHBOURS_26 = np.ones((3, 3, 3), dtype=bool)
 CORNERS = np.array(list(product((-0.5, 0.5), repeat=3)))  # of a voxel, from its centre
 

@@ -1,5 +1,6 @@
 """Which voxels belong to which structure, by each member. Knows nothing of volumes in mL."""
 
+import hashlib
 from dataclasses import dataclass
 from typing import Literal
 
@@ -60,3 +61,8 @@ class Segmentation:
         """Mark the voxels of any of the named structures."""
         wanted = [self.structures.index(name) for name in structures]
         return np.isin(self.labels, wanted)
+
+
+def sha256_of(mask: Bool[np.ndarray, "i j k"]) -> str:
+    """Hash the voxels that a measurement counted."""
+    return hashlib.sha256(np.packbits(mask).tobytes()).hexdigest()

@@ -10,11 +10,10 @@ from skimage.measure import marching_cubes
 from trimesh import Trimesh
 from trimesh.smoothing import filter_taubin
 
-from segment.geometry import Geometry
+from segment.geometry import MM3_PER_ML, Geometry
 
 Colour = tuple[int, int, int]
 GREY: Colour = (200, 200, 200)
-MM3_PER_ML = 1000.0
 # Taubin 1995, "A signal processing approach to fair surface design": each pass shrinks by LAMBDA
 # and swells by MU, with 1 / LAMBDA - 1 / MU = PASS_BAND: coarser shape than that keeps its size.
 LAMBDA, PASS_BAND, PASSES = 0.5, 0.1, 10

@@ -16,7 +16,7 @@ from referencing import Registry, Resource
 import prompts
 from assistant import exams, rules, writers
 from assistant.cli import DOES_NOT_HOLD, NOTHING_MEASURED, OK, REFUSED, main
-from assistant.report import schema
+from assistant.records import schema
 from segment import models, organs
 from tests.hostile.catalogue import BAD_INPUTS, make
 from tests.phantoms import ThresholdSegmenter, ball, calibrated, grid, head, registered

@@ -17,7 +17,8 @@ from assistant.edit import Manuscript
 from assistant.exports.sheet import moment, read_png, sheet
 from assistant.finish import finish
 from assistant.override import Overridden
-from assistant.report import Line, decimals, report_bytes, report_from_json
+from assistant.report import Line, report_bytes, report_from_json
+from assistant.rows import decimals
 from segment.errors import ScanError
 from tests.drafts import template_draft
 from tests.exported import MADE, PAGES, docx_pages, exporter, pdf_pages, picture, poppler, resources

@@ -12,9 +12,9 @@ from assistant import followup
 from assistant.cli import OK, REFUSED, main
 from assistant.followup import Placed, Priors, all_dated, dated
 from assistant.ledger import Ledger
-from assistant.pipeline import Segmented
 from assistant.report import report_bytes
 from assistant.sessions import session_date
+from assistant.steps import Segmented
 from assistant.study import Identifiers, Study, read_study
 from assistant.verify import verify_report
 from segment.change import RELATIVE, TREND, YEARLY, Visit

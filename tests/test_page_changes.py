@@ -8,7 +8,7 @@ import pytest
 import prompts
 from assistant.page import changes, prior
 from assistant.page.plot import MARGIN, WIDTH, Axis, plot, scale
-from assistant.report import measurement_row
+from assistant.rows import measurement_row
 from segment.change import RELATIVE
 from segment.measurement import Interval, Reason
 from tests.ledgers import BEFORE, followup_ledger, plain_ledger, withheld

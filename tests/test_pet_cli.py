@@ -10,7 +10,7 @@ import pytest
 from pydicom.uid import generate_uid
 
 from assistant.cli import NOTHING_MEASURED, OK, REFUSED, main
-from assistant.report import schema
+from assistant.records import schema
 from tests.pet_phantom import (
     LIVER_MM,
     LIVER_RADIUS_MM,

@@ -17,9 +17,9 @@ from assistant.followup import Placed
 from assistant.ledger import Ledger
 from assistant.loading import Loading
 from assistant.output import write_draft
-from assistant.pipeline import STEPS, Gated, Segmented, Step
 from assistant.report import Line, Report, report_bytes
 from assistant.score import Score
+from assistant.steps import STEPS, Gated, Segmented, Step
 from assistant.study import Identifiers, Study, read_sample
 from assistant.verify import verify_report
 from segment import organs

@@ -11,10 +11,10 @@ from assistant.cli import DOES_NOT_HOLD, OK, REFUSED, main
 from assistant.draft import Statement
 from assistant.edit import Edited, EditError, Manuscript
 from assistant.finish import complete, compose
-from assistant.pipeline import Segmented
 from assistant.quotation import quotations
 from assistant.referral import LONGEST_INDICATION, Referral, quotable, read_prior_report
 from assistant.report import Line, report_bytes, report_from_json
+from assistant.steps import Segmented
 from assistant.study import Study
 from assistant.verify import verify_report
 from assistant.writers import Brief, drain

@@ -11,7 +11,7 @@ import prompts
 from assistant.draft import Statement
 from assistant.ledger import Ledger
 from assistant.render import HEDGE_ABOVE, SlotError, is_hedged, render
-from assistant.report import decimals
+from assistant.rows import decimals
 from assistant.verify.facts import APPROXIMATE_ABOVE
 from assistant.writers import assess, difference
 from segment.measurement import Interval, Reason, Reference

@@ -13,16 +13,8 @@ import prompts
 from assistant import exams, writers
 from assistant.draft import Draft, Statement
 from assistant.finish import finish
-from assistant.report import (
-    Line,
-    Report,
-    measurement_from_record,
-    measurement_record,
-    measurements_json,
-    report_bytes,
-    report_from_json,
-    schema,
-)
+from assistant.records import measurement_from_record, measurement_record, measurements_json, schema
+from assistant.report import Line, Report, report_bytes, report_from_json
 from assistant.verify import verify_report
 from assistant.writers import Writer
 from assistant.writers.template import phrase_statement

@@ -12,14 +12,10 @@ from assistant.exports.fhir.observation import observation
 from assistant.ledger import Ledger
 from assistant.override import EditError, Overridden, overridden
 from assistant.page.evidence import plot
+from assistant.records import measurement_from_record, measurement_record
 from assistant.render import SlotError, render
-from assistant.report import (
-    Line,
-    decimals_alone,
-    measurement_from_record,
-    measurement_record,
-    measurement_row,
-)
+from assistant.report import Line
+from assistant.rows import decimals_alone, measurement_row
 from assistant.verify import verify_line
 from assistant.writers.template import stock_statement
 from segment import organs

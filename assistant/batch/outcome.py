@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from assistant.batch.item import Item
-from assistant.report import measurement_from_record, measurement_record
+from assistant.records import measurement_from_record, measurement_record
 from segment.measurement import Measurement
 
 Status = Literal["drafted", "nothing-measured", "failed"]

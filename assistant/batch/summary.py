@@ -15,7 +15,7 @@ from assistant.batch.histogram import histogram
 from assistant.batch.item import Plan
 from assistant.batch.outcome import STAGES, STATUSES, Outcome
 from assistant.batch.tally import Spread, Tally, tally_of
-from assistant.report import decimals
+from assistant.rows import decimals
 from prompts import Phrasebook
 from prompts import batch as of_batches
 from segment.measurement import Measurement

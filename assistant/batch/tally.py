@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from assistant.batch.outcome import Outcome, Status
-from assistant.report import decimals
+from assistant.rows import decimals
 from assistant.writers import Assessment, assess
 from segment.measurement import Interval, Measurement, Reason, Reference
 

@@ -7,7 +7,6 @@ import hashlib
 import time
 import traceback
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
@@ -20,9 +19,10 @@ from assistant.batch.source import PRIOR, read_earlier, read_item
 from assistant.draft import Draft
 from assistant.ledger import Ledger
 from assistant.output import write_draft
-from assistant.pipeline import Assistant, Gated, Measured, Segmented, Step
+from assistant.pipeline import Assistant
 from assistant.report import Report
 from assistant.settings import Settings
+from assistant.steps import Gated, Measured, Segmented, Step
 from assistant.study import Study
 from assistant.writers import WritesMany
 from assistant.writers.vlm.errors import OF_ONE_REQUEST, ModelError
@@ -166,19 +166,13 @@ class Desk:
         writer, left, share_s = studies[0].assistant.writer, dict(enumerate(studies)), 0.0
         assert isinstance(writer, WritesMany)
         briefs = (begun.measured.brief for begun in studies)
-        drafts: Iterator[tuple[int, Draft]] = iter(())
-        with suppress(Exception):
-            drafts = writer.write_many(briefs, len(studies))
-        while left:
-            since = time.perf_counter()
-            try:
-                place, draft = next(drafts)
-            except Exception:  # that of one study, or the end; each left tells its own
-                break
+        since = time.perf_counter()
+        for place, draft in _until_broken(writer.write_many(briefs, len(studies))):
             share_s += (time.perf_counter() - since) / len(left)
             begun = left.pop(place)
             begun.clock.book("write", share_s)
             yield self._told(begun, draft)
+            since = time.perf_counter()
         for begun in left.values():
             yield self._told(begun)
 
@@ -243,6 +237,14 @@ class Desk:
             measurements=report.measurements,
         )
         return Finished(outcome, part.name)
+
+
+def _until_broken(drafts: Iterator[tuple[int, Draft]]) -> Iterator[tuple[int, Draft]]:
+    """Yield drafts until their writer breaks: whoever is left without one is told why by itself."""
+    try:
+        yield from drafts
+    except Exception:  # a batch goes on when one study breaks
+        return
 
 
 def _run(steps: Generator[Step, None, T], clock: _Clock) -> T:

@@ -15,6 +15,7 @@ from assistant.cli.terminal import (
     bar_of,
     is_measured,
     prepare,
+    segmentation_of,
     settings_of,
     stepped,
 )
@@ -94,25 +95,16 @@ def referral_of(chosen: argparse.Namespace) -> "Referral":
 
 def with_segmentation(study: "Study", chosen: argparse.Namespace) -> "Study":
     """Read the segmentation that was given, if one was, onto the grid of the study."""
-    from segment.errors import Refusal, ScanError
-    from segment.masks import read_mask
-
-    if chosen.segmentation is None:
-        if chosen.labels is not None or chosen.resample:
-            msg = "--labels and --resample say how to read --segmentation; give its file as well"
-            raise ScanError(Refusal.BAD_OPTION, msg)
-        return study
-    grid = study.volume.geometry
-    mask = read_mask(chosen.segmentation, grid, labels=chosen.labels, resample=chosen.resample)
-    return replace(study, mask=mask)
+    return replace(study, mask=segmentation_of(chosen, study.volume.geometry))
 
 
 def run_draft(chosen: argparse.Namespace) -> int:
     """Draft a report, write its files and print it."""
     from assistant.followup import all_dated
     from assistant.output import write_draft
-    from assistant.pipeline import STEPS, Assistant, Segmented
+    from assistant.pipeline import Assistant
     from assistant.report import Report
+    from assistant.steps import STEPS, Segmented
     from assistant.study import read_study
     from assistant.written import now, written_whole
 

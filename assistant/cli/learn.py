@@ -160,8 +160,9 @@ def _why_not(statement: "Statement", ledger: "Ledger", words: "Phrasebook") -> t
 def _measured(path: Path) -> "Measured":
     """Measure a scan that has no masks, as a draft does."""
     from assistant.ledger import Ledger
-    from assistant.pipeline import Assistant, Segmented
+    from assistant.pipeline import Assistant
     from assistant.settings import Settings
+    from assistant.steps import Segmented
     from assistant.study import read_study
     from assistant.writers.vlm.own import Measured
     from segment.infer import Found

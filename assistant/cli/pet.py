@@ -11,12 +11,12 @@ from assistant.cli.terminal import (
     SERIES_HELP,
     STUDY_HELP,
     bar_of,
+    segmentation_of,
 )
 
 if TYPE_CHECKING:
     from assistant.cli.terminal import Commands
     from assistant.pet import Placed
-    from segment.masks import Mask
     from segment.objects import Point
 
 METHODS = ("share", "fixed", "liver")
@@ -81,7 +81,7 @@ def run_pet(chosen: argparse.Namespace) -> int:
     with bar_of(3, book.steps["read"]) as bar:
         placed = _placed(chosen)
         bar.update()
-        mask = _organs(chosen, placed)
+        mask = segmentation_of(chosen, placed.uptake.geometry)
         place = _liver(chosen)
         bar.update()
         bar.set_description(book.steps["measure"])
@@ -113,20 +113,6 @@ def _placed(chosen: argparse.Namespace) -> "Placed":
     if chosen.ct is not None:
         ct = read_study(chosen.ct, series=chosen.ct_series, modality="CT")
     return place_pet(pet, ct, is_suv=chosen.suv, is_same_patient=chosen.same_patient)
-
-
-def _organs(chosen: argparse.Namespace, placed: "Placed") -> "Mask | None":
-    """Read the segmentation of organs onto the voxels that are measured."""
-    from segment.errors import Refusal, ScanError
-    from segment.masks import read_mask
-
-    if chosen.segmentation is not None:
-        grid = placed.uptake.geometry
-        return read_mask(chosen.segmentation, grid, labels=chosen.labels, resample=chosen.resample)
-    if chosen.labels is not None or chosen.resample:
-        msg = "--labels and --resample say how to read --segmentation; give its file as well"
-        raise ScanError(Refusal.BAD_OPTION, msg)
-    return None
 
 
 def _liver(chosen: argparse.Namespace) -> "Point | None":

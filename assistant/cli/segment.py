@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from tqdm import tqdm
 
     from assistant.cli.terminal import Commands
-    from assistant.pipeline import Assistant, Segmented
+    from assistant.pipeline import Assistant
+    from assistant.steps import Segmented
     from assistant.study import Study
     from segment.measurement import Measurement
 
@@ -77,7 +78,7 @@ def _shown_segmentation(
     assistant: "Assistant", study: "Study", side: Side, bar: "tqdm[NoReturn]"
 ) -> "Segmented":
     """Segment a head or a crop, with the step's name on the bar."""
-    from assistant.pipeline import Segmented
+    from assistant.steps import Segmented
 
     words = assistant.phrasebook.steps
     if side is not None:

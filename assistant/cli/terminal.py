@@ -13,8 +13,11 @@ from assistant.settings import Device, Precision
 if TYPE_CHECKING:
     from tqdm import tqdm
 
-    from assistant.pipeline import Assistant, Step
+    from assistant.pipeline import Assistant
     from assistant.settings import Settings
+    from assistant.steps import Step
+    from segment.geometry import Geometry
+    from segment.masks import Mask
     from segment.measurement import Measurement
 
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -118,8 +121,8 @@ def stepped(
 ) -> Iterator["Step"]:
     """Pass steps on; each moves the bar, but lines and what is done to earlier studies."""
     from assistant.followup import Placed
-    from assistant.pipeline import STEPS
     from assistant.report import Line
+    from assistant.steps import STEPS
     from segment.change import Visit
 
     waiting = iter(STEPS)
@@ -129,6 +132,19 @@ def stepped(
             bar.set_description(words[next(waiting, STEPS[-1])])
         if step is not None:
             yield step
+
+
+def segmentation_of(chosen: argparse.Namespace, grid: "Geometry") -> "Mask | None":
+    """Read the segmentation that was given, if one was, onto a grid."""
+    from segment.errors import Refusal, ScanError
+    from segment.masks import read_mask
+
+    if chosen.segmentation is not None:
+        return read_mask(chosen.segmentation, grid, labels=chosen.labels, resample=chosen.resample)
+    if chosen.labels is not None or chosen.resample:
+        msg = "--labels and --resample say how to read --segmentation; give its file as well"
+        raise ScanError(Refusal.BAD_OPTION, msg)
+    return None
 
 
 def add_segmenter(command: argparse.ArgumentParser) -> None:

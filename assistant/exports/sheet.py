@@ -8,15 +8,8 @@ from datetime import datetime
 from pathlib import Path
 
 import prompts
-from assistant.report import (
-    SECTIONS,
-    Report,
-    columns_of,
-    one_line,
-    provenance_rows,
-    report_rows,
-    said,
-)
+from assistant.report import SECTIONS, Report, report_rows, said
+from assistant.rows import columns_of, one_line, provenance_rows
 from prompts import Phrasebook
 from segment.errors import Refusal, ScanError
 

@@ -88,8 +88,7 @@ class Actions:
 
     def open_model(self, request: gr.Request, study: str) -> Updates:
         """Load the surfaces of the study, if there are some, from its own route."""
-        address = self._surfaces(request, study)
-        return {"model": address, "modelled": address or NO_MODEL}
+        return _modelled(self._surfaces(request, study))
 
     def close_model(self) -> Updates:
         """Take the surfaces away."""
@@ -100,7 +99,7 @@ class Actions:
         address = self._surfaces(request, study)
         if not modelled or modelled == (address or NO_MODEL):
             return {}
-        return {"model": address, "modelled": address or NO_MODEL}
+        return _modelled(address)
 
     def _surfaces(self, request: gr.Request, study: str) -> str | None:
         """Say where the surfaces of a study are, as the browser that asks calls this server."""
@@ -325,6 +324,11 @@ class Actions:
         asked = {"role": "user", "content": markdown(question.strip())}
         sorry = {"role": "assistant", "content": markdown(self.show.say["chat.stopped"])}
         return {"chatbot": [*messages, asked, sorry]}
+
+
+def _modelled(address: str | None) -> Updates:
+    """Show the surfaces at an address, and keep that they are shown."""
+    return {"model": address, "modelled": address or NO_MODEL}
 
 
 def _line_of(event: gr.EventData, count: int) -> int:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from assistant.page.markup import tag, text
 from assistant.page.plot import Axis, is_plotted, plot, scale
-from assistant.report import measurement_row
+from assistant.rows import measurement_row
 from prompts import Phrasebook, page
 from segment.change import RELATIVE, UNDATED
 from segment.measurement import Measurement

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from assistant.page.markup import tag, text
 from assistant.page.plot import plot
-from assistant.report import Report, columns_of, measurement_row, report_rows
+from assistant.report import Report, report_rows
+from assistant.rows import columns_of, measurement_row
 from prompts import Phrasebook, page
 from segment.measurement import Measurement
 

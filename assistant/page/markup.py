@@ -3,7 +3,7 @@
 import html
 import re
 
-from assistant.report import one_line
+from assistant.rows import one_line
 
 SYNTAX = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>&~$^:])")
 

@@ -7,7 +7,7 @@ from functools import cache
 from itertools import pairwise
 
 from assistant.page.markup import tag, text
-from assistant.report import decimals
+from assistant.rows import decimals
 from prompts import Phrasebook, page
 from segment import organs
 from segment.measure import VOLUME

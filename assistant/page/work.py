@@ -20,9 +20,10 @@ from assistant.gate import check_head
 from assistant.ledger import Ledger
 from assistant.page import choosing, prior, scene
 from assistant.page.store import Kept, Store
-from assistant.pipeline import Assistant, Gated, Segmented
+from assistant.pipeline import Assistant
 from assistant.referral import Referral
 from assistant.report import Line, Report
+from assistant.steps import Gated, Segmented
 from assistant.study import Study, read_study
 from assistant.writers.vlm.errors import ModelError
 from segment.change import Visit

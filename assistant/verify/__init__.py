@@ -10,17 +10,18 @@ import prompts
 from assistant import exams
 from assistant.judgement import Judgement
 from assistant.ledger import Ledger
-from assistant.report import Line, Report, report_from_json, schema
+from assistant.records import schema
+from assistant.report import Line, Report, report_from_json
 from assistant.rules import judge
 from assistant.score import Score
 from assistant.verify import facts
 from assistant.verify.bind import sentences
-from assistant.verify.check import check_sentence
+from assistant.verify.check import check_sentence, expected_origin
 from assistant.verify.judged import check_judged
 from assistant.verify.lexer import lexicon, tokens
 from assistant.verify.scores import check_scored, is_told
 from prompts import Phrasebook
-from segment.measurement import Measurement, Reliability
+from segment.measurement import Measurement
 
 __all__ = ["verify_line", "verify_report"]
 
@@ -78,7 +79,7 @@ def _check_cited(
 ) -> Iterator[str]:
     """Check a line that cites records, sentence by sentence."""
     cited = tuple(records[cite] for cite in line.cites)
-    if line.origin != "edited by" and line.origin != _expected_origin(cited):
+    if line.origin != "edited by" and line.origin != expected_origin(cited):
         yield f"the origin of a line about these records is not {line.origin!r}"
     is_edited = line.origin == "edited by"
     predicted = phrasebook.lexicon["interval"]
@@ -89,13 +90,6 @@ def _check_cited(
     for cite in line.cites:
         if cite not in named:
             yield f"cites {cite} and does not name its structure"
-
-
-def _expected_origin(cited: tuple[Measurement, ...]) -> str:
-    """Say where a line about records comes from."""
-    if all(record.reliability is Reliability.NOT_ASSESSED for record in cited):
-        return "not assessed"
-    return "measured"
 
 
 def _check_uncited(

@@ -269,3 +269,9 @@ def _check_value_complete(
         yield f"{record.id}: a change stands with the examination that it is counted from"
     if facts.change(record) and not sentence.keys("change", record):
         yield f"{record.id}: a change stands with what it is beside its measurement error"
+
+
+def expected_origin(cited: Sequence[Measurement]) -> str:
+    """Say where a line about records comes from."""
+    is_absent = all(record.reliability is Reliability.NOT_ASSESSED for record in cited)
+    return "not assessed" if is_absent else "measured"

@@ -12,10 +12,10 @@ from functools import cache
 from assistant.judgement import Judgement, Obstacle, Outcome
 from assistant.report import Line
 from assistant.verify.bind import bind
-from assistant.verify.check import check_sentence
+from assistant.verify.check import check_sentence, expected_origin
 from assistant.verify.lexer import Kind, Lexicon, Token, compiled, entries, tokens
 from prompts import Phrasebook
-from segment.measurement import Measurement, Reliability
+from segment.measurement import Measurement
 
 CLAIMS: tuple[Kind, ...] = (
     "outcome",
@@ -48,7 +48,7 @@ def check_judged(
         yield f"a line about {judgement.id} stands in the criteria and cites {judgement.cites}"
         return
     cited = [records[cite] for cite in judgement.cites]
-    if not is_edited and line.origin != _origin(cited):
+    if not is_edited and line.origin != expected_origin(cited):
         yield f"the origin of a line about {judgement.id} is not {line.origin!r}"
     said = tokens(line.text, judged_lexicon(phrasebook, judgement))
     found = [token for token in said if token.kind != "stop"]
@@ -63,33 +63,38 @@ def check_judged(
     yield from check_sentence(sentence, records, is_edited=is_edited, predicted=predicted)
 
 
-@cache
 def judged_lexicon(phrasebook: Phrasebook, judgement: Judgement) -> Lexicon:
     """Compile what a language says of measurements and of one judgement."""
-    return compiled(_entries(phrasebook, judgement), phrasebook)
+    return _lexicon(
+        phrasebook, judgement.rule, judgement.version, judgement.source, judgement.missing
+    )
 
 
-def _entries(words: Phrasebook, judgement: Judgement) -> Iterator[tuple[str, Kind, str]]:
+@cache
+def _lexicon(
+    words: Phrasebook, rule: str, version: str, source: str, missing: tuple[str, ...]
+) -> Lexicon:
+    """Compile once what all judgements of a rule share."""
+    return compiled(_entries(words, rule, version, source, missing), words)
+
+
+def _entries(
+    words: Phrasebook, rule: str, version: str, source: str, missing: tuple[str, ...]
+) -> Iterator[tuple[str, Kind, str]]:
     """List every phrase with what it stands for; other criteria are told apart from this one."""
     yield from entries(words)
     yield from ((text, "outcome", key) for key, text in words.outcomes.items())
     yield from ((text, "relation", key) for key, text in words.relations.items())
-    yield from ((words.quantities[key], "quantity", key) for key in judgement.missing)
-    for rule, criteria in words.criteria.items():
-        yield from ((text, "criterion", f"{rule}.{name}") for name, text in criteria.items())
-    yield words.rule(judgement.rule, judgement.version), "rule", judgement.rule
-    yield judgement.source, "source", judgement.source
+    yield from ((words.quantities[key], "quantity", key) for key in missing)
+    for other, criteria in words.criteria.items():
+        yield from ((text, "criterion", f"{other}.{name}") for name, text in criteria.items())
+    yield words.rule(rule, version), "rule", rule
+    yield source, "source", source
     judged = words.lexicon["judged"]
     yield from ((text, "limit of", "") for text in judged["limit"])
     yield from ((text, "glue", "") for text in judged["glue"])
     for key, texts in words.lexicon["stances"].items():
         yield from ((text, "stance", key) for text in texts)
-
-
-def _origin(cited: Sequence[Measurement]) -> str:
-    """Say where a line about a criterion comes from."""
-    is_absent = all(record.reliability is Reliability.NOT_ASSESSED for record in cited)
-    return "not assessed" if is_absent else "measured"
 
 
 def _check_claims(

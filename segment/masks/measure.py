@@ -3,17 +3,18 @@
 Knows nothing of how a structure was drawn, and makes no interval up.
 """
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Bool
 
+from segment.geometry import MM3_PER_ML
 from segment.infer import Found, Missing
 from segment.masks.pieces import Piece
-from segment.measure import COUNTED, MM3_PER_ML, VOLUME, count_mm3
+from segment.measure import COUNTED, VOLUME, count_mm3
 from segment.measurement import Measurement, Reason, Reliability
+from segment.segmentation import sha256_of
 from segment.volume import Volume
 
 ATTENUATION = "mean attenuation"
@@ -98,7 +99,7 @@ def _record(piece: Piece, quantity: str, value: float | None, reason: Reason) ->
     return replace(
         record,
         method=f"{how}, {segmentation.model}",
-        mask_sha256=hashlib.sha256(np.packbits(mask).tobytes()).hexdigest(),
+        mask_sha256=sha256_of(mask),
         voxels=int(mask.sum()),
         voxel_volume_mm3=segmentation.geometry.voxel_volume_mm3,
     )

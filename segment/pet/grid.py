@@ -8,10 +8,8 @@ from jaxtyping import Bool, Float32, Float64
 from scipy import ndimage
 
 from segment.errors import Refusal, ScanError
-from segment.geometry import Geometry
+from segment.geometry import MM3_PER_ML, Geometry
 from segment.volume import Volume
-
-MM3_PER_ML = 1000.0
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,7 +4,7 @@ Nothing says that an object is a lesion of a patient: brain, heart, kidneys and 
 than most tumours. What is outlined is connected over faces, edges and corners.
 """
 
-import hashlib
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -13,10 +13,12 @@ import numpy as np
 from jaxtyping import Bool, Integer
 from scipy import ndimage
 
+from segment.geometry import MM3_PER_ML
 from segment.measurement import Reason
 from segment.objects import NEIGHBOURS_26, Lesion, Lesions, Point, lesions_in_mask
 from segment.pet.grid import Uptake
 from segment.pet.peak import Box, suv_peak, widened
+from segment.segmentation import sha256_of
 
 Method = Literal["share", "fixed", "liver"]
 SHARE = 0.41  # Boellaard et al. 2015, EANM procedure guidelines for tumour PET imaging, version 2.0
@@ -81,6 +83,21 @@ class Outlined:
     unclear: tuple[Unclear, ...] = ()
     joined: int = 0
 
+    @property
+    def is_partial(self) -> bool:
+        """Whether its sums rest on something that is withheld."""
+        return bool(self.unclear) or any(one.is_cut for one in self.uptakes)
+
+    @property
+    def mtv_ml(self) -> float:
+        """The metabolic volume of all lesions."""
+        return math.fsum(one.mtv_ml for one in self.uptakes)
+
+    @property
+    def tlg_g(self) -> float:
+        """The glycolysis of all lesions."""
+        return math.fsum(one.tlg_g for one in self.uptakes)
+
 
 def outlined_at(
     uptake: Uptake, level: float, *, method: Method, smallest_ml: float = SMALLEST_ML
@@ -138,7 +155,7 @@ def _above(uptake: Uptake, level: float, smallest_ml: float) -> Lesions:
         msg = f"a level of uptake is a number above 0, in g/mL, not {level:g}; 2.5 is usual"
         raise ValueError(msg)
     mask = uptake.inside & (uptake.suv >= level)
-    return lesions_in_mask(mask, uptake.geometry, smallest_mm3=smallest_ml * 1000)
+    return lesions_in_mask(mask, uptake.geometry, smallest_mm3=smallest_ml * MM3_PER_ML)
 
 
 def _hottest_first(uptake: Uptake, seeds: Lesions) -> Iterator[tuple[Box, tuple[int, int, int]]]:
@@ -198,7 +215,7 @@ def _measured(uptake: Uptake, lesions: Lesions) -> Iterator[LesionUptake]:
             suv_peak=suv_peak(uptake, box, mask),
             suv_mean=float(values.mean(dtype=np.float64)),
             is_cut=_is_cut(uptake, box, lesions.labels, lesion.label),
-            mask_sha256=hashlib.sha256(np.packbits(mask).tobytes()).hexdigest(),
+            mask_sha256=sha256_of(mask),
         )
 
 

@@ -3,17 +3,14 @@
 Knows nothing of files or words. No record has an interval: nothing was calibrated on PET.
 """
 
-import hashlib
-import math
 from collections.abc import Iterator
 from dataclasses import replace
-
-import numpy as np
 
 from segment.measurement import Measurement, Reason, Reliability
 from segment.pet.grid import Uptake
 from segment.pet.lesions import SHARE, Method, Outlined
 from segment.pet.organs import OrganUptake, inside_organ
+from segment.segmentation import sha256_of
 
 SUV_MAX, SUV_PEAK, SUV_MEAN = "SUVmax", "SUVpeak", "SUVmean"
 MTV, TLG = "metabolic tumour volume", "total lesion glycolysis"
@@ -71,13 +68,8 @@ def _of_method(outlined: Outlined, uptake: Uptake) -> Iterator[Measurement]:
         yield _record(name, LESION_CODE, SUV_MAX, spot.suv_max, Reason.NO_INTERVAL, how)
         for quantity in (SUV_PEAK, SUV_MEAN, MTV, TLG):
             yield _record(name, LESION_CODE, quantity, None, spot.reason, how)
-    is_partial = bool(outlined.unclear) or any(one.is_cut for one in outlined.uptakes)
-    reason = Reason.DEPENDS_ON_UNRELIABLE if is_partial else Reason.NO_INTERVAL
-    sums = {
-        MTV: math.fsum(one.mtv_ml for one in outlined.uptakes),
-        TLG: math.fsum(one.tlg_g for one in outlined.uptakes),
-    }
-    for quantity, value in sums.items():
+    reason = Reason.DEPENDS_ON_UNRELIABLE if outlined.is_partial else Reason.NO_INTERVAL
+    for quantity, value in ((MTV, outlined.mtv_ml), (TLG, outlined.tlg_g)):
         yield _record(ALL, LESION_CODE, quantity, value, reason, how)
 
 
@@ -86,7 +78,7 @@ def _of_organ(
 ) -> Iterator[Measurement]:
     """Write the uptake in an organ, and the lesions of each method inside of it."""
     reason = organ.doubt or Reason.NO_INTERVAL
-    digest = hashlib.sha256(np.packbits(organ.mask).tobytes()).hexdigest()
+    digest = sha256_of(organ.mask)
     for quantity, value in ((SUV_MEAN, organ.suv_mean), (SUV_MAX, organ.suv_max)):
         record = _record(
             organ.structure, organ.code, quantity, value, reason, "voxels of the organ"

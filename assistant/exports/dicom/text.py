@@ -1,6 +1,6 @@
 """Texts as the value representations of DICOM take them. Knows nothing of what they say."""
 
-from assistant.report import one_line
+from assistant.rows import one_line
 
 LONGEST = 64  # characters of LO and of a group of PN, PS3.5 table 6.2-1
 

@@ -19,7 +19,7 @@ from pydicom.sr.codedict import codes
 
 from assistant.exports.dicom.codes import own, unit
 from assistant.exports.dicom_sr.number import property_of, put_number, rounded
-from assistant.report import decimals, decimals_alone, one_line
+from assistant.rows import decimals, decimals_alone, one_line
 from prompts import Phrasebook
 from segment.measurement import Interval, Reason, Reference, Reliability
 from segment.measurement import Measurement as Record

@@ -24,7 +24,8 @@ from fhir.resources.R4B.bundle import Bundle
 from assistant import exams
 from assistant.exports.fhir.observation import HL7, observation
 from assistant.exports.sheet import Sheet, moment, sheet
-from assistant.report import Report, one_line, report_bytes
+from assistant.report import Report, report_bytes
+from assistant.rows import one_line
 from segment import organs
 
 Resource = dict[str, Any]

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
-from assistant.report import decimals, decimals_alone
+from assistant.rows import decimals, decimals_alone
 from prompts import Phrasebook
 from segment.measurement import Interval, Measurement, Reference, Reliability
 from segment.organs import Organ

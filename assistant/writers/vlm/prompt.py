@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 
 from assistant.draft import Statement
 from assistant.ledger import Ledger
-from assistant.report import CJK_NUMBER, HIDDEN
+from assistant.report import CJK_NUMBER
+from assistant.rows import HIDDEN
 from assistant.writers import Turn, assess, difference
 from assistant.writers.vlm.slots import SlotTable, fields_of
 from segment.measurement import Measurement

@@ -1,0 +1,54 @@
+"""The parts of an assistant, as the settings ask for them. Knows nothing of scans."""
+
+from functools import partial
+from pathlib import Path
+
+from assistant import exams, readers
+from assistant.exams import Exam
+from assistant.loading import Loading
+from assistant.readers import Reader
+from assistant.settings import Settings
+from assistant.writers.template import NAME as TEMPLATE
+from segment import models
+from segment.models import FieldSegmenter
+from segment.repeatability import Repeatability
+
+WEIGHTS, CALIBRATION = "weights.safetensors", "calibration.json"  # as `voxcite calibrate` writes
+
+
+def check_parts(exam: Exam, settings: Settings) -> None:
+    """Refuse parts that do not go together; raises ValueError."""
+    is_supplied = exam.segmenter == exams.SUPPLIED
+    if is_supplied and settings.writer != TEMPLATE:
+        msg = f"exam {exam.name}: expected the template writer, found {settings.writer}"
+        raise ValueError(f"{msg}, which was trained on no such report; leave --writer out")
+    if settings.segmenter is not None and models.is_own(settings.segmenter) and not is_supplied:
+        msg = f"exam {exam.name}: expected its own segmenter, found a folder of the user's"
+        raise ValueError(f"{msg}; leave it out or choose --exam ct-organs")
+
+
+def repeatability_of(segmenter: str, settings: Settings) -> Repeatability:
+    """Read how far a segmenter's repeats lie apart; of a user's own networks nobody knows."""
+    if settings.weights is not None or segmenter not in models.available():
+        return Repeatability.unknown()
+    return models.repeatability(segmenter)
+
+
+def brought(settings: Settings) -> Loading[FieldSegmenter] | None:
+    """Prepare the networks that a user brought, if any."""
+    name = settings.segmenter
+    if name is None or not models.is_own(name):
+        return None
+    return Loading(partial(models.load_own, name, is_trusted=settings.trust))
+
+
+def reading_of(name: str) -> Loading[Reader] | None:
+    """Prepare a reader by its name; the first that is usable for ``auto``, none for ``none``."""
+    if name == "auto":
+        return next((reading_of(usable) for usable in readers.usable()), None)
+    return None if name == "none" else Loading(partial(readers.load, name))
+
+
+def weights_of(settings: Settings, name: str) -> tuple[Path, ...]:
+    """Name a file of the segmenter's own weights, where there are some."""
+    return () if settings.weights is None else (Path(settings.weights) / name,)

@@ -1,0 +1,48 @@
+"""What comes out of each step of the pipeline. Knows nothing of how it is made."""
+
+from dataclasses import dataclass
+
+from assistant.draft import Draft
+from assistant.followup import Placed
+from assistant.ledger import Ledger
+from assistant.report import Line, Report
+from assistant.study import Study
+from assistant.writers import Brief
+from segment.change import Visit
+from segment.infer import Side
+from segment.masks.pieces import Piece
+from segment.register import Registration
+
+STEPS = ("gate", "locate", "segment", "measure", "write", "verify")
+
+
+@dataclass(frozen=True)
+class Gated:
+    """The study is a picture of the kind the exam needs."""
+
+    study: Study
+
+
+@dataclass(frozen=True, eq=False)
+class Segmented:
+    """What was found on each side, and the registration that said where to look.
+
+    ``pieces`` say of which structures the sides are where a segmentation was supplied.
+    """
+
+    sides: tuple[Side, ...]
+    registration: Registration | None
+    pieces: tuple[Piece, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """A study that is measured and not told yet: all that its report is made from."""
+
+    study: Study
+    segmented: Segmented
+    brief: Brief
+    earlier: tuple[Visit, ...] = ()
+
+
+Step = Gated | Registration | Placed | Segmented | Visit | Ledger | Line | Draft | Report
