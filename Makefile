@@ -73,5 +73,5 @@ $(VENV)/installed-app: pyproject.toml $(VENV)/installed
 	@touch $@
 
 $(VENV)/installed-dev: pyproject.toml $(VENV)/installed
-	$(PIP) install -e '.[dev,exports,app,batch,dicomweb,ray]'
+	$(PIP) install -e '.[dev,exports,app,batch,cpu,dicomweb,ray]'
 	@touch $@

@@ -49,6 +49,6 @@ def reading_of(name: str) -> Loading[Reader] | None:
     return None if name == "none" else Loading(partial(readers.load, name))
 
 
-def weights_of(settings: Settings, name: str) -> tuple[Path, ...]:
+def weights_of(settings: Settings, name: str) -> Path | None:
     """Name a file of the segmenter's own weights, where there are some."""
-    return () if settings.weights is None else (Path(settings.weights) / name,)
+    return None if settings.weights is None else Path(settings.weights) / name

@@ -108,8 +108,10 @@ class Assistant:
             settings=settings,
             exam=exam,
             organs=tuple(map(organs.load, exam.organs)),
-            loading=Loading(partial(models.load, segmenter, *weights_of(settings, WEIGHTS))),
-            calibrated=NO_CALIBRATION if is_supplied else models.calibrated(segmenter, *own),
+            loading=Loading(
+                partial(models.load, segmenter, weights_of(settings, WEIGHTS), settings.runtime)
+            ),
+            calibrated=NO_CALIBRATION if is_supplied else models.calibrated(segmenter, own),
             writer=writer_of(writer, settings),
             phrasebook=prompts.load(settings.language),
             reading=reading_of(settings.reader),
@@ -367,6 +369,7 @@ class Assistant:
             made["segmenter"] = segmenter.name
             made["model_sha256"] = segmenter.weights_sha256
             made["seeds"] = list(segmenter.seeds)
+            made["runtime"] = segmenter.runtime
             made |= of_labels(volume, segmented.sides)
         if segmented.registration is not None:
             made["registration"] = of_registration(segmented.registration)

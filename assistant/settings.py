@@ -5,6 +5,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal, get_args
 
+from segment.runtime import Runtime
+
 DEFAULT_READER = "none"  # "auto" from the day on which its figures on whole heads are known
 DEFAULT_EXAM = "hippocampus"
 Precision = Literal["bfloat16", "float32", "4bit"]
@@ -18,12 +20,13 @@ class Settings:
     ``writer``, ``segmenter`` and ``coverage`` override the exam's. The segmenter
     ``nnunet:FOLDER`` or ``bundle:FOLDER`` is for an exam that has none, and ``trust`` lets the
     files of such a folder run code. ``weights`` is a folder that `voxcite calibrate` wrote: the
-    segmenter's weights and their intervals. ``reader`` is the name of one, "none", or "auto" for
-    the first that is installed with its weights. ``model`` is what a writer with a language model
-    writes with: None for the embedded one, else a folder or a name on the hub; ``adapter`` is a
-    folder. ``server`` is the address of an OpenAI-compatible server, and ``model`` then a name in
-    its list. With ``fallback`` the template writes where the model cannot be had, and the report
-    says so.
+    segmenter's weights and their intervals. ``runtime`` is what runs its networks: "torch", or
+    "openvino", or "auto" for OpenVINO where it is installed and can. ``reader`` is the name of
+    one, "none", or "auto" for the first that is installed with its weights. ``model`` is what a
+    writer with a language model writes with: None for the embedded one, else a folder or a name on
+    the hub; ``adapter`` is a folder. ``server`` is the address of an OpenAI-compatible server, and
+    ``model`` then a name in its list. With ``fallback`` the template writes where the model cannot
+    be had, and the report says so.
     """
 
     exam: str = DEFAULT_EXAM
@@ -32,6 +35,7 @@ class Settings:
     reader: str = DEFAULT_READER
     segmenter: str | None = None
     weights: str | None = None
+    runtime: Runtime = "torch"
     trust: bool = False
     coverage: float | None = None
     model: str | None = None
@@ -45,6 +49,7 @@ class Settings:
     def __post_init__(self) -> None:
         _expect_one_of("precision", self.precision, get_args(Precision))
         _expect_one_of("device", self.device, get_args(Device))
+        _expect_one_of("runtime", self.runtime, get_args(Runtime))
         if self.coverage is not None and not 0 < self.coverage < 1:
             msg = f"coverage is a share between 0 and 1, not {self.coverage}"
             raise ValueError(msg)

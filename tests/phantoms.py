@@ -110,6 +110,7 @@ class ThresholdSegmenter:
     name: str = "threshold-1"
     structures: tuple[str, ...] = STRUCTURES
     weights_sha256: str = "b" * 64
+    runtime: str = "numpy"
 
     @property
     def seeds(self):

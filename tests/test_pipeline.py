@@ -227,6 +227,7 @@ def test_a_report_says_what_it_was_made_from_and_with(study, in_place):
     assert provenance["input_sha256"] == study.volume.sha256
     assert provenance["model_sha256"] == network.weights_sha256
     assert provenance["seeds"] == list(network.seeds)
+    assert provenance["runtime"] == network.runtime
     assert provenance["calibration"] == "phantoms"
     assert provenance["calibration_n"] == CASES
     assert provenance["plan"]["language"] == "en"

@@ -12,7 +12,7 @@ from types import ModuleType, SimpleNamespace
 import pytest
 
 from assistant.writers.vlm import base
-from assistant.writers.vlm.base import STAGES, cache_folder, cached_base, convert_base
+from assistant.writers.vlm.base import STAGES, cached_base, convert_base
 from assistant.writers.vlm.errors import Fault, ModelError
 
 CONTENT = b"four-bit blocks"
@@ -195,17 +195,6 @@ def test_a_cache_that_may_not_be_written_is_refused(cache, package, monkeypatch)
 
     monkeypatch.setattr(base.tempfile, "TemporaryDirectory", forbid)
     assert "found permission denied" in str(refused())
-
-
-def test_the_cache_is_the_platforms_unless_the_user_names_one(tmp_path, monkeypatch):
-    monkeypatch.delenv("VOXCITE_CACHE", raising=False)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert cache_folder() == tmp_path / "voxcite"
-    monkeypatch.delenv("XDG_CACHE_HOME")
-    monkeypatch.setenv("HOME", str(tmp_path))
-    assert cache_folder() == tmp_path / ".cache" / "voxcite"
-    monkeypatch.setenv("VOXCITE_CACHE", str(tmp_path / "mine"))
-    assert cache_folder() == tmp_path / "mine"
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ from assistant.cli.terminal import (
     NOTHING_MEASURED,
     OK,
     add_crop,
+    add_runtime,
     add_writer,
     bar_of,
     prepare,
@@ -63,6 +64,7 @@ def add_batch(commands: "Commands") -> None:
     )
     add_crop(batch)
     add_writer(batch)
+    add_runtime(batch)
     batch.set_defaults(run=run_batch)
 
 
@@ -70,7 +72,7 @@ def run_batch(chosen: argparse.Namespace) -> int:
     """Plan a batch, and list it or run it."""
     from assistant.batch import plan
 
-    settings = settings_of(chosen, chosen.exam, chosen.language)
+    settings = settings_of(chosen, chosen.exam, chosen.language, chosen.runtime)
     planned = plan(chosen.input, settings, side=side_of(chosen))
     if chosen.dry_run:
         _list(planned, chosen.output)

@@ -11,6 +11,7 @@ from assistant.cli.terminal import (
     OK,
     SERIES_HELP,
     STUDY_HELP,
+    add_runtime,
     add_writer,
     bar_of,
     is_measured,
@@ -59,6 +60,7 @@ def add_draft(commands: "Commands") -> None:
     )
     _add_priors(draft)
     add_writer(draft)
+    add_runtime(draft)
     draft.set_defaults(run=run_draft)
 
 
@@ -109,7 +111,8 @@ def run_draft(chosen: argparse.Namespace) -> int:
     from assistant.written import now, written_whole
 
     referral = referral_of(chosen)
-    assistant = Assistant.from_settings(settings_of(chosen, chosen.exam, chosen.language))
+    settings = settings_of(chosen, chosen.exam, chosen.language, chosen.runtime)
+    assistant = Assistant.from_settings(settings)
     words = assistant.phrasebook.steps
     with ExitStack() as shown:
         folder = shown.enter_context(written_whole(chosen.output))

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from assistant.cli.terminal import add_writer, settings_of
+from assistant.cli.terminal import add_runtime, add_writer, settings_of
 from assistant.settings import DEFAULT_EXAM
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ def add_serving(command: argparse.ArgumentParser, kept_as: str, port: int) -> No
     )
     command.add_argument("--port", type=int, default=port)
     add_writer(command)
+    add_runtime(command)
     command.add_argument(
         "--auth", type=Path, metavar="FILE", help="names and hashed passwords; needed with --host"
     )
@@ -40,7 +41,7 @@ def options_of(chosen: argparse.Namespace) -> "Options":
         folder=chosen.state,
         host=chosen.host,
         port=chosen.port,
-        settings=settings_of(chosen, DEFAULT_EXAM, chosen.language),
+        settings=settings_of(chosen, DEFAULT_EXAM, chosen.language, chosen.runtime),
         doorkeeper=None if chosen.auth is None else Doorkeeper(read_passwords(chosen.auth)),
         largest_upload=chosen.max_upload * MEGABYTE,
     )

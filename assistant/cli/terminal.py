@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NoReturn, TypeVar, get_args
 
 from assistant.settings import Device, Precision
+from segment.runtime import Runtime
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -83,8 +84,20 @@ def add_writer(command: argparse.ArgumentParser) -> None:
     )
 
 
-def settings_of(chosen: argparse.Namespace, exam: str, language: str) -> "Settings":
-    """Gather what was chosen of a writer with an exam and a language."""
+def add_runtime(command: argparse.ArgumentParser) -> None:
+    """Take the option that says what runs the segmenter's networks."""
+    command.add_argument(
+        "--runtime",
+        choices=get_args(Runtime),
+        default="torch",
+        help="what runs the segmenter's networks (auto: OpenVINO where it is installed)",
+    )
+
+
+def settings_of(
+    chosen: argparse.Namespace, exam: str, language: str, runtime: Runtime = "torch"
+) -> "Settings":
+    """Gather what was chosen of a writer with an exam, a language and a runtime."""
     from assistant.settings import Settings
     from segment.models import is_own
 
@@ -101,6 +114,7 @@ def settings_of(chosen: argparse.Namespace, exam: str, language: str) -> "Settin
         precision=chosen.precision,
         device=chosen.device,
         seed=chosen.seed,
+        runtime=runtime,
         fallback=chosen.fallback,
     )
 
@@ -155,6 +169,7 @@ def add_segmenter(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--weights", metavar="FOLDER", help="what `voxcite calibrate` wrote; default: the shipped"
     )
+    add_runtime(command)
 
 
 def assistant_for(chosen: argparse.Namespace) -> "Assistant":
@@ -167,6 +182,7 @@ def assistant_for(chosen: argparse.Namespace) -> "Assistant":
         writer="template",
         segmenter=chosen.segmenter,
         weights=chosen.weights,
+        runtime=chosen.runtime,
     )
     return Assistant.from_settings(settings)
 

@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float32
 
 from segment.calibration import Calibrated
 from segment.repeatability import Repeatability
+from segment.runtime import Runtime
 from segment.segmentation import Segmentation
 from segment.table import shelved
 from segment.volume import Volume
@@ -45,6 +46,10 @@ class Segmenter(Protocol):
     @property
     def weights_sha256(self) -> str:
         """Hash of the weights file."""
+
+    @property
+    def runtime(self) -> str:
+        """What computes it, and its version."""
 
     def __call__(self, boxes: Sequence[Box]) -> list[Float32[np.ndarray, "member structure _ _ _"]]:
         """Segment boxes of raw intensities; each result fills its box."""
@@ -102,16 +107,18 @@ def is_trained(name: str) -> bool:
     return files(__package__).joinpath(name, str(describe(name)["weights"])).is_file()
 
 
-def load(name: str, weights: Path | None = None) -> Segmenter:
+def load(name: str, weights: Path | None = None, runtime: Runtime = "torch") -> Segmenter:
     """Import one model and load its weights, the shipped ones unless others are given.
 
-    Raises ValueError for a model that has none yet.
+    ``runtime`` is what runs a network; nothing else has one. Raises ValueError for a model that
+    has no weights yet, and for a runtime that cannot be had.
     """
     facts = describe(name)
     if weights is None:
         _expect_trained(name)
     module, _, attribute = str(facts["factory"]).partition(":")
-    return cast(Segmenter, getattr(import_module(module), attribute)(name, weights))
+    chosen = {"runtime": runtime} if "sizes" in facts else {}
+    return cast(Segmenter, getattr(import_module(module), attribute)(name, weights, **chosen))
 
 
 def calibrated(name: str, calibration: Path | None = None) -> Calibrated:

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.resources import as_file, files
 from itertools import cycle
 from pathlib import Path
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 
 from segment.models import Box, describe
 from segment.models.network import build_network, load_state
+from segment.models.running import Network, networks_in
 from segment.models.windows import (
     SHIFTS,
     WINDOW,
@@ -29,6 +31,7 @@ from segment.models.windows import (
     tiles,
 )
 from segment.resume import replacing
+from segment.runtime import Runtime
 
 BATCH = 4  # windows at once: more takes memory and no less time
 
@@ -38,15 +41,16 @@ class Ensemble:
     """Networks of one architecture whose probabilities stand side by side.
 
     ``temperature`` divides the log-probability of each structure before they are made to sum to
-    one again.
+    one again. ``runtime`` names what runs the networks, and its version.
     """
 
     name: str
     structures: tuple[str, ...]
-    networks: tuple[nn.Module, ...]
+    networks: tuple[Network, ...]
     temperature: Float32[np.ndarray, " structure"]
     seeds: tuple[int, ...]
     weights_sha256: str
+    runtime: str
 
     def __call__(self, boxes: Sequence[Box]) -> list[Float32[np.ndarray, "member structure _ _ _"]]:
         """Segment boxes; each member's probabilities fill the box.
@@ -71,7 +75,7 @@ class Ensemble:
     def _segment(
         self,
         placed: Sequence[tuple[Float32[np.ndarray, "_ _ _"], Sequence[Start]]],
-        network: nn.Module,
+        network: Network,
     ) -> list[Float32[np.ndarray, "structure _ _ _"]]:
         """Run one network over the windows of all boxes at once."""
         windows = [cut(array, start) for array, starts in placed for start in starts]
@@ -84,7 +88,7 @@ class Ensemble:
         return results
 
     def _predict(
-        self, windows: Sequence[Float32[np.ndarray, "i j k"]], network: nn.Module
+        self, windows: Sequence[Float32[np.ndarray, "i j k"]], network: Network
     ) -> Float32[np.ndarray, "window structure i j k"]:
         """Run one network over windows, a few at once."""
         batch = torch.from_numpy(np.stack(windows))[:, None]
@@ -100,36 +104,45 @@ def _tempered(logits: Tensor, scale: Tensor) -> Tensor:
     return torch.softmax(torch.log_softmax(logits, dim=1) / scale, dim=1)
 
 
-def load(name: str, weights: Path | None = None) -> Ensemble:
+def load(name: str, weights: Path | None = None, runtime: Runtime = "torch") -> Ensemble:
     """Load the ensemble that a network's folder ships, or one in the same layout."""
     facts = describe(name)
     if weights is None:
         with as_file(files("segment.models").joinpath(name, facts["weights"])) as path:
-            return read(path, f"{facts['name']}-{facts['version']}", name)
-    return read(weights, f"{facts['name']}-own", name)
+            return read(path, f"{facts['name']}-{facts['version']}", name, runtime)
+    return read(weights, f"{facts['name']}-own", name, runtime)
 
 
-def read(path: Path, name: str, network: str = "unet") -> Ensemble:
+def read(path: Path, name: str, network: str = "unet", runtime: Runtime = "torch") -> Ensemble:
     """Read an ensemble from safetensors: ``seed/parameter`` keys and the temperature.
 
     Raises ValueError when the file holds something else or weights of another architecture than
-    the one that has the folder ``network``.
+    the one that has the folder ``network``, and when the runtime cannot be had.
     """
     structures = tuple(describe(network)["structures"])
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     temperature, states = _unpacked(path)
+    build = partial(_built, states, len(structures), network, path.name)
+    networks, ran = networks_in(runtime, build, WINDOW, f"{network} {digest}")
+    return Ensemble(name, structures, networks, temperature, tuple(states), digest, ran)
+
+
+def _built(
+    states: Mapping[int, Mapping[str, Tensor]], structures: int, network: str, file: str
+) -> list[nn.Module]:
+    """Build each member in torch; raises ValueError for another architecture's weights."""
     networks = []
     for state in states.values():
         # Whoever loads a language model meanwhile may have changed torch's default type.
-        member = build_network(network, WINDOW, len(structures)).float()
+        member = build_network(network, WINDOW, structures).float()
         try:
             load_state(member, state)
         except ValueError as error:
-            msg = f"{path.name}: expected weights of {network}, found another architecture's; "
+            msg = f"{file}: expected weights of {network}, found another architecture's; "
             msg += f"give what `voxcite calibrate --network {network}` wrote"
             raise ValueError(msg) from error
         networks.append(member.eval())
-    return Ensemble(name, structures, tuple(networks), temperature, tuple(states), digest)
+    return networks
 
 
 def _unpacked(path: Path) -> tuple[Float32[np.ndarray, " structure"], dict[int, dict[str, Tensor]]]:

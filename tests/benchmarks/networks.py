@@ -127,7 +127,7 @@ def judged(name: str, network: Any, cases: Sequence[int], data: Path) -> list[di
     from segment.models.ensemble import Ensemble
 
     structures = tuple(describe(name)["structures"])
-    alone = Ensemble(name, structures, (network,), np.ones(3, np.float32), (0,), "")
+    alone = Ensemble(name, structures, (network,), np.ones(3, np.float32), (0,), "", "torch")
     return compared(lambda box: alone([box])[0].mean(axis=0).argmax(axis=0), cases, data)
 
 

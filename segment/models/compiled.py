@@ -1,0 +1,151 @@
+"""Networks in OpenVINO: converted once into the user's cache, compiled at each start.
+
+Knows nothing of scans, of training or of any one network. It imports OpenVINO without its
+telemetry, which would tell of every import.
+"""
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+from jaxtyping import Float32
+from torch import Tensor, nn
+
+from segment.cache import cache_folder
+from segment.models.hiding import hidden
+from segment.models.running import ConversionError
+
+with hidden("openvino_telemetry"):
+    import openvino
+
+SETTINGS = {
+    "PERFORMANCE_HINT": "LATENCY",
+    "INFERENCE_PRECISION_HINT": "f32",  # else bfloat16 wherever a processor has it
+    "ENABLE_CPU_PINNING": False,  # the processes of a batch would all choose the same cores
+}
+TOLERANCE = 1e-3  # of a probability, against torch
+MANIFEST = "whole.json"
+MAKERS = ("openvino", "torch", "monai")  # whose versions a conversion depends on
+
+
+@dataclass(frozen=True, eq=False)
+class Compiled:
+    """A network for windows of one size, of which it sees one at a time.
+
+    More at once are no faster, and one alone comes out the same whatever others there are.
+    """
+
+    model: openvino.CompiledModel
+
+    def __call__(self, windows: Float32[Tensor, "b 1 i j k"]) -> Float32[Tensor, "b s i j k"]:
+        """Return the logits of each voxel; several threads may ask at once."""
+        request = self.model.create_infer_request()
+        found = [torch.from_numpy(request.infer([w.numpy()])[0]) for w in windows.split(1)]
+        return torch.cat(found)
+
+
+def compiled(
+    build: Callable[[], Sequence[nn.Module]], window: Sequence[int], origin: str
+) -> tuple[Compiled, ...]:
+    """Compile networks for a window, from the cache or from what ``build`` returns.
+
+    Each conversion is compared with torch before it is kept. Where the cache cannot be written,
+    they are converted anew each time. Raises ConversionError.
+    """
+    folder = cache_folder() / f"openvino-{_recipe(window, origin)}"
+    core = openvino.Core()
+    if _is_whole(folder):
+        names = sorted(path.name for path in folder.glob("*.xml"))
+        return tuple(_compile(core, core.read_model(folder / name)) for name in names)
+    networks = build()
+    models = [_converted(network, window) for network in networks]
+    made = tuple(_compile(core, model) for model in models)
+    for network, one in zip(networks, made, strict=True):
+        _expect_same(network, one, window)
+    with suppress(OSError, RuntimeError):  # without a cache they are converted at each start
+        _keep(models, folder)
+    return made
+
+
+def _recipe(window: Sequence[int], origin: str) -> str:
+    """Name all that a conversion follows from: weights, code, sizes and versions."""
+    here = Path(__file__).parent
+    sources = sorted(path for kind in ("*.py", "*.toml") for path in here.rglob(kind))
+    digest = hashlib.sha256(json.dumps([origin, *window, *map(version, MAKERS)]).encode())
+    for path in sources:
+        digest.update(f"{path.relative_to(here).as_posix()}\n".encode() + path.read_bytes())
+    return digest.hexdigest()[:32]
+
+
+def _converted(network: nn.Module, window: Sequence[int]) -> openvino.Model:
+    """Convert a network for one window at a time."""
+    try:
+        model = openvino.convert_model(network, example_input=_example(window), share_weights=False)
+        model.reshape([1, 1, *window])
+    except Exception as error:  # whatever a converter raises: torch runs the network then
+        msg = f"could not convert the network ({type(error).__name__})"
+        raise ConversionError(msg) from error
+    return model
+
+
+def _compile(core: openvino.Core, model: openvino.Model) -> Compiled:
+    """Compile for this machine's processor, for as many threads as torch may use."""
+    settings = {**SETTINGS, "INFERENCE_NUM_THREADS": torch.get_num_threads()}
+    try:
+        return Compiled(core.compile_model(model, "CPU", settings))
+    except RuntimeError as error:
+        msg = "could not compile the network"
+        raise ConversionError(msg) from error
+
+
+def _example(window: Sequence[int]) -> Float32[Tensor, "1 1 i j k"]:
+    """Return a window of noise."""
+    generator = torch.Generator().manual_seed(0)
+    return torch.rand(1, 1, *window, generator=generator, dtype=torch.float32)
+
+
+def _expect_same(network: nn.Module, made: Compiled, window: Sequence[int]) -> None:
+    """Raise ConversionError where a conversion computes other probabilities than torch."""
+    example = _example(window)
+    with torch.inference_mode():
+        wanted, found = (part(example).softmax(dim=1) for part in (network, made))
+    if not (difference := float((wanted - found).abs().max())) <= TOLERANCE:
+        msg = f"differed by {difference:.2g} in a probability"
+        raise ConversionError(msg)
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether a conversion lies there, bit by bit as it was written."""
+    try:
+        sums = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        return bool(sums) and sums == _sums(folder)
+    except (OSError, ValueError):
+        return False
+
+
+def _sums(folder: Path) -> dict[str, str]:
+    """Hash a conversion's files."""
+    paths = sorted(path for path in folder.iterdir() if path.name != MANIFEST)
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
+
+
+def _keep(models: Sequence[openvino.Model], folder: Path) -> None:
+    """Write a conversion, whole or not at all; of two at once, one stays."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f"{folder.name}.part-", dir=folder.parent) as scratch:
+        written = Path(scratch) / folder.name
+        written.mkdir()
+        for number, model in enumerate(models):
+            path = written / f"member{number:02d}.xml"
+            openvino.save_model(model, path, compress_to_fp16=False)
+        (written / MANIFEST).write_text(json.dumps(_sums(written)), encoding="utf-8")
+        if not _is_whole(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+            written.rename(folder)

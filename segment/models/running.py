@@ -1,0 +1,70 @@
+"""Chooses what runs an ensemble's networks, and says what did. Knows no scan."""
+
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from importlib.util import find_spec
+from typing import Protocol, runtime_checkable
+
+from torch import Tensor, nn
+
+from segment.runtime import Runtime
+
+PACKAGE = "openvino"
+INSTALL = "pip install 'voxcite[cpu]', or choose --runtime torch"
+
+
+@runtime_checkable
+class Network(Protocol):
+    """A network, wherever it runs."""
+
+    def __call__(self, windows: Tensor, /) -> Tensor:
+        """Map ``batch 1 i j k`` to ``batch structure i j k`` logits."""
+
+
+class ConversionError(Exception):
+    """Why a network cannot be had in another runtime, as the end of a sentence about it."""
+
+
+def networks_in(
+    runtime: Runtime,
+    build: Callable[[], Sequence[nn.Module]],
+    window: Sequence[int],
+    origin: str,
+) -> tuple[tuple[Network, ...], str]:
+    """Return an ensemble's networks, and the name and version of what runs them.
+
+    ``build`` makes them in torch, and is not called where they were converted before; ``origin``
+    names their weights and architecture. ``auto`` is OpenVINO where it is installed, and torch
+    where it is not or where it cannot take the networks, which the name then says. Raises
+    ValueError where ``openvino`` was asked for and cannot be had.
+    """
+    if runtime == "torch":
+        return tuple(build()), _torch()
+    if find_spec(PACKAGE) is None:
+        if runtime == "openvino":
+            msg = f"expected OpenVINO, found it not installed; {INSTALL}"
+            raise ValueError(msg)
+        return tuple(build()), _torch()
+    name = f"OpenVINO {version(PACKAGE)}"
+    try:
+        return _compiled(build, window, origin), name
+    except ConversionError as error:
+        if runtime == "openvino":
+            msg = f"expected networks that {name} can run, found that it {error}"
+            raise ValueError(f"{msg}; choose --runtime torch") from error
+        return tuple(build()), f"{_torch()}, since {name} {error}"
+
+
+def _compiled(
+    build: Callable[[], Sequence[nn.Module]], window: Sequence[int], origin: str
+) -> tuple[Network, ...]:
+    try:
+        from segment.models.compiled import compiled
+    except ImportError as error:  # installed, and a library of the system is missing
+        msg = "cannot be imported"
+        raise ConversionError(msg) from error
+    return compiled(build, window, origin)
+
+
+def _torch() -> str:
+    return f"torch {version('torch')}"
