@@ -43,7 +43,7 @@ check: $(VENV)/installed-dev
 train: $(VENV)/installed
 	$(BIN)/voxcite train segmenter
 
-FIGURES := accuracy coverage heads repeatability followup speed
+FIGURES := accuracy coverage heads repeatability followup speed runtimes
 
 figures: $(VENV)/installed-dev
 	set -e; for part in $(FIGURES); do echo "# $$part"; $(BIN)/python -m tests.benchmarks.$$part; done
