@@ -12,6 +12,7 @@ pytest.importorskip("gradio", reason="the chat page needs voxcite[app]")
 from assistant.page import uploads
 from assistant.page.actions import Actions
 from assistant.page.server import Options, open_parts
+from assistant.page.showing import REFERRAL
 from assistant.page.uploads import Uploads
 
 ADA = SimpleNamespace(username="ada")
@@ -47,6 +48,12 @@ def test_with_the_networks_read_nothing_is_told_of_them(parts):
     parts.warmed.set()
     (only,) = Actions(parts, "en").load(ADA)
     assert page.load("en")["step.warming"] not in only["status"]
+
+
+def test_what_was_written_of_the_next_study_while_the_page_loads_stays(parts):
+    parts.warmed.set()
+    (only,) = Actions(parts, "en").load(ADA)
+    assert only.keys().isdisjoint(REFERRAL)
 
 
 def test_what_nobody_opened_is_removed_while_the_server_runs(tmp_path, monkeypatch):

@@ -69,7 +69,6 @@ class Showing:
             "apart": False,
             "records": gr.update(choices=[], value=None),
             **dict.fromkeys(("value", "lower", "upper")),
-            **dict.fromkeys(REFERRAL, ""),  # what was written for one study is for no other
         }
 
     def warming(self) -> str:
@@ -79,7 +78,8 @@ class Showing:
 
     def cleared(self, desk: Desk) -> Updates:
         """Show a study of which nothing is there yet."""
-        return {**self.blank(), "study": desk.study, "studies": self.listed(desk)}
+        told = {"study": desk.study, "studies": self.listed(desk)}
+        return {**self.blank(), **told, **dict.fromkeys(REFERRAL, "")}  # for no other study
 
     def listed(self, desk: Desk) -> Any:  # noqa: ANN401  what gradio calls an update
         """List the open studies, this one chosen."""
