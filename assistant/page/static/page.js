@@ -83,8 +83,10 @@
       page.prior.onLocationChange = (place) => lead(place.mm);
     }
     const nv = page.prior;
-    await nv.loadVolumes([{ url: url("prior.nii.gz"), name: "prior.nii.gz", colormap: "gray" }]);
-    nv.setRadiologicalConvention(page.viewer.opts.isRadiologicalConvention);
+    await gathered(nv, async () => {
+      await nv.loadVolumes([{ url: url("prior.nii.gz"), name: "prior.nii.gz", colormap: "gray" }]);
+      nv.setRadiologicalConvention(page.viewer.opts.isRadiologicalConvention);
+    });
     [nv, page.viewer].forEach((one) => one.resizeListener());
     follow(page.mm || feed.centre || [0, 0, 0]);
   }
@@ -117,30 +119,42 @@
     if (out) out.textContent = `x ${x}  y ${y}  z ${z} mm`;
   }
 
+  // Each change of a volume or a surface draws all of them anew, which takes seconds where a browser
+  // draws in software; so many changes are drawn once.
+  async function gathered(nv, change) {
+    nv.updateGLVolume = nv.drawScene = () => {};
+    try { await change(); } finally {
+      delete nv.updateGLVolume;
+      delete nv.drawScene;
+      nv.updateGLVolume();
+    }
+  }
+
+  async function overlay(nv, feed) {
+    await nv.addVolumesFromUrl([
+      { url: url("segmentation.nii.gz"), name: "segmentation.nii.gz", opacity: value("labels") },
+      { url: url("entropy.nii.gz"), name: "entropy.nii.gz", colormap: "viridis", opacity: value("entropy") },
+    ]);
+    nv.volumes[1].setColormapLabel(COLOURS);
+    [nv.volumes[2].cal_min, nv.volumes[2].cal_max] = [0.08, 1];
+    await nv.loadMeshes((feed.surfaces || []).map((name) => ({
+      url: url(`${name}.mz3`), name: `${name}.mz3`, rgba255: SIDES[name],
+    })));
+  }
+
   async function load(feed) {
     page.ready = false;
     if (!hasWebGl2()) return fallback(feed);
     const nv = await viewer();
-    const volumes = [{ url: url("scan.nii.gz"), name: "scan.nii.gz", colormap: "gray" }];
-    if (feed.stage === "found") {
-      volumes.push({ url: url("segmentation.nii.gz"), name: "segmentation.nii.gz", opacity: value("labels") });
-      volumes.push({ url: url("entropy.nii.gz"), name: "entropy.nii.gz", colormap: "viridis", opacity: value("entropy") });
-    }
     try {
-      nv.meshes.slice().forEach((mesh) => nv.removeMesh(mesh));
-      await nv.loadVolumes(volumes);
-      if (feed.stage === "found") {
-        nv.volumes[1].setColormapLabel(COLOURS);
-        nv.volumes[2].cal_min = 0.08; nv.volumes[2].cal_max = 1;
-        nv.updateGLVolume();
-        await nv.loadMeshes((feed.surfaces || []).map((name) => ({
-          url: url(`${name}.mz3`), rgba255: SIDES[name],
-          name: `${name}.mz3`,
-        })));
-      }
-      page.range = [nv.volumes[0].cal_min, nv.volumes[0].cal_max];
-      nv.setSliceType(nv.sliceTypeMultiplanar);
-      apply("window", find("#vx-window").value, true);
+      await gathered(nv, async () => {
+        nv.meshes.slice().forEach((mesh) => nv.removeMesh(mesh));
+        await nv.loadVolumes([{ url: url("scan.nii.gz"), name: "scan.nii.gz", colormap: "gray" }]);
+        page.range = [nv.volumes[0].cal_min, nv.volumes[0].cal_max];
+        if (feed.stage === "found") await overlay(nv, feed);
+        nv.setSliceType(nv.sliceTypeMultiplanar);
+        apply("window", find("#vx-window").value, true);
+      });
       page.ready = true;
       if (feed.centre) moveTo(feed.centre);
     } catch (error) { status(String(error && error.message ? error.message : error)); }
@@ -155,11 +169,12 @@
     all("#vx-slices img").forEach((image) => image.removeAttribute("src"));
     all("#vx-slices input").forEach((input) => { delete input.dataset.moved; });
     page.slices = null;
-    if (page.viewer) {
-      page.viewer.meshes.slice().forEach((mesh) => page.viewer.removeMesh(mesh));
-      page.viewer.volumes.slice().forEach((volume) => page.viewer.removeVolume(volume));
-      page.viewer.drawScene();
-    }
+    const nv = page.viewer;
+    if (!nv) return;
+    gathered(nv, () => {
+      nv.meshes.slice().forEach((mesh) => nv.removeMesh(mesh));
+      nv.volumes.slice().forEach((volume) => nv.removeVolume(volume));
+    });
   }
 
   const value = (name) => Number((find(`#vx-${name}`) || { value: 0 }).value);
@@ -178,15 +193,19 @@
   }
   page.moveTo = moveTo;
 
-  const overlay = (nv, number, share) => { // the surfaces alone are shown without any
-    if (nv.volumes[number] && nv.opts.sliceType !== nv.sliceTypeRender) nv.setOpacity(number, Number(share));
+  const faded = (nv, number, share) => { // the surfaces alone are shown without any
+    if (!nv.volumes[number] || nv.opts.sliceType === nv.sliceTypeRender) return;
+    nv.volumes[number].opacity = Number(share);
+    nv.overlays.forEach((volume, n) => nv.refreshLayers(volume, n + 1)); // the scan stays as it is
+    nv.drawScene();
   };
   const acts = {
     view: (nv, name) => {
       const isSurface = name === "Render"; // the surfaces alone: the head would hide them
-      nv.setOpacity(0, isSurface ? 0 : 1);
-      if (nv.volumes[1]) nv.setOpacity(1, isSurface ? 0 : value("labels"));
-      if (nv.volumes[2]) nv.setOpacity(2, isSurface ? 0 : value("entropy"));
+      const shares = [1, value("labels"), value("entropy")].map((share) => (isSurface ? 0 : share));
+      const changed = nv.volumes.filter((volume, n) => volume.opacity !== shares[n]);
+      changed.forEach((volume) => { volume.opacity = shares[nv.volumes.indexOf(volume)]; });
+      if (changed.length) nv.updateGLVolume();
       nv.setSliceType(nv[`sliceType${name}`]);
       if (page.prior && !isSurface) page.prior.setSliceType(nv[`sliceType${name}`]);
     },
@@ -207,8 +226,8 @@
       nv.volumes[0].cal_max = level + width / 2;
       nv.updateGLVolume();
     },
-    labels: (nv, share) => overlay(nv, 1, share),
-    entropy: (nv, share) => overlay(nv, 2, share),
+    labels: (nv, share) => faded(nv, 1, share),
+    entropy: (nv, share) => faded(nv, 2, share),
     outline: (nv, isOn) => { nv.overlayOutlineWidth = isOn ? 0.6 : 0; nv.updateGLVolume(); },
   };
   const apply = (name, given, isLoading) => { if (page.viewer && (page.ready || isLoading)) acts[name](page.viewer, given); };
