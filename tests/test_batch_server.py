@@ -1,11 +1,13 @@
 """A batch whose writer is a server: what is wrong with one request is one row, and no more."""
 
+import csv
 from dataclasses import replace
 
 import pytest
 
 from assistant import Settings, batch
 from assistant.batch.run import MOST_MISSED
+from assistant.cli import OK, main
 from assistant.writers.server.connection import Patience
 from assistant.writers.server.writer import ServerWriter
 from tests.batches import crops, toy
@@ -96,8 +98,49 @@ def test_many_failures_in_a_row_stop_the_run_and_resuming_goes_on_after_them(tmp
             list(steps(server.root, tmp_path))
         assert len(server.bodies()) == MOST_MISSED
         server.answers(LINE)
-        assert [o.code for o in steps(server.root, tmp_path, resume=True)] == [None]
-    assert len(codes(tmp_path)) == MOST_MISSED + 2
+        found = [o.id for o in steps(server.root, tmp_path, resume=True)]
+    missed = ["s0001", "s0002", "s0004", "s0005", "s0006"]
+    assert found == ["s0007", *missed]
+    assert codes(tmp_path) == {"s0003": "unreadable", **dict.fromkeys(found)}
+
+
+def test_a_study_that_the_server_missed_is_taken_up_again_and_no_other(tmp_path):
+    crops(tmp_path / "in", 3)
+    (tmp_path / "in" / "s0002.nii.gz").write_bytes(b"no scan")
+    with fake(LINE, Reply(status=500), models=BLIND) as server:
+        list(steps(server.root, tmp_path))
+        assert codes(tmp_path) == {"s0001": None, "s0002": "unreadable", "s0003": "server-failed"}
+        crops(tmp_path / "in", 3)  # the scan can be read now, and its row stays as it is
+        server.answers(LINE)
+        again = list(steps(server.root, tmp_path, resume=True))
+        assert len(server.bodies()) == 3
+    assert [(outcome.id, outcome.code) for outcome in again] == [("s0003", None)]
+    assert codes(tmp_path) == {"s0001": None, "s0002": "unreadable", "s0003": None}
+    with (tmp_path / "out" / "manifest.csv").open(newline="", encoding="utf-8") as file:
+        told = [(row["id"], row["status"]) for row in csv.DictReader(file)]
+    assert told == [("s0001", "drafted"), ("s0002", "failed"), ("s0003", "drafted")]
+
+
+def test_studies_that_are_missed_each_time_stop_no_second_run(tmp_path):
+    crops(tmp_path / "in", MOST_MISSED + 1)
+    with fake(Reply(status=500), models=BLIND) as server:
+        with pytest.raises(ValueError, match="found none for 5 studies in a row"):
+            list(steps(server.root, tmp_path))
+        found = list(steps(server.root, tmp_path, resume=True))
+    assert [outcome.code for outcome in found] == ["server-failed"] * (MOST_MISSED + 1)
+    assert (tmp_path / "out" / "summary.html").exists()
+
+
+def test_what_is_taken_up_again_counts_as_to_do(tmp_path, capsys):
+    crops(tmp_path / "in", 2)
+    with fake(LINE, Reply(status=500), models=BLIND) as server:
+        list(steps(server.root, tmp_path))
+        options = ["--writer", "server", "--server", server.root, "--model", MODEL]
+        given = [str(tmp_path / "in"), str(tmp_path / "out"), *options, "--dry-run"]
+        assert main(["batch", *given, "--crop", "--side", "left"]) == OK
+    told = capsys.readouterr().out
+    assert "s0001: done" in told
+    assert "s0002: to do" in told
 
 
 def test_failures_between_studies_that_are_written_do_not_add_up(tmp_path):

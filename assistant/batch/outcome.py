@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from assistant.batch.item import Item
 from assistant.records import measurement_from_record, measurement_record
+from assistant.writers.vlm.errors import OF_ONE_REQUEST
 from segment.measurement import Measurement
 
 Status = Literal["drafted", "nothing-measured", "failed"]
@@ -40,6 +41,11 @@ class Outcome:
         if (self.status == "failed") != (self.code is not None):
             msg = f"{self.id}: a reason code stands exactly where a study failed"
             raise ValueError(msg)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether a resumed run leaves it so; what the writer's server missed is tried again."""
+        return self.code not in OF_ONE_REQUEST
 
     @property
     def total_s(self) -> float:

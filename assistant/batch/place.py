@@ -27,11 +27,16 @@ NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 @dataclass(frozen=True)
 class Place:
-    """A run's folder while its lock is held; ``done`` are the ids that have a row already."""
+    """A run's folder while its lock is held.
+
+    ``done`` are the ids that have a row already, ``again`` those that had one and are taken up
+    again.
+    """
 
     folder: Path
     journal: Journal
     done: frozenset[str]
+    again: frozenset[str] = frozenset()
 
     @property
     def parts(self) -> Path:
@@ -73,12 +78,12 @@ def opened(folder: Path, identity: Identity, *, resume: bool) -> Iterator[Place]
         own = _own_folder(folder, name)
     with _locked(own / "lock", name), ExitStack() as stack:
         with told(folder):
-            done = _recovered(folder, own, identity, name, resume=resume)
+            done, again = _recovered(folder, own, identity, name, resume=resume)
             (own / "parts").mkdir(exist_ok=True)
             (folder / STUDIES).mkdir(exist_ok=True)
             journal = stack.enter_context(Journal(own / "journal.jsonl"))
         stack.callback(shutil.rmtree, own / "parts", ignore_errors=True)
-        yield Place(folder, journal, done)
+        yield Place(folder, journal, done, again)
 
 
 @contextmanager
@@ -142,12 +147,12 @@ def _locked(path: Path, name: str) -> Iterator[None]:
 
 def _recovered(
     folder: Path, own: Path, identity: Identity, name: str, *, resume: bool
-) -> frozenset[str]:
-    """Make whole what an earlier run left, and return the ids that it had done."""
+) -> tuple[frozenset[str], frozenset[str]]:
+    """Make whole what an earlier run left; return the ids that it had done, and those to redo."""
     marker = own / "run.json"
     if not marker.exists():
         write_identity(marker, identity)
-        return frozenset()
+        return frozenset(), frozenset()
     if difference := read_identity(marker).difference(identity):
         msg = f"{name}: expected the folder of this run, found {difference}; give another"
         raise ScanError(Refusal.OUTPUT, msg)
@@ -158,15 +163,21 @@ def _recovered(
         part = row["part"]
         if part is not None and (own / "parts" / part).is_dir():
             _settle(folder, _id(row), part)
-    mend(own / "journal.jsonl", lambda row: _has_files(folder, row))
+    again = frozenset(_id(row) for row in rows(own / "journal.jsonl") if not _is_settled(row))
+    mend(own / "journal.jsonl", lambda row: _is_settled(row) and _has_files(folder, row))
     shutil.rmtree(own / "parts", ignore_errors=True)
-    return frozenset(map(_id, rows(own / "journal.jsonl")))
+    return frozenset(map(_id, rows(own / "journal.jsonl"))), again
 
 
 def _id(row: Row) -> str:
     """Return the id of the study that a row is of."""
     item_id: str = row["outcome"]["id"]
     return item_id
+
+
+def _is_settled(row: Row) -> bool:
+    """Whether the study of a row is left as it is."""
+    return outcome_from_json(row["outcome"]).is_settled
 
 
 def _has_files(folder: Path, row: Row) -> bool:

@@ -18,7 +18,6 @@ from assistant.batch.summary import write_summary
 from assistant.batch.work import Duty, Finished, Halted, Recipe
 from assistant.pipeline import Assistant
 from assistant.writers import WritesMany
-from assistant.writers.vlm.errors import OF_ONE_REQUEST
 from segment.errors import Refusal, ScanError
 
 MOST_MISSED = 5  # studies in a row that the writer's server left without a text
@@ -39,7 +38,8 @@ def run(
 ) -> Generator[Outcome, None, None]:
     """Draft every study of a plan into ``output``, yielding each as it is over and on the disk.
 
-    With ``resume`` the studies that an earlier run finished are left out. ``recipe`` builds the
+    With ``resume`` the studies that an earlier run finished are left out; those that the writer's
+    server missed come last, once more. ``recipe`` builds the
     assistant in each of the ``workers`` processes: a function of a module, since it is sent there.
     Each of them writes so many ``texts`` together, where its writer gains by it; None means TEXTS.
     ``as_parquet`` writes manifest.parquet; None means where pyarrow is installed. With a
@@ -57,6 +57,7 @@ def run(
     _check_numbers(workers, texts, cluster)
     with opened(output, identity_of(planned), resume=resume) as place:
         waiting = [item for item in planned.items if item.id not in place.done]
+        waiting.sort(key=lambda item: item.id in place.again)
         together = _prepared(recipe(planned.settings), texts) if waiting else 1
         duty = Duty(recipe, planned.settings, place.parts.resolve(), together)
         with closing(_drafted(waiting, duty, workers, cluster)) as results:
@@ -95,8 +96,8 @@ def _kept(results: Iterable[Finished | Halted], place: Place) -> Iterator[Outcom
         yield outcome
         if outcome.code is None:
             missed = 0
-        elif outcome.code in OF_ONE_REQUEST:
-            missed += 1
+        elif not outcome.is_settled and outcome.id not in place.again:
+            missed += 1  # what is missed a second time stops no run, or it would never end
         if missed == MOST_MISSED:
             msg = (
                 f"the writer's server: expected texts, found none for {MOST_MISSED} studies in a"

@@ -99,7 +99,7 @@ def _run(planned: "Plan", chosen: argparse.Namespace) -> int:
     from assistant.pipeline import Assistant
 
     prepare(Assistant.from_settings(planned.settings))
-    began = sum(1 for _ in outcomes(chosen.output)) if chosen.resume else 0
+    began = sum(outcome.is_settled for outcome in outcomes(chosen.output)) if chosen.resume else 0
     results = run(
         planned,
         chosen.output,
@@ -143,7 +143,7 @@ def _list(planned: "Plan", output: Path) -> None:
     """Print what would be done, what is missing and what is set aside."""
     from assistant.batch import outcomes
 
-    done = {outcome.id for outcome in outcomes(output)}
+    done = {outcome.id for outcome in outcomes(output) if outcome.is_settled}
     for item in planned.items:
         files = "" if len(item.paths) == 1 else f", {len(item.paths)} files"
         state = "done" if item.id in done else "to do"
