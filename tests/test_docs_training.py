@@ -39,7 +39,7 @@ WRITER, SEGMENTER = commands("train-a-writer.md"), commands("networks.md")
 
 def test_the_pages_hold_a_line_and_a_job_each():
     assert [words[0] for words in WRITER] == ["torchrun"] * 2
-    assert [words[0] for words in SEGMENTER] == ["voxcite"] * 4
+    assert [words[0] for words in SEGMENTER] == ["torchrun"] * 3 + ["voxcite"] * 4
 
 
 @pytest.mark.parametrize("words", WRITER)
@@ -54,7 +54,19 @@ def test_torchrun_and_the_writers_training_take_their_options(words):
     assert WriterPlan.read(Path(str(plan))).accumulated(processes) == 1
 
 
-@pytest.mark.parametrize("words", SEGMENTER)
+@pytest.mark.parametrize("words", SEGMENTER[:3])
+def test_torchrun_and_the_segmenters_training_take_their_options(words):
+    launch = get_args_parser().parse_args(words[1:])
+    assert (launch.training_script, launch.no_python) == ("voxcite", True)
+    chosen = parser().parse_args(launch.training_script_args)
+    plan = TrainingPlan.read(
+        Path(str(files("segment.models.training").joinpath(chosen.config.name)))
+    )
+    machines = int(launch.nnodes.rpartition(":")[2])  # torchrun's own default is 1:1
+    plan.check_shared(machines * int(launch.nproc_per_node))
+
+
+@pytest.mark.parametrize("words", SEGMENTER[3:])
 def test_the_segmenters_training_takes_its_options(words):
     chosen = parser().parse_args(words[1:])
     assert chosen.network == "transunet"
@@ -67,4 +79,4 @@ def test_an_array_has_a_job_for_each_run_of_the_shipped_plan():
     assert len(plan_runs(plan, split)) == RUNS
     page = (DOCS / "networks.md").read_text(encoding="utf-8")
     assert f"#SBATCH --array=1-{RUNS}\n" in page
-    assert parser().parse_args(SEGMENTER[2][1:]).share == (RUNS, RUNS)
+    assert parser().parse_args(SEGMENTER[5][1:]).share == (RUNS, RUNS)

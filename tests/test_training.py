@@ -1,9 +1,12 @@
 """A training can be interrupted, repeated and read back; what it writes is what is shipped."""
 
+import os
+import re
 import subprocess
 import sys
 from dataclasses import fields, replace
 from importlib.resources import files
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,12 +20,15 @@ from segment.models.network import ALIASES, COUNTER, build_network, load_state, 
 from segment.models.norms import WINDOW_SHARE, MixedNorm
 from segment.models.training.cases import augmentation, read_cases
 from segment.models.training.plan import Run, TrainingPlan, fold_of, plan_runs, subject_of
+from segment.models.training.processes import Crew
 from segment.models.training.run import Progress, Trainer, train, train_run, untrained
 from segment.models.windows import WINDOW
-from tests.toy_segmenter import STRUCTURES, toy_plan, write_crops
+from tests.toy_segmenter import STRUCTURES, shared_plan, toy_plan, write_crops
 
 PLAN = toy_plan(epochs=2)
 RUN = Run("member0", 0, None, 2, (1, 2), (3,))
+REPOSITORY = Path(__file__).resolve().parents[1]
+SPEED = re.compile(r"member0 epoch \d/5 loss [\d.]+, ([\d.]+) samples/s, ([\d.]+) a process")
 SHIPPED = files(training).joinpath("train.toml")
 BLOCKS = (np.s_[6:13, 11:17, 5:12], np.s_[6:13, 5:11, 5:12])
 SPLIT = {"train": [c for c in range(1, 120) if c % 7], "val": [7, 14]}
@@ -64,6 +70,11 @@ def packed(networks, tmp_path):
     return tmp_path / "packed.safetensors"
 
 
+def alone():
+    """A crew of one."""
+    return Crew.gather(is_sharded=False)
+
+
 def plan_text():
     return SHIPPED.read_text(encoding="utf-8")
 
@@ -75,6 +86,41 @@ def test_the_shipped_plan_is_read_whole(tmp_path):
     assert plan.structures == STRUCTURES
     assert plan.patch == (32, 48, 32)
     assert plan.members == 5
+
+
+@pytest.mark.parametrize(
+    ("name", "processes", "is_sharded"),
+    [
+        ("train.toml", 1, False),
+        ("train-1gpu.toml", 1, False),
+        ("train-8gpu-ddp.toml", 8, False),
+        ("train-8gpu.toml", 8, True),
+    ],
+)
+def test_a_shipped_plan_divides_among_the_processes_that_it_is_for(name, processes, is_sharded):
+    plan = TrainingPlan.read(Path(str(files(training).joinpath(name))))
+    plan.check_shared(processes)
+    assert plan.fully_sharded == is_sharded
+
+
+def test_no_shipped_plan_is_left_out():
+    shipped = {path.name for path in SHIPPED.parent.glob("*.toml")}
+    assert shipped == {"train.toml", "train-1gpu.toml", "train-8gpu-ddp.toml", "train-8gpu.toml"}
+
+
+def test_a_batch_that_processes_cannot_share_is_refused():
+    with pytest.raises(ValueError, match="a batch of 4 does not divide among 3 processes; make"):
+        shared_plan().check_shared(3)
+
+
+def test_a_precision_that_is_none_is_refused():
+    with pytest.raises(ValueError, match="precision: expected bfloat16 or float32, found 'int8'"):
+        toy_plan(precision="int8")
+
+
+def test_pieces_of_layers_need_several_processes(data, tmp_path):
+    with pytest.raises(ValueError, match="torchrun"):
+        next(train_run(toy_plan(fully_sharded=True), RUN, data, tmp_path))
 
 
 @pytest.mark.parametrize("key", [field.name for field in fields(TrainingPlan)])
@@ -171,7 +217,7 @@ def test_a_log_holds_each_epoch_once_after_an_interruption(data, tmp_path):
 
 
 def test_the_settling_steps_are_small_and_become_smaller(data):
-    trainer = Trainer(PLAN, RUN, read_cases(data / "images", data / "labels", RUN.train))
+    trainer = Trainer(PLAN, RUN, read_cases(data / "images", data / "labels", RUN.train), alone())
     for _ in range(PLAN.epochs):
         trainer.train_one_epoch()
     trainer.train_one_epoch()
@@ -195,7 +241,7 @@ def test_a_finished_run_is_left_alone(trained, data):
 def test_a_checkpoint_that_holds_code_is_not_run(data, tmp_path):
     folder = tmp_path / "member0"
     folder.mkdir()
-    torch.save({"network": {}, "epoch": Progress("x", 1, 1, 0.0)}, folder / "last.pt")
+    torch.save({"network": {}, "epoch": Progress("x", 1, 1, 0.0, 1.0)}, folder / "last.pt")
     with pytest.raises(Exception, match="weights_only"):
         list(train_run(PLAN, RUN, data, tmp_path))
 
@@ -347,7 +393,7 @@ def test_a_mixed_norm_takes_most_of_its_statistics_from_the_window():
 def test_statistics_are_those_of_plain_crops(data, trained):
     cases = read_cases(data / PLAN.images, data / PLAN.labels, RUN.train)
     kept = load_file(trained[0] / "member0" / "weights.safetensors")
-    trainer = Trainer(PLAN, RUN, cases)
+    trainer = Trainer(PLAN, RUN, cases, alone())
     load_state(trainer.network, kept)
     trainer.network.get_buffer(next(n for n in kept if n.endswith("running_var"))).fill_(9.0)
     trainer.take_statistics()
@@ -406,3 +452,47 @@ def test_what_is_no_safetensors_is_refused(tmp_path):
 def test_a_patch_that_a_network_cannot_look_at_is_refused(name):
     with pytest.raises(ValueError, match=rf"^{name} looks at windows of 32 x 48 x 32 voxels, not"):
         replace(PLAN, network=name, sizes={})
+
+
+# several processes
+
+
+@pytest.fixture(scope="module")
+def four(tmp_path_factory):
+    """Four crops, and what one process trains of them."""
+    folder = tmp_path_factory.mktemp("four")
+    data = write_crops(folder, (20, 22, 18), BLOCKS, train=(1, 2, 3, 4), val=(5,))
+    return data, list(train(shared_plan(), data, folder / "runs"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["copies", "sharded"])
+def test_two_processes_train_as_one_with_the_same_batch(four, tmp_path, kind):
+    data, alone_told = four
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    told = subprocess.run(
+        [*launch, "--nproc-per-node", "2", "-m", "tests.toy_segmenter", str(data), tmp_path, kind],
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=REPOSITORY,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        timeout=500,
+    ).stdout
+    losses = [step.loss for step in alone_told]
+    log = (tmp_path / "member0" / "log.csv").read_text().splitlines()
+    assert [float(line.partition(",")[2]) for line in log] == pytest.approx(losses, abs=1e-4)
+    assert losses[-1] < losses[0]
+    speeds = [SPEED.fullmatch(line) for line in told.splitlines()]
+    assert len(speeds) == len(losses) == 5
+    for together, each in (map(float, found.groups()) for found in speeds):
+        assert each == pytest.approx(together / 2, abs=0.011)
+    one, other = (
+        load_file(folder / "member0" / "weights.safetensors")
+        for folder in (data / "runs", tmp_path)
+    )
+    assert one.keys() == other.keys()
+    assert all(torch.allclose(one[name], other[name], atol=2e-3) for name in one)
+    (tmp_path / "member0" / "weights.safetensors").unlink()
+    (last,) = train(shared_plan(), data, tmp_path)  # one process, from what two kept
+    assert (last.epoch, last.loss) == (5, pytest.approx(losses[-1], abs=1e-4))

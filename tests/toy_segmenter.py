@@ -1,7 +1,12 @@
-"""A segmenter's training at toy size: its plan, and crops with a block of each structure."""
+"""A segmenter's training at toy size: its plan, and crops with a block of each structure.
+
+As a module, one process of it for torchrun to start.
+"""
 
 import json
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import nibabel
 import numpy as np
@@ -30,6 +35,8 @@ def toy_plan(**changes):
         settling_learning_rate=1e-4,
         settling_strength=0.25,
         checkpoint_every_epochs=1,
+        precision="bfloat16",
+        fully_sharded=False,
         members=1,
         folds=2,
         fold_members=1,
@@ -56,3 +63,23 @@ def write_crops(folder, shape, blocks, *, train, val=()):
     split = {"train": list(train), "val": list(val)}
     (folder / "split.json").write_text(json.dumps(split))
     return folder
+
+
+def shared_plan(**changes):
+    """Return a plan of full precision that several processes can share."""
+    sizes = {"batch": 4, "epochs": 4, "checkpoint_every_epochs": 2, "folds": 0}
+    return toy_plan(**{**sizes, "precision": "float32", "learning_rate": 1e-3, **changes})
+
+
+def main(data, output, kind):
+    """Train and print as the command does; every process of torchrun comes here."""
+    from assistant.cli.learn import line_of_epoch
+    from segment.models.training.run import train
+
+    plan = shared_plan(fully_sharded=kind != "copies")
+    for step in train(plan, Path(data), Path(output)):
+        sys.stdout.write(f"{line_of_epoch(step)}\n")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from assistant.writers.vlm.train import Progress
     from prompts import Phrasebook
     from segment.models.training.plan import TrainingPlan
+    from segment.models.training.run import Progress as Epoch
 
 DATA = "VOXCITE_DATA"
 
@@ -83,8 +84,14 @@ def run_train(chosen: argparse.Namespace) -> int:
     for number, step in enumerate(progress):
         if number == 0:
             print(f"{plan.network}: {parameters(plan):,} parameters a member")
-        print(f"{step.run} epoch {step.epoch}/{step.epochs} loss {step.loss:.4f}", flush=True)
+        print(line_of_epoch(step), flush=True)
     return OK
+
+
+def line_of_epoch(step: "Epoch") -> str:
+    """Say how far a segmenter's training is, and how fast."""
+    told = f"{step.run} epoch {step.epoch}/{step.epochs} loss {step.loss:.4f}"
+    return told + _speed(step.samples_per_s, step.processes)
 
 
 def run_train_reader(chosen: argparse.Namespace) -> int:
@@ -125,9 +132,13 @@ def line_of(step: "Progress") -> str:
     if step.loss is not None:
         told += f" loss {step.loss:.4f}"
     if step.samples_per_s is not None:
-        each = step.samples_per_s / step.processes
-        told += f", {step.samples_per_s:.2f} samples/s, {each:.2f} a process"
+        told += _speed(step.samples_per_s, step.processes)
     return told
+
+
+def _speed(samples_per_s: float, processes: int) -> str:
+    """Say how many samples all processes took in a second, and each of them."""
+    return f", {samples_per_s:.2f} samples/s, {samples_per_s / processes:.2f} a process"
 
 
 def run_train_questions(chosen: argparse.Namespace) -> int:

@@ -48,6 +48,17 @@ def parameters_of(network: nn.Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters())
 
 
+def layers_of(network: nn.Module) -> tuple[nn.Module, ...]:
+    """List the layers of a network, those in lists one by one, each once."""
+    opened = [
+        layer
+        for name, child in network.named_children()
+        if f"{name}." != ALIASES
+        for layer in (child if isinstance(child, nn.ModuleList) else (child,))
+    ]
+    return tuple(dict.fromkeys(opened))
+
+
 def state_of(network: nn.Module) -> dict[str, Tensor]:
     """Return a network's parameters and the statistics of its training, each once."""
     state = network.state_dict()

@@ -163,15 +163,17 @@ def step_ratios(row: Row, plan: TrainingPlan) -> dict[str, float]:
     """Time steps of a network and of ``unet`` in turn, in seconds of the processor."""
     import torch
 
+    from segment.models.training.processes import Crew
     from segment.models.training.run import Trainer
 
+    alone = Crew.gather(is_sharded=False)
     windows = torch.rand(plan.batch, 1, *plan.patch)
     labels = torch.randint(0, 3, windows.shape).float()
     windows = windows.to(memory_format=torch.channels_last_3d)
     run = Run("timed", 0, None, 1, (), ())
     nothing = [{"image": windows[0], "label": labels[0]}] * plan.batch * PAIRS
-    own = Trainer(plan, run, nothing)
-    plain = Trainer(replace(plan, network="unet", sizes={}), run, nothing)
+    own = Trainer(plan, run, nothing, alone)
+    plain = Trainer(replace(plan, network="unet", sizes={}), run, nothing, alone)
     spent: dict[str, list[float]] = {"own": [], "plain": [], "own_seen": [], "plain_seen": []}
     for _ in range(PAIRS):
         for kind, trainer in (("own", own), ("plain", plain)):

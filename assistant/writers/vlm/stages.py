@@ -20,8 +20,14 @@ from assistant.writers.vlm.curve import Row
 from assistant.writers.vlm.loss import Features, TargetLoss, tensors_of
 from assistant.writers.vlm.model import Model
 from assistant.writers.vlm.plan import TrainingPlan
-from assistant.writers.vlm.processes import Crew, pieces, whole
 from assistant.writers.vlm.sights import Gallery
+from segment.models.training.processes import (
+    Crew,
+    pieces,
+    put_optimiser,
+    state_of_optimiser,
+    whole,
+)
 
 ensure_torchvision()
 
@@ -107,11 +113,7 @@ class Trainer:
 
     def state(self) -> dict[str, Any]:
         """Gather what a resumed run needs; all processes take part."""
-        optimiser = self._optimiser.state_dict()
-        moments = {
-            number: {key: whole(value) for key, value in found.items()}
-            for number, found in optimiser["state"].items()
-        }
+        moments = state_of_optimiser(self._optimiser)["state"]
         return {"step": self.step, "trained": self.weights(), "moments": moments}
 
     def weights(self) -> dict[str, Tensor]:
@@ -124,16 +126,8 @@ class Trainer:
         with torch.no_grad():
             for name, parameter in self.trained.items():
                 parameter.copy_(pieces(state["trained"][name], parameter))
-        optimiser = self._optimiser.state_dict()
-        of_number = dict(enumerate(self.trained.values()))
-        optimiser["state"] = {
-            number: {
-                key: pieces(value, of_number[number]) if value.ndim else value
-                for key, value in found.items()
-            }
-            for number, found in state["moments"].items()
-        }
-        self._optimiser.load_state_dict(optimiser)
+        now = self._optimiser.state_dict()
+        put_optimiser(self._optimiser, {**now, "state": state["moments"]})
         self.step = state["step"]
 
 

@@ -22,7 +22,6 @@ from assistant.writers.vlm.batches import Shown, Stage, Stream, Tokens
 from assistant.writers.vlm.model import Model
 from assistant.writers.vlm.parts import ADAPTER, write_parts
 from assistant.writers.vlm.plan import EMBEDDED, TrainingPlan
-from assistant.writers.vlm.processes import Crew
 from assistant.writers.vlm.sights import (
     Gallery,
     Views,
@@ -32,6 +31,7 @@ from assistant.writers.vlm.sights import (
 )
 from assistant.writers.vlm.stages import Trainer, put
 from assistant.writers.vlm.untrained import Untrained, begin, markup_of, vocabulary_of
+from segment.models.training.processes import Crew
 from segment.resume import replacing
 
 ensure_torchvision()

@@ -11,6 +11,8 @@ from segment.models import describe
 from segment.models.windows import WINDOW
 from segment.table import read_as
 
+PRECISIONS = ("bfloat16", "float32")
+
 
 @dataclass(frozen=True)
 class TrainingPlan:
@@ -34,6 +36,8 @@ class TrainingPlan:
     settling_learning_rate: float
     settling_strength: float
     checkpoint_every_epochs: int
+    precision: str
+    fully_sharded: bool
     members: int
     folds: int
     fold_members: int
@@ -48,6 +52,17 @@ class TrainingPlan:
             wanted, found = (" x ".join(map(str, size)) for size in (WINDOW, self.patch))
             msg = f"{self.network} looks at windows of {wanted} voxels, not {found}; change patch"
             raise ValueError(msg)
+
+        if self.precision not in PRECISIONS:
+            wanted = " or ".join(PRECISIONS)
+            msg = f"precision: expected {wanted}, found {self.precision!r}; change it"
+            raise ValueError(msg)
+
+    def check_shared(self, processes: int) -> None:
+        """Raise ValueError where so many processes cannot have equal parts of a batch."""
+        if self.batch % processes:
+            msg = f"a batch of {self.batch} does not divide among {processes} processes"
+            raise ValueError(f"{msg}; make batch a multiple of {processes}")
 
     @classmethod
     def read(cls, path: Path) -> "TrainingPlan":

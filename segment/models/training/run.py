@@ -1,38 +1,57 @@
 """Train the ensemble and its out-of-fold twins. Knows nothing of calibration or of reports.
 
-One command trains every run of the plan; a run that was interrupted goes on from its last
-checkpoint with the same random numbers, and a run that is finished is left alone.
+One command trains every run of the plan, in one process or in several that torchrun started. A run
+that was interrupted goes on from its last checkpoint with the same random numbers, and a run that
+is finished is left alone.
 """
 
 import csv
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from time import perf_counter
+from typing import TypeVar
 
 import numpy as np
 import torch
 from jaxtyping import Float32
+from monai.data.meta_tensor import MetaTensor
 from monai.losses.dice import DiceCELoss
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from segment.models.network import build_network, parameters_of, state_of
+from segment.models.network import build_network, layers_of, parameters_of, state_of
 from segment.models.training.cases import augmentation, read_cases
 from segment.models.training.plan import Run, TrainingPlan, plan_runs
+from segment.models.training.processes import (
+    Crew,
+    pieces,
+    put_optimiser,
+    state_of_optimiser,
+    whole,
+)
+from segment.models.training.together import share_norms, whole_batch
 from segment.models.windows import around, cut
 from segment.resume import cut_log, replacing
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Progress:
-    """One epoch of one run, for whoever shows it."""
+    """One epoch of one run, for whoever shows it.
+
+    ``samples_per_s`` counts those of all ``processes``.
+    """
 
     run: str
     epoch: int
     epochs: int
     loss: float
+    samples_per_s: float
+    processes: int = 1
 
 
 def untrained(plan: TrainingPlan) -> nn.Module:
@@ -46,15 +65,23 @@ def parameters(plan: TrainingPlan) -> int:
 
 
 class Trainer:
-    """One run in memory: network, optimiser, schedule and augmentation."""
+    """One run in memory, seen from one process: network, optimiser, schedule and augmentation."""
 
-    def __init__(self, plan: TrainingPlan, run: Run, cases: list[dict[str, Tensor]]) -> None:
+    def __init__(
+        self, plan: TrainingPlan, run: Run, cases: list[dict[str, Tensor]], crew: Crew
+    ) -> None:
+        plan.check_shared(crew.count)
         if len(cases) < plan.batch:
             msg = f"{len(cases)} cases do not fill a batch of {plan.batch}; make the batch smaller"
             raise ValueError(msg)
         torch.manual_seed(run.seed)
-        self.plan, self.run, self.cases = plan, run, cases
+        self.plan, self.run, self.cases, self.crew = plan, run, cases, crew
         self.network = untrained(plan)
+        if crew.count > 1:
+            share_norms(self.network, crew.count)
+        if crew.is_sharded:
+            self.network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # torch's stubs lack it
+        self._module = crew.hold(self.network, layers_of(self.network))
         self.steps_per_epoch = len(cases) // plan.batch
         self.loss = DiceCELoss(to_onehot_y=True, softmax=True, include_background=False, batch=True)
         self.epoch = 0
@@ -84,31 +111,45 @@ class Trainer:
     def train_one_epoch(self) -> float:
         """Go once through the cases; return the mean loss.
 
-        The order and the augmentation depend on seed and epoch alone, so that a resumed run
-        sees what an uninterrupted one would have seen.
+        The order and the augmentation of each case depend on seed and epoch alone, so that a
+        resumed run sees what an uninterrupted one would have seen, and several processes together
+        what one sees.
         """
         if self.epoch == self.run.epochs:
             self._begin_stage()
         order = np.random.default_rng([self.run.seed, self.epoch]).permutation(len(self.cases))
-        strength = self.plan.settling_strength if self._is_settling else 1.0
-        augment = augmentation(self.plan.patch, self.run.seed * 10_000 + self.epoch, strength)
         total = 0.0
         for step in range(self.steps_per_epoch):
-            chosen = order[step * self.plan.batch : (step + 1) * self.plan.batch]
-            samples = [augment(self.cases[index]) for index in chosen]
+            chosen = order[step * self.plan.batch : (step + 1) * self.plan.batch].tolist()
+            samples = [self._varied(index) for index in self._part(chosen)]
             images = torch.stack([s["image"].as_tensor() for s in samples])
             labels = torch.stack([s["label"].as_tensor() for s in samples])
             total += self.step(images.to(memory_format=torch.channels_last_3d), labels)
         self.epoch += 1
         return total / self.steps_per_epoch
 
+    def _part(self, batch: Sequence[T]) -> Sequence[T]:
+        """Cut out what this process sees of a batch."""
+        return batch[self.crew.index :: self.crew.count]
+
+    def _varied(self, index: int) -> dict[str, MetaTensor]:
+        """Vary a case as its seed and the epoch say."""
+        strength = self.plan.settling_strength if self._is_settling else 1.0
+        drawn = np.random.SeedSequence([self.run.seed, self.epoch, index]).generate_state(1)
+        varied: dict[str, MetaTensor] = augmentation(self.plan.patch, int(drawn[0]), strength)(
+            self.cases[index]
+        )
+        return varied
+
     def step(
         self, images: Float32[Tensor, "batch 1 i j k"], labels: Float32[Tensor, "batch 1 i j k"]
     ) -> float:
-        """Take one optimiser step in bf16 autocast; return the loss."""
-        with torch.autocast("cpu", torch.bfloat16):
-            logits = self.network(images)
-        loss = self.loss(logits.float(), labels)
+        """Take one optimiser step with this process's part of a batch; return the batch's loss."""
+        crew, is_mixed = self.crew, self.plan.precision == "bfloat16"
+        with torch.autocast(crew.device.type, torch.bfloat16, enabled=is_mixed):
+            logits = self._module(images.to(crew.device))
+        expert = whole_batch(labels.to(crew.device), crew.count)
+        loss = self.loss(whole_batch(logits.float(), crew.count), expert)
         if not torch.isfinite(loss):
             msg = f"{self.run.name}: the loss is not finite; lower learning_rate or enlarge patch"
             raise ValueError(msg)
@@ -128,59 +169,100 @@ class Trainer:
                 module.reset_running_stats()
                 module.momentum = None  # a plain mean over the batches
         for start in range(0, len(self.cases) - self.plan.batch + 1, self.plan.batch):
-            self.network(torch.stack([_window(c) for c in self.cases[start:][: self.plan.batch]]))
+            seen = self._part(self.cases[start:][: self.plan.batch])
+            self._module(torch.stack([_window(case) for case in seen]).to(self.crew.device))
 
     def save(self, path: Path) -> None:
-        """Write a checkpoint that a resumed run goes on from."""
+        """Write a checkpoint that a resumed run goes on from; all processes take part."""
         state = {
-            "network": self.network.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
+            "network": _wholes(self.network.state_dict()),
+            "optimiser": state_of_optimiser(self.optimiser),
             "schedule": self.schedule.state_dict(),
             "epoch": self.epoch,
         }
-        with replacing(path) as temporary:
-            torch.save(state, temporary)
+        if self.crew.is_first:
+            with replacing(path) as temporary:
+                torch.save(state, temporary)
+        self.crew.wait()
+
+    def weights(self) -> dict[str, Tensor]:
+        """Gather what is shipped of a member; all processes take part."""
+        return _wholes(state_of(self.network))
 
     def resume(self, path: Path) -> None:
-        """Go on from a checkpoint; raises ValueError when it is another architecture's."""
-        state = torch.load(path, weights_only=True)
-        try:
-            self.network.load_state_dict(state["network"])
-        except RuntimeError as error:
+        """Go on from a checkpoint, whatever the number of processes that wrote it.
+
+        Raises ValueError when it is another architecture's.
+        """
+        state = torch.load(path, weights_only=True, map_location="cpu")
+        held = self.network.state_dict()
+        if _shapes(state["network"]) != _shapes(held):
             msg = (
                 f"{self.run.name}: expected a checkpoint of {self.plan.network}, found another"
                 " architecture's; give another --runs folder"
             )
-            raise ValueError(msg) from error
+            raise ValueError(msg)
+        self.network.load_state_dict(
+            {name: pieces(state["network"][name], like) for name, like in held.items()}
+        )
         self.epoch = state["epoch"]
         if self.epoch > self.run.epochs:
             self._begin_stage()
-        self.optimiser.load_state_dict(state["optimiser"])
+        put_optimiser(self.optimiser, state["optimiser"])
         self.schedule.load_state_dict(state["schedule"])
 
 
 def train_run(plan: TrainingPlan, run: Run, data: Path, output: Path) -> Iterator[Progress]:
-    """Train one run, or the rest of it; yield each epoch; write its weights as safetensors."""
+    """Train one run, or the rest of it; write its weights as safetensors.
+
+    The first of several processes yields each epoch.
+    """
     folder = output / run.name
     folder.mkdir(parents=True, exist_ok=True)
     weights, checkpoint, log = (folder / n for n in ("weights.safetensors", "last.pt", "log.csv"))
     if weights.exists():
         return
-    trainer = Trainer(plan, run, read_cases(data / plan.images, data / plan.labels, run.train))
+    crew = Crew.gather(is_sharded=plan.fully_sharded)
+    cases = read_cases(data / plan.images, data / plan.labels, run.train)
+    trainer = Trainer(plan, run, cases, crew)
     if checkpoint.exists():
         trainer.resume(checkpoint)
-    cut_log(log, trainer.epoch)
+    crew.wait()
+    if crew.is_first:
+        cut_log(log, trainer.epoch)
+    yield from _epochs(trainer, log, checkpoint)
+    trainer.take_statistics()
+    found = trainer.weights()
+    if crew.is_first:
+        told = {"run": run.name, "seed": str(run.seed)}
+        with replacing(weights) as temporary:
+            save_file(found, temporary, metadata=told)
+    crew.wait()
+
+
+def _epochs(trainer: Trainer, log: Path, checkpoint: Path) -> Iterator[Progress]:
+    """Train epoch by epoch, each logged and some kept."""
+    plan, run, crew = trainer.plan, trainer.run, trainer.crew
     while trainer.epoch < trainer.epochs:
+        began = perf_counter()
         loss = trainer.train_one_epoch()
-        with log.open("a", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerow([trainer.epoch, f"{loss:.5f}"])
+        speed = trainer.steps_per_epoch * plan.batch / (perf_counter() - began)
+        if crew.is_first:
+            with log.open("a", newline="", encoding="utf-8") as file:
+                csv.writer(file).writerow([trainer.epoch, f"{loss:.5f}"])
         if trainer.epoch % plan.checkpoint_every_epochs == 0:
             trainer.save(checkpoint)
-        yield Progress(run.name, trainer.epoch, trainer.epochs, loss)
-    trainer.take_statistics()
-    told = {"run": run.name, "seed": str(run.seed)}
-    with replacing(weights) as temporary:
-        save_file(state_of(trainer.network), temporary, metadata=told)
+        if crew.is_first:
+            yield Progress(run.name, trainer.epoch, trainer.epochs, loss, speed, crew.count)
+
+
+def _wholes(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Put tensors together of which each process may hold a piece."""
+    return {name: whole(tensor).contiguous() for name, tensor in state.items()}
+
+
+def _shapes(state: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(tensor.shape) for name, tensor in state.items()}
 
 
 def _window(case: dict[str, Tensor]) -> Float32[Tensor, "1 i j k"]:
@@ -192,7 +274,7 @@ def _window(case: dict[str, Tensor]) -> Float32[Tensor, "1 i j k"]:
 def train(
     plan: TrainingPlan, data: Path, output: Path, *, share: int = 0, shares: int = 1
 ) -> Iterator[Progress]:
-    """Train every run of the plan, or every ``shares``-th one of several processes.
+    """Train every run of the plan, or every ``shares``-th one of several that are started apart.
 
     They share this machine's cores, unless OMP_NUM_THREADS says how many each has.
     """

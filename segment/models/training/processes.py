@@ -4,21 +4,17 @@ Several are started by torchrun. Each holds a whole copy (accelerate's DDP), or 
 layer (torch's fully_shard). Knows nothing of what is trained.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
+from accelerate import Accelerator, DistributedDataParallelKwargs
 from jaxtyping import Float
 from torch import Tensor, nn
-
-from assistant.vision_shim import ensure_torchvision
-
-ensure_torchvision()
-
-from accelerate import Accelerator, DistributedDataParallelKwargs  # noqa: E402
-from torch.distributed.fsdp import fully_shard  # noqa: E402
-from torch.distributed.tensor import DTensor, distribute_tensor  # noqa: E402
+from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor import DTensor, distribute_tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +66,7 @@ class Crew:
         """Wait until all processes are here."""
         self.accelerator.wait_for_everyone()
 
-    def hold(self, module: nn.Module, layers: nn.ModuleList) -> nn.Module:
+    def hold(self, module: nn.Module, layers: Iterable[nn.Module]) -> nn.Module:
         """Hold a module together: return what is to be called in its place."""
         module.to(self.device)
         if not self.is_sharded:
@@ -109,3 +105,26 @@ def pieces(tensor: Tensor, like: Tensor) -> Tensor:
     if isinstance(like, DTensor):
         return distribute_tensor(moved, like.device_mesh, like.placements)
     return moved
+
+
+def state_of_optimiser(optimiser: torch.optim.Optimizer) -> dict[str, Any]:
+    """Gather an optimiser's state with whole tensors; all processes take part."""
+    found = optimiser.state_dict()
+    moments = {
+        number: {key: whole(value) for key, value in of_one.items()}
+        for number, of_one in found["state"].items()
+    }
+    return {**found, "state": moments}
+
+
+def put_optimiser(optimiser: torch.optim.Optimizer, state: Mapping[str, Any]) -> None:
+    """Give an optimiser a gathered state, whatever the number of processes that gathered it."""
+    parameters = [p for group in optimiser.param_groups for p in group["params"]]
+    moments = {
+        number: {
+            key: pieces(value, parameters[number]) if value.ndim else value
+            for key, value in of_one.items()
+        }
+        for number, of_one in state["state"].items()
+    }
+    optimiser.load_state_dict({**state, "state": moments})
