@@ -6,7 +6,9 @@ The crops are measured by the shipped networks and written by the template. One 
 call of `voxcite draft`, with its files, in this process and with all cores; the batch's time is
 counted from its first outcome, since starting workers is paid once, and that is printed as well.
 The toys are studies that take some milliseconds: what they take in the batch beyond the same calls
-in a loop is its own.
+in a loop, before and after it, is its own, by this machine's processes and, where it is installed,
+by a Ray that is started on this machine. Run it from the root of the repository: Ray's workers
+import this file.
 """
 
 import argparse
@@ -17,6 +19,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from assistant import Settings, batch, read_study
+from assistant.batch import Cluster, Outcome
+from assistant.batch.cluster import check_installed
 from assistant.batch.pool import cores
 from assistant.batch.work import Recipe
 from assistant.output import write_draft
@@ -54,19 +58,23 @@ def one_by_one(folder: Path, output: Path, recipe: Recipe, side: str | None) -> 
 
 
 def batched(
-    folder: Path, output: Path, recipe: Recipe, side: str | None, workers: int
+    folder: Path,
+    output: Path,
+    recipe: Recipe,
+    side: str | None,
+    workers: int,
+    cluster: Cluster | None = None,
 ) -> tuple[float, float]:
     """Draft the same studies as a batch; return seconds after the first outcome and before it."""
     began = time.perf_counter()
-    moments = list(_moments(folder, output, recipe, side, workers))
+    planned = batch.plan(folder, Settings(writer="template", reader="none"), side=side)
+    drafting = batch.run(planned, output, workers=workers, recipe=recipe, cluster=cluster)
+    moments = list(_moments(drafting))
     return moments[-1] - moments[0], moments[0] - began
 
 
-def _moments(
-    folder: Path, output: Path, recipe: Recipe, side: str | None, workers: int
-) -> Iterator[float]:
-    planned = batch.plan(folder, Settings(writer="template", reader="none"), side=side)
-    for _ in batch.run(planned, output, workers=workers, recipe=recipe):
+def _moments(drafting: Iterator[Outcome]) -> Iterator[float]:
+    for _ in drafting:
         yield time.perf_counter()
     yield time.perf_counter()  # manifest and summary are written
 
@@ -83,11 +91,29 @@ def print_overhead(count: int, scratch: Path) -> None:
     volume = head((6.0, 6.0, 6.0), field_mm=110).volume
     scan = written(scratch / "toy.nii.gz", volume.array, volume.geometry.affine)
     links([scan], count, scratch / "toys")
-    batch_s, start_s = batched(scratch / "toys", scratch / "toys_batch", nowhere, None, 1)
+    own_ms = {}
     alone_s = one_by_one(scratch / "toys", scratch / "toys_alone", nowhere, None)
-    print_row("toys, one worker", count, alone_s, batch_s, start_s)
-    own_ms = 1000 * (batch_s - alone_s) / (count - 1)
-    print(f"\nthe batch itself, start-up apart: {own_ms:.1f} ms a study over {count} studies")
+    for name, cluster in engines().items():
+        output = scratch / f"toys_{name}"
+        batch_s, start_s = batched(scratch / "toys", output, nowhere, None, 1, cluster)
+        before_s = alone_s
+        alone_s = one_by_one(scratch / "toys", scratch / f"toys_after_{name}", nowhere, None)
+        between_s = (before_s + alone_s) / 2
+        print_row(f"toys, one worker, {name}", count, between_s, batch_s, start_s)
+        own_ms[name] = 1000 * (batch_s - between_s) / (count - 1)
+    print()
+    for name, cost_ms in own_ms.items():
+        print(f"{name}: {cost_ms:.1f} ms a study over {count} studies, start-up apart")
+
+
+def engines() -> dict[str, Cluster | None]:
+    """Name the engines that are installed; a worker has all cores with each, as the loop has."""
+    try:
+        check_installed()
+    except ValueError as error:
+        print(error)
+        return {"local": None}
+    return {"local": None, "ray": Cluster(cpus=cores())}
 
 
 def main() -> None:
