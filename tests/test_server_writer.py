@@ -688,6 +688,20 @@ def test_llama_cpp_reads_the_grammar_of_a_report(llama_cpp, language):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_llama_cpp_writes_a_whole_report_by_the_command_line(llama_cpp, tmp_path):
+    options = ["--writer", "server", "--server", llama_cpp, "--model", "gemma"]
+    assert main(["draft", "sample", "-o", str(tmp_path / "out"), *options]) == OK
+    report = json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8"))
+    assert verify_report(report) == ()
+    made = report["provenance"]
+    assert (made["writer"], made["engine"], made["grammar_sent"]) == ("server", "llamacpp", "gbnf")
+    cited = {cite for line in report["lines"] for cite in line["cites"]}
+    assert cited >= {record["id"] for record in report["measurements"]}
+    assert {line["section"] for line in report["lines"]} >= {"findings", "impression"}
+
+
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_llama_cpp_refuses_what_is_no_grammar(llama_cpp):
     connection = Connection(f"{llama_cpp}/v1", patience=SOON)
