@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from assistant.page.server import Options
 
 MEGABYTE = 2**20
+ENDS_WITHIN_S = 5  # once it is told to stop
 
 
 def add_serving(command: argparse.ArgumentParser, kept_as: str, port: int) -> None:
@@ -48,10 +49,17 @@ def options_of(chosen: argparse.Namespace) -> "Options":
 
 
 def listen(app: "Guard", options: "Options") -> None:
-    """Serve until stopped."""
+    """Serve until stopped; an open page, whose stream never ends, holds nobody up."""
     import uvicorn
 
-    uvicorn.run(app, host=options.host, port=options.port, log_level="warning", server_header=False)
+    uvicorn.run(
+        app,
+        host=options.host,
+        port=options.port,
+        log_level="warning",
+        server_header=False,
+        timeout_graceful_shutdown=ENDS_WITHIN_S,
+    )
 
 
 def _state(kept_as: str) -> Path:
