@@ -242,12 +242,13 @@ def _memory_mb(pid: int) -> float:
 
 
 def _files_mb(folder: Path) -> float:
-    """Add up the server's temporary files and uploads; what a study keeps on purpose is none."""
-    kept = (folder / "kept" / "studies", folder / "log.txt")
-    files = (p for p in folder.rglob("*") if p.is_file())
-    return (
-        sum(p.stat().st_size for p in files if not any(k in (p, *p.parents) for k in kept)) / 2**20
-    )
+    """Add up the server's temporary files and uploads.
+
+    Studies and their history, which are kept on purpose, are neither.
+    """
+    kept = {folder / "log.txt", folder / "kept" / "studies", *folder.glob("kept/voxcite.sqlite*")}
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return sum(p.stat().st_size for p in files if kept.isdisjoint((p, *p.parents))) / 2**20
 
 
 def _write_padded(path: Path) -> None:
