@@ -16,13 +16,14 @@ from assistant.writers import Brief, drain
 from assistant.writers.vlm.author import exam
 from assistant.writers.vlm.data import UNANSWERABLE, held_out_pairs
 from assistant.writers.vlm.text import Bounds
+from segment.change import RELATIVE, YEARLY
 from tests.benchmarks import adversarial, chat, writers
 from tests.benchmarks.adversarial import Job, Tally
 from tests.benchmarks.harmful import LANGUAGES, NAMES
 from tests.benchmarks.plain_numbers import foreign, numbers, unbound
 from tests.benchmarks.plain_words import claims, contradictions
 from tests.drafts import template_draft
-from tests.ledgers import plain_ledger, refused_ledger, wide_ledger
+from tests.ledgers import BEFORE, NOW, followup_ledger, plain_ledger, refused_ledger, wide_ledger
 
 SHORT = Bounds(line_tokens=2)
 ONE_EACH = range(len(NAMES) * len(LANGUAGES))
@@ -102,6 +103,75 @@ def test_a_number_of_a_withheld_record_is_foreign():
     assert withheld["m1"].reason is not None
     assert foreign(line, records) == ()
     assert foreign(line, withheld) != ()
+
+
+# changes, read plainly
+
+
+def compared(language="en", scale=1.06):
+    """Return a report with a prior, its first line about a change, and all records."""
+    written = report(language, followup_ledger(scale))
+    records = {record.id: record for record in written.measurements}
+    change = next(r for r in written.measurements if r.quantity == RELATIVE)
+    line = next(line for line in written.lines if line.cites == (change.id,))
+    return written, line, records
+
+
+@languages
+@pytest.mark.parametrize("scale", [0.9, 1.01, 1.06])
+def test_the_plain_readers_find_nothing_in_a_comparison_that_holds(language, scale):
+    written, _, records = compared(language, scale)
+    for line in (x for x in written.lines if x.cites and x.section in ("comparison", "impression")):
+        assert (foreign(line, records), unbound(line, records)) == ((), ())
+        assert contradictions(line.text, [records[cite] for cite in line.cites]) == ()
+
+
+@languages
+def test_a_change_of_another_sign_unit_or_day_is_foreign(language):
+    _, line, records = compared(language)
+    a_year = {"en": "%/year", "zh": "%/年"}[language]
+    value = numbers(line.text)[0]
+    assert value.startswith("−")
+    for old, new in (
+        (value, value[1:]),
+        (" %", f" {a_year}"),
+        (BEFORE, "2023-05-02"),
+        (NOW, BEFORE),
+    ):
+        assert old in line.text
+        assert foreign(replace(line, text=line.text.replace(old, new, 1)), records) != ()
+
+
+@languages
+def test_days_in_the_other_order_are_foreign(language):
+    _, line, records = compared(language)
+    swapped = line.text.replace(BEFORE, "x").replace(NOW, BEFORE).replace("x", NOW)
+    assert foreign(replace(line, text=swapped), records) == (f"first day {NOW}", f"day {BEFORE}")
+
+
+def test_a_rate_is_no_change():
+    written, line, records = compared()
+    rate = next(r for r in written.measurements if r.quantity == YEARLY)
+    assert foreign(replace(line, cites=(rate.id,)), records) != ()
+
+
+@languages
+@pytest.mark.parametrize(
+    ("scale", "verdict"), [(0.9, "increased"), (1.01, "within error"), (1.06, "decreased")]
+)
+def test_a_verdict_is_a_contradiction_where_it_does_not_hold(language, scale, verdict):
+    line = compared(language, scale)[1]
+    assert claims(line.text) == (verdict,)
+    for other in {0.9, 1.01, 1.06} - {scale}:
+        _, _, others = compared(language, other)
+        (cite,) = line.cites
+        assert contradictions(line.text, [others[cite]]) == (f"{verdict} of {cite}",)
+
+
+@pytest.mark.parametrize("text", ["The volume is stable.", "左海马体积稳定。"])
+def test_nothing_is_ever_stable(text):
+    _, line, records = compared(scale=1.01)
+    assert contradictions(text, [records[line.cites[0]]]) != ()
 
 
 # adversarial drafts

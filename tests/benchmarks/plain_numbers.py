@@ -11,11 +11,15 @@ from assistant.report import Line
 from segment.measurement import Measurement
 
 NUMBER = re.compile(r"(?<![A-Za-z\d.,])([−-]?)(\d+)(?:\.(\d+))?")  # T1 and CA3 are names
-UNIT = re.compile(r"mL|%|cases|例")
+UNIT = re.compile(r"mL|%/year|%/年|%|cases|例")
+A_YEAR: Mapping[str, str] = {"%/year": "%/a", "%/年": "%/a"}  # as a record has it
+DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+SINCE = re.compile(r"(?:since the examination of|between|自) (\d{4}-\d{2}-\d{2})")
 COUNTED = ("cases", "例")
 SIDES: Mapping[str, tuple[str, str]] = {"left": ("left", "左"), "right": ("right", "右")}
 WORDS = (
-    *("one(?! study)", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"),
+    *("one(?! study)", "two(?! (?:examinations|visits))", "three", "four", "five", "six"),
+    *("seven", "eight", "nine", "ten"),
     *("eleven", "twelve", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty"),
     *("ninety", "hundred", "thousand", "million", "half", "third", "quarter", "dozen", "twice"),
 )
@@ -41,8 +45,8 @@ def unbound(line: Line, records: Mapping[str, Measurement]) -> tuple[str, ...]:
 
 
 def numbers(text: str) -> tuple[str, ...]:
-    """List the numbers that are written in digits."""
-    return tuple(match[0] for match in NUMBER.finditer(text))
+    """List the numbers that are written in digits, days apart."""
+    return tuple(match[0] for match in NUMBER.finditer(DATE.sub("", text)))
 
 
 def _foreign(text: str, cited: Sequence[Measurement]) -> Iterator[str]:
@@ -54,10 +58,22 @@ def _foreign(text: str, cited: Sequence[Measurement]) -> Iterator[str]:
         if unicodedata.category(character).startswith("N") and character not in "0123456789"
         if not _is_han(character)
     )
+    yield from _foreign_days(text, cited)
+    text = DATE.sub("", text)
     for match in NUMBER.finditer(text):
         unit = UNIT.search(text, match.end())
         if not any(_holds(record, match, unit[0] if unit else "") for record in cited):
             yield f"number {match[0]}"
+
+
+def _foreign_days(text: str, cited: Sequence[Measurement]) -> Iterator[str]:
+    """Name the days of no cited record, and those from which no cited change is counted."""
+    firsts = [match[1] for match in SINCE.finditer(text)]
+    yield from (
+        f"first day {day}" for day in firsts if day not in [record.comparator for record in cited]
+    )
+    dates = [record.date for record in cited]
+    yield from (f"day {day}" for day in DATE.findall(SINCE.sub("", text)) if day not in dates)
 
 
 def _is_han(character: str) -> bool:
@@ -82,7 +98,7 @@ def _held(record: Measurement, unit: str) -> Iterator[float]:
         yield float(reference.n)
     if unit == "%":
         yield from (100 * spread.coverage for spread in (interval, reference) if spread)
-    if unit == record.unit:
+    if A_YEAR.get(unit, unit) == record.unit:
         assert record.value is not None
         yield record.value
         for spread in (interval, reference):

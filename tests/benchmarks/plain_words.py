@@ -10,6 +10,15 @@ from segment.measurement import Measurement
 
 # In this order; what one has read the next ones do not see.
 CLAIMS: tuple[tuple[str, str], ...] = (
+    ("withheld", r"cannot be compared|are not comparable|as not comparable|cannot be stated"),
+    ("withheld", r"is not stated|不可比"),
+    ("within error", r"no change(?: beyond [^,;]*?)? is shown|not beyond the measurement error"),
+    ("within error", r"no change beyond (?:the )?measurement error"),
+    ("within error", r"within (?:the )?measurement error|未超出测量误差(?:范围)?|测量误差范围内"),
+    ("within error", r"未显示有?变化|尚不能证实有变化|变化未获证实"),
+    ("increased", r"(?:an|the|has) increase[sd]?\b|增大|增加"),
+    ("decreased", r"(?:a|the|has) decrease[sd]?\b|缩小|减少"),
+    ("unchanged", r"unchanged|stable|无变化|稳定"),
     ("overlaps", r"cross\w* a limit[^,;.]*|overlap\w* a limit[^,;.]*|reach\w* across[^,;.]*"),
     ("overlaps", r"inconclusive|neither inside nor outside[^,;.]*|cannot be told whether[^,;.]*"),
     ("overlaps", r"(?:尚不能|无法)判定是否在参考范围内|是否在参考范围内尚无定论|比较无定论"),
@@ -82,7 +91,22 @@ def _true_of(record: Measurement) -> frozenset[str]:
     """List the claims that hold of a record."""
     if record.reason is not None or record.interval is None:
         return frozenset({"withheld"})
+    if record.comparator is not None:
+        return frozenset({_changed(record)})
     return frozenset({_placed(record), _compared(record)})
+
+
+def _changed(record: Measurement) -> str:
+    """Say how a change lies to its error: beyond it by its value, and by a sure sign besides."""
+    assert record.value is not None
+    assert record.interval is not None
+    error = record.reference
+    if error is None:
+        return "not judged"
+    if record.value > error.upper and record.interval.lower > 0:
+        return "increased"
+    is_less = record.value < error.lower and record.interval.upper < 0
+    return "decreased" if is_less else "within error"
 
 
 def _placed(record: Measurement) -> str:
@@ -98,7 +122,7 @@ def _placed(record: Measurement) -> str:
 def _compared(record: Measurement) -> str:
     assert record.interval is not None
     if record.expression is None:
-        return "no comparison"
+        return "no side compared"
     if record.interval.lower > 0:
         return "left larger"
     return "right larger" if record.interval.upper < 0 else "no difference"
