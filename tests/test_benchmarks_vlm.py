@@ -15,6 +15,7 @@ from assistant.render import render
 from assistant.writers import Brief, drain
 from assistant.writers.vlm.author import exam
 from assistant.writers.vlm.data import UNANSWERABLE, held_out_pairs
+from assistant.writers.vlm.ledgers import make_ledger
 from assistant.writers.vlm.text import Bounds
 from segment.change import RELATIVE, YEARLY
 from tests.benchmarks import adversarial, chat, writers
@@ -60,7 +61,7 @@ def test_the_plain_reader_finds_nothing_in_a_report_that_holds(language, make):
 
 
 def test_the_plain_reader_finds_nothing_in_held_out_reports():
-    for pair in held_out_pairs(np.random.default_rng(3), 10):
+    for pair in held_out_pairs(np.random.default_rng(3), 30):
         asked = brief(pair.task.language, pair.task.ledger)
         records = {record.id: record for record in pair.task.ledger.records}
         for statement in pair.statements:
@@ -193,6 +194,27 @@ def test_no_wrong_number_reaches_a_report_whoever_writes(numbers, keys):
         assert (tally.wrong_lines, tally.wrong_reports, tally.refused_reports) == (0, 0, 0)
 
 
+@pytest.mark.parametrize("name", ["random", pytest.param("borrowing", marks=pytest.mark.slow)])
+def test_no_wrong_number_of_a_comparison_reaches_a_report(name):
+    number = next(
+        n
+        for n in range(200)
+        if (NAMES[n // len(LANGUAGES) % len(NAMES)] == name) and "with a prior" in kinds_made(n)
+    )
+    counted = adversarial.work(Job(range(number, number + 1), 0, None, SHORT))
+    assert counted.ledgers["with a prior"] == 1
+    (tally,) = counted.tallies.values()
+    assert tally.statements > 7
+    assert (tally.wrong_lines, tally.wrong_reports, tally.refused_reports) == (0, 0, 0)
+
+
+def kinds_made(number, seed=0):
+    """Say what kind of ledger a draft of a number has."""
+    rng = np.random.default_rng((seed, number))
+    part = "held out" if rng.random() < 0.5 else "training"
+    return {*adversarial.kinds_of(make_ledger(rng, part).ledger)}
+
+
 def test_the_same_seed_makes_the_same_drafts():
     job = Job(range(1), 5, None, SHORT)
     assert adversarial.work(job) == adversarial.work(job)
@@ -310,7 +332,7 @@ def test_a_table_of_all_questions_is_printed(capsys):
 
 def test_held_out_reports_contradict_none_of_their_records():
     for pair in held_out_pairs(np.random.default_rng(5), 30):
-        if pair.topic == "report":
+        if pair.topic in (*writers.WHOLE, "change"):
             ledger, words = pair.task.ledger, prompts.load(pair.task.language)
             for said in pair.statements:
                 text = render(said, ledger, words)

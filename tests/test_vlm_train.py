@@ -21,12 +21,14 @@ from safetensors.torch import load_file
 
 from assistant.cli.learn import line_of
 from assistant.writers.vlm import curve
+from assistant.writers.vlm.adapter import words_comparisons
 from assistant.writers.vlm.batches import Shown, Stream, Tokens, padding, shares
 from assistant.writers.vlm.data import training_pairs
 from assistant.writers.vlm.errors import ModelError
 from assistant.writers.vlm.loss import Features, TargetLoss, tensors_of
 from assistant.writers.vlm.model import Placement, load_embedded
 from assistant.writers.vlm.plan import TrainingPlan
+from assistant.writers.vlm.prompt import COMPARISON
 from assistant.writers.vlm.sights import Gallery, Sight, crop_name, strengths_between
 from assistant.writers.vlm.train import Material, Progress, train
 from assistant.writers.vlm.untrained import begin, markup_of, vocabulary_of
@@ -211,6 +213,15 @@ def test_little_of_a_batch_is_padding(base, tokens):
     assert np.mean([padding(samples) for samples in pool]) < 0.1
 
 
+def test_comparisons_are_among_what_is_trained_on(base, tokens):
+    samples = [s for step in stream(base, tokens, pool=16).pool(0) for s in step]
+    prompts = [tokens.tokenizer.decode(s.prompt, skip_special_tokens=False) for s in samples]
+    compared = [sample for sample, text in zip(samples, prompts, strict=True) if COMPARISON in text]
+    assert len(compared) > 3
+    assert all(sample.sights == () for sample in compared)
+    assert max(map(len, compared)) <= toy_plan(base).longest
+
+
 def test_a_sample_is_never_longer_than_the_plan_says(base, tokens):
     pool = stream(base, tokens, longest=300).pool(0)
     assert max(len(sample) for samples in pool for sample in samples) <= 300
@@ -283,6 +294,7 @@ def test_what_is_shipped_loads_and_is_what_was_trained(trained, base):
     found = dict(model.network.named_parameters())
     for name, tensor in load_file(trained[0] / "adapter" / "trained.safetensors").items():
         assert torch.equal(found[f"base_model.model.{name}"], tensor)
+    assert words_comparisons(shipped / "adapter")
     words = json.loads((shipped / "vocabulary.json").read_text(encoding="utf-8"))["words"]
     assert words == list(vocabulary_of(model.tokenizer, ("en",)).words)
 

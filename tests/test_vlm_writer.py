@@ -18,7 +18,7 @@ from assistant.report import Line, report_bytes
 from assistant.verify import verify_report
 from assistant.writers import Brief, Shown, Turn, drain, phrasings
 from assistant.writers.vlm import parts, sources
-from assistant.writers.vlm.asking import Wanted, grammar_of, group_of, prose
+from assistant.writers.vlm.asking import Wanted, compared_line, grammar_of, group_of, prose
 from assistant.writers.vlm.author import Author
 from assistant.writers.vlm.batches import Tokens
 from assistant.writers.vlm.data import training_pairs
@@ -174,6 +174,10 @@ def groups_of(pair, table):
         record, field = table.field(TOKEN.search(line)[0])
         cites = dict.fromkeys(table.field(found[0])[0].id for found in TOKEN.finditer(line))
         records = tuple(r for r in table.records if r.id in cites)
+        if record.is_of_comparison:
+            fields = [table.field(found[0])[1] for found in TOKEN.finditer(line)]
+            yield group_of(compared_line(records, is_short="error" not in fields), table)
+            continue
         yield group_of(Wanted(records if field == "reason" else (record,), (field,)), table)
 
 
@@ -190,7 +194,7 @@ def spelled_out(grammar, text):
 def test_the_grammar_of_a_study_allows_what_the_model_is_trained_to_write(language):
     refused = []
     for pair in training_pairs(np.random.default_rng(8), 60, (language,)):
-        table = SlotTable.of(pair.task.ledger)
+        table = pair.task.table
         grammar = grammar_of(table, language)
         if pair.task.question is not None:
             grammar = answer_grammar(list(groups_of(pair, table)), prose(language))
@@ -306,7 +310,7 @@ def test_the_range_of_an_index_is_told_once(language):
     compared = once.split(f"\n{SECTION_TOKEN}\n")[0].split("\n")[-1]
     assert "<unused1026>" in compared
     spelled_out(grammar, once)
-    again = {"en": "Here<unused1026>.", "zh": "该值<unused1026>。"}[language]
+    again = {"en": "The index<unused1026>.", "zh": "该值<unused1026>。"}[language]
     with pytest.raises(GrammarError):
         spelled_out(grammar, once.replace(compared, f"{again}\n{compared}"))
 

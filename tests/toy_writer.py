@@ -40,7 +40,10 @@ def toy_ready():
 
 @dataclass(frozen=True, eq=False)
 class Steered(Decoder):
-    """A decoder whose logits are changed; it keeps the prompts it was given in ``seen``."""
+    """A decoder whose logits are changed, in each text in another way where there are several.
+
+    It keeps the prompts it was given in ``seen``.
+    """
 
     change: object = None
     limits: Bounds | None = None
@@ -54,18 +57,22 @@ class Steered(Decoder):
         key, commission = given
         self.seen.append(commission.prompt)
         bounds = self.limits or commission.bounds
-        return key, replace(commission, bounds=bounds, change_logits=self._changed)
+        change = self.change if callable(self.change) else self.change[len(self.seen) - 1]
+        return key, replace(commission, bounds=bounds, change_logits=self._counted(change))
 
-    def _changed(self, logits, tokens):
-        self.chosen.append(len(tokens))
-        return self.change(logits, tokens)
+    def _counted(self, change):
+        def changed(logits, tokens):
+            self.chosen.append(len(tokens))
+            return change(logits, tokens)
+
+        return changed
 
 
-def steered(change, bounds=None):
-    """Return the toy under other logits, and its decoder."""
+def steered(change, bounds=None, *, compares=False):
+    """Return the toy under other logits, and its decoder; several changes are for several texts."""
     ready = toy_ready()
     decoder = Steered(**vars(ready.decoder), change=change, limits=bounds)
-    return Ready(ready.model, decoder, ready.markup, ready.facts), decoder
+    return Ready(ready.model, decoder, ready.markup, ready.facts, compares), decoder
 
 
 def towards(text, breaks_after=None):

@@ -10,7 +10,7 @@ the cache; without one the tests' own tokenizer is taken.
 
 import argparse
 from collections import Counter
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import partial
 from itertools import product
@@ -33,9 +33,16 @@ from assistant.writers import Brief, difference, drain
 from assistant.writers.vlm.asking import grammar_of
 from assistant.writers.vlm.author import exam
 from assistant.writers.vlm.base import cached_base
+from assistant.writers.vlm.joining import joined
 from assistant.writers.vlm.ledgers import make_ledger
 from assistant.writers.vlm.matcher import GrammarError, Guide
-from assistant.writers.vlm.slots import SECTION_TOKEN, SlotTable, SlotTokenError, parse_line
+from assistant.writers.vlm.slots import (
+    SECTION_TOKEN,
+    SlotTable,
+    SlotTokenError,
+    parse_line,
+    sides_compared,
+)
 from assistant.writers.vlm.text import Bounds, DecodingError, Text, write_lines
 from tests.benchmarks.harmful import LANGUAGES, NAMES, Change, change_of, guide_of
 from tests.benchmarks.plain_numbers import foreign, unbound
@@ -111,8 +118,9 @@ def work(job: Job) -> Counted:
         ledger = make_ledger(rng, "held out" if rng.random() < 0.5 else "training").ledger
         ledgers.update(kinds_of(ledger))
         brief = Brief(ledger, exam(), prompts.load(language))
-        change = change_of(name, language, job.base, int(rng.integers(2**31)))
-        composed = drain(compose(_writing(brief, change, guide_of(job.base), job.bounds), brief))
+        seed, guide = int(rng.integers(2**31)), guide_of(job.base)
+        change = partial(change_of, name, language, job.base, seed)
+        composed = drain(compose(_writing(brief, change, guide, job.bounds), brief))
         key = (name, language)
         found[key] = found.get(key, Tally()) + tally(composed, brief)
         failures.update(f"{failure} (draft {number})" for failure in composed.draft.failures)
@@ -157,14 +165,29 @@ def rendered(statement: Statement, brief: Brief) -> Line | None:
 
 
 def _writing(
-    brief: Brief, change: Change, guide: Guide, bounds: Bounds
+    brief: Brief, change: Callable[[str], Change], guide: Guide, bounds: Bounds
 ) -> Generator[Statement, None, Draft]:
-    """Write a draft as the writer does, an adversary in the place of the network."""
-    vocabulary, table = guide.vocabulary, SlotTable.of(brief.ledger)
-    section: Section = "findings"
+    """Write a draft as the writer does, an adversary in the place of the network.
+
+    Each side that is compared with a prior is a text of its own.
+    """
+    drafts = []
+    for compared in ((), *sides_compared(brief.ledger)):
+        table = SlotTable.of(brief.ledger, compared)
+        drafts.append((yield from _text(brief, table, change, guide, bounds)))
+    return joined(drafts)
+
+
+def _text(
+    brief: Brief, table: SlotTable, change: Callable[[str], Change], guide: Guide, bounds: Bounds
+) -> Generator[Statement, None, Draft]:
+    """Write one text."""
+    vocabulary, is_comparison = guide.vocabulary, table.records[0].is_of_comparison
+    section: Section = "comparison" if is_comparison else "findings"
     written: list[Statement] = []
     failures: list[str] = []
-    choose = partial(_choose, change, torch.zeros(len(vocabulary.pieces)))
+    adversary = change("comparison" if is_comparison else "report")
+    choose = partial(_choose, adversary, torch.zeros(len(vocabulary.pieces)))
     try:
         grammar = grammar_of(table, brief.phrasebook.language)
         for line in write_lines(choose, Text(guide.start(grammar), vocabulary, bounds)):
@@ -195,11 +218,11 @@ def kinds_of(ledger: Ledger) -> Iterator[str]:
         yield "all reliable"
     if any(record.reason is not None for record in records):
         yield "something withheld"
-    if any(difference(r) in ("left_larger", "right_larger") for r in records if r.expression):
+    if any(difference(r) in ("left_larger", "right_larger") for r in records if r.side == "none"):
         yield "one side larger"
     if len({record.side for record in records}) == 1:
         yield "one side alone"
-    if all(record.reference is None for record in records):
+    if all(record.reference is None for record in records if not record.is_of_comparison):
         yield "without a reference range"
     if any(record.comparator is not None for record in records):
         yield "with a prior"
@@ -263,8 +286,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
             total[key] = total.get(key, Tally()) + one
     _print_table(asked, total)
     print(f"\nledgers: {', '.join(f'{n} {kind}' for kind, n in ledgers.most_common())}")
-    if not ledgers["with a prior"]:
-        print("no ledger compares with a prior: ledgers.py makes none, nothing measures a change")
     for failure, _ in failures.most_common(FAILURES_SHOWN):
         print(f"broken off: {failure}")
     rate = asked.drafts / (perf_counter() - begin)

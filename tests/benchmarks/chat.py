@@ -29,7 +29,7 @@ from assistant.writers.phrasings import EVERY, Phrasings
 from assistant.writers.questions.topics import UNCLEAR
 from assistant.writers.template import Template
 from assistant.writers.vlm.author import exam, whole
-from assistant.writers.vlm.data import UNANSWERABLE, Pair, held_out_pairs
+from assistant.writers.vlm.data import CHANGE, UNANSWERABLE, Pair, held_out_pairs
 from segment.measurement import Measurement
 from tests.benchmarks.plain_numbers import foreign, numbers, unbound
 from tests.benchmarks.plain_words import claims
@@ -37,8 +37,13 @@ from tests.benchmarks.shares import share
 from tests.benchmarks.topics import of_others
 
 UNANSWERABLE_SHARE = 0.3
-TOLD_IN_NUMBERS = ("volume", "sure")  # topics whose answer holds a number if the record does
+TOLD_IN_NUMBERS = (
+    "volume",
+    "sure",
+    CHANGE,
+)  # topics whose answer holds a number if the record does
 PLACED = {"below", "within", "above", "overlaps"}
+JUDGED = {"increased", "decreased", "within error"}
 BLOCK = 200  # pairs drawn at once
 
 
@@ -128,6 +133,8 @@ def _wrong(pair: Pair, answer: Answer, records: Mapping[str, Measurement]) -> It
             yield f"numbers: {', '.join(badly)}"
     if pair.topic == "size" and not _places_all(answer.lines, records):
         yield "does not place a reliable record against its reference range"
+    if pair.topic == CHANGE and not _judges_all(answer.lines, records):
+        yield "does not say of a reliable change whether it is beyond its error"
     if pair.topic in TOLD_IN_NUMBERS and not _tells_all(answer.lines, records):
         yield "tells no number of a reliable record"
 
@@ -170,6 +177,17 @@ def _places_all(lines: Sequence[Line], records: Mapping[str, Measurement]) -> bo
         for line in lines
         for cite in line.cites
         if records[cite].reason is None and records[cite].reference is not None
+        if records[cite].comparator is None
+    )
+
+
+def _judges_all(lines: Sequence[Line], records: Mapping[str, Measurement]) -> bool:
+    """Tell whether what is said of each reliable change holds it against its measurement error."""
+    return all(
+        JUDGED & {*claims(line.text)}
+        for line in lines
+        for cite in line.cites
+        if records[cite].reason is None
     )
 
 

@@ -39,11 +39,14 @@ def longest_logits(vocabulary: Vocabulary, seed: int) -> Change:
 
 
 def borrowing_logits(
-    tokenizer: Tokenizer, language: str, vocabulary: Vocabulary, seed: int
+    tokenizer: Tokenizer, language: str, vocabulary: Vocabulary, seed: int, topic: str
 ) -> Change:
-    """Want the report of another study, line by line: well worded, and not of these records."""
+    """Want the report or the comparison of another study, line by line.
+
+    It is well worded, and not about these records.
+    """
     pairs = held_out_pairs(np.random.default_rng(seed), PAIRS, (language,))
-    target = next(pair.target for pair in pairs if pair.topic == "report")
+    target = next(pair.target for pair in pairs if pair.topic == topic)
     cut = tokenizer.encode_batch(
         [line + NEWLINE for line in target.split(NEWLINE)], add_special_tokens=False
     )
@@ -65,11 +68,13 @@ def borrowing_logits(
 NAMES = (*ADVERSARIES, "longest", "borrowing")
 
 
-def change_of(name: str, language: str, base: Path | None, seed: int) -> Change:
-    """Make an adversary by its name."""
+def change_of(
+    name: str, language: str, base: Path | None, seed: int, topic: str = "report"
+) -> Change:
+    """Make an adversary by its name; ``topic`` is what is asked for, a report or a comparison."""
     vocabulary = guide_of(base).vocabulary
     if name == "borrowing":
-        return borrowing_logits(_tokenizer(base), language, vocabulary, seed)
+        return borrowing_logits(_tokenizer(base), language, vocabulary, seed, topic)
     return {**OF_ANY_LANGUAGE, "longest": longest_logits}[name](vocabulary, seed)
 
 

@@ -47,7 +47,8 @@ from tests.benchmarks.shares import share
 KNOWN = 4000  # training pairs, of which the nearest report is taken
 BLOCK = 100  # pairs drawn at once
 UNLIKE = 10.0  # how far a reliable record is from a withheld one, in log volume
-WRITTEN = ("findings", "impression")  # the other sections are fixed sentences of the exam
+WRITTEN = ("comparison", "findings", "impression")  # others are the exam's fixed sentences
+WHOLE = ("report", "comparison")  # pairs that hold all statements of a report
 SLOT = re.compile(r"\{\w+\.(\w+)\}")
 WITHOUT = "without its adapter"
 HEADS = (
@@ -150,6 +151,7 @@ def nearest(pair: Pair, brief: Brief) -> Writing:
 
     alike = [p for p in _known(pair.task.language) if len(p.task.ledger.records) == len(mine)]
     alike = [p for p in alike if p.task.ledger.records[0].side == mine[0].side]
+    alike = alike or list(_known(pair.task.language))
     return replay(Draft(min(alike, key=distance).statements, "nearest"))
 
 
@@ -158,7 +160,7 @@ def _distance(mine: Measurement, other: Measurement) -> float:
         return 0.0 if mine.reason == other.reason else UNLIKE
     assert mine.value is not None
     assert other.value is not None
-    if mine.expression:
+    if mine.expression or other.value <= 0:
         return abs(mine.value - other.value) / 100
     return abs(float(np.log(mine.value / other.value)))
 
@@ -166,7 +168,7 @@ def _distance(mine: Measurement, other: Measurement) -> float:
 @cache
 def _known(language: str) -> tuple[Pair, ...]:
     pairs = training_pairs(np.random.default_rng(1), KNOWN, (language,))
-    return tuple(pair for pair in pairs if pair.topic == "report")
+    return tuple(pair for pair in pairs if pair.topic in WHOLE)
 
 
 def _untuned(gallery: Gallery, image_px: int) -> Write:
@@ -207,7 +209,7 @@ def reports(n: int, seed: int) -> tuple[Pair, ...]:
     rng = np.random.default_rng(seed)
     found: list[Pair] = []
     while len(found) < n:
-        found += [pair for pair in held_out_pairs(rng, BLOCK) if pair.topic == "report"]
+        found += [pair for pair in held_out_pairs(rng, BLOCK) if pair.topic in WHOLE]
     return tuple(found[:n])
 
 
@@ -256,7 +258,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     elif asked.rows:
         rows = {name: write for name, write in rows.items() if asked.rows in name}
     real = sum(any(case is not None for case in pair.cases) for pair in pairs)
-    print(f"{len(pairs)} reports, {real} of measured held-out subjects; seed {asked.seed}\n")
+    compared = sum(any(r.is_of_comparison for r in pair.task.ledger.records) for pair in pairs)
+    print(
+        f"{len(pairs)} reports, {real} of measured held-out subjects, {compared} with a prior;"
+        f" seed {asked.seed}\n"
+    )
     print(f"| {' | '.join(HEADS)} |\n|{'---|' * len(HEADS)}")
     for name, write in rows.items():
         print(row(name, [run(write, pair) for pair in pairs]), flush=True)

@@ -32,6 +32,10 @@ class Phrasings:
         """Cut the reference range out of a closing."""
         return closing.replace(self.words["norm"], "")
 
+    def without_error(self, closing: str) -> str:
+        """Cut the range of the measurement error out of a closing."""
+        return closing.replace(self.words["error"], "")
+
 
 @cache
 def load(language: str) -> Phrasings:

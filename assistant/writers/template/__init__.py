@@ -10,7 +10,9 @@ from assistant.writers.template.answers import respond
 from assistant.writers.template.stock import (
     ASYMMETRY,
     COUNTS,
+    IN_SHORT,
     fixed_statements,
+    gaps,
     phrase_statement,
     stock_statement,
     together,
@@ -21,8 +23,10 @@ from assistant.writers.template.stock import (
 __all__ = [
     "ASYMMETRY",
     "COUNTS",
+    "IN_SHORT",
     "Template",
     "fixed_statements",
+    "gaps",
     "phrase_statement",
     "respond",
     "stock_statement",

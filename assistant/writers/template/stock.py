@@ -157,10 +157,11 @@ def _listed(brief: Brief, section: Section) -> Iterator[Statement]:
 
 
 def together(records: Sequence[Measurement]) -> Iterator[tuple[Measurement, ...]]:
-    """Group neighbouring records of one side, quantity, reliability and reason."""
+    """Group neighbouring records of one side, quantity, date, reliability and reason."""
 
     def kind(record: Measurement) -> tuple[str, ...]:
-        return (record.side, record.quantity, record.reliability, str(record.reason))
+        is_for = (record.side, record.quantity, str(record.date))
+        return (*is_for, record.reliability, str(record.reason))
 
     for _, group in groupby(records, kind):
         members = tuple(group)

@@ -1,7 +1,8 @@
 """The LoRA adapter: put on, saved, loaded, merged. Knows nothing of training or of prompts.
 
 Its folder is what peft writes and plain peft reads; the header of its weights also says for which
-base it was made. No embedding is ever part of it, so that the head stays tied to the embedding.
+base it was made, and whether it learnt to word comparisons. No embedding is ever part of it, so
+that the head stays tied to the embedding.
 """
 
 import hashlib
@@ -26,6 +27,7 @@ from transformers import Gemma3ForConditionalGeneration  # noqa: E402
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 KEY = "voxcite_base"
+COMPARES, TRUE = "voxcite_comparisons", "true"
 LINEAR = r".*language_model\..*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
 PREFIX, DOWN = "base_model.model.", ".lora_A.weight"
 FOREIGN = ("modules_to_save", "megatron_config", "trainable_token_indices")
@@ -66,8 +68,13 @@ def add_adapter(network: Gemma3ForConditionalGeneration, rank: Rank) -> PeftMode
     return adapted
 
 
-def save_adapter(network: PeftModel, folder: Path, base: BaseFacts) -> Path:
-    """Write an adapter as peft does, and for which base it was made."""
+def save_adapter(
+    network: PeftModel, folder: Path, base: BaseFacts, *, compares: bool = False
+) -> Path:
+    """Write an adapter as peft does, and for which base it was made.
+
+    ``compares`` says that it was trained on comparisons with earlier examinations.
+    """
     for config in network.peft_config.values():
         config.base_model_name_or_path = base.name  # never the folder it was loaded from
     with quietly():
@@ -75,8 +82,17 @@ def save_adapter(network: PeftModel, folder: Path, base: BaseFacts) -> Path:
     (folder / "README.md").unlink(missing_ok=True)  # peft's form of a card, left empty
     path = folder / WEIGHTS
     tensors = load_file(path)
-    save_file(tensors, path, metadata={"format": "pt", KEY: json.dumps(asdict(base))})
+    told = {COMPARES: TRUE} if compares else {}
+    save_file(tensors, path, metadata={"format": "pt", KEY: json.dumps(asdict(base)), **told})
     return folder
+
+
+def words_comparisons(folder: Path) -> bool:
+    """Tell whether an adapter was trained on comparisons; one that does not say so was not."""
+    if not (folder / WEIGHTS).is_file():
+        return False
+    with safe_open(folder / WEIGHTS, framework="pt") as file:
+        return (file.metadata() or {}).get(COMPARES) == TRUE
 
 
 def load_adapter(

@@ -14,16 +14,24 @@ from assistant import exams
 from assistant.draft import Section, Statement
 from assistant.exams import Exam
 from assistant.ledger import Ledger
-from assistant.writers import Assessment, assess, difference
+from assistant.writers import Assessment, assess, difference, verdict
 from assistant.writers.phrasings import Part, Phrasings, joined, of_part
-from assistant.writers.template import ASYMMETRY
+from assistant.writers.template import ASYMMETRY, IN_SHORT
 from assistant.writers.vlm.ledgers import EXAM
 from assistant.writers.vlm.prompt import is_wide
-from assistant.writers.vlm.slots import SlotTable, stock_of
+from assistant.writers.vlm.slots import (
+    FIELDS,
+    OF_CHANGE,
+    OF_EARLIER,
+    SlotTable,
+    fields_of,
+    stock_of,
+)
 from prompts import Phrasebook
-from segment.measurement import Measurement, Reliability
+from segment.measurement import EARLIER, Measurement, Reliability
 
 FIXED = "abcd"  # wordings of an uncited sentence; the last is held out, as every fourth
+PLAIN = ("",)  # of closings: nothing is added
 Detail = Literal["range", "words", "none"]  # how a reference range is told of
 
 
@@ -77,13 +85,53 @@ class Author:
                 found.append(self.volume(record, section, "words"))
         return tuple(found)
 
+    def comparison(self, side: Sequence[str]) -> tuple[Statement, ...]:
+        """Say every record of a side's comparison in order: as it was before, and what changed."""
+        groups = SlotTable.of(self.ledger, side).groups()
+        return tuple(self._compared(group, "comparison", "range") for group in groups)
+
+    def changes(
+        self, side: Sequence[str], section: Section = "impression"
+    ) -> tuple[Statement, ...]:
+        """Say shortly how the whole structures of a side have changed."""
+        groups = told_shortly(SlotTable.of(self.ledger, side))
+        return tuple(self._compared(group, section, "words") for group in groups)
+
+    def _compared(
+        self, group: tuple[Measurement, ...], section: Section, detail: Detail
+    ) -> Statement:
+        if group[0].reason is not None:
+            return self.withheld(group, section)
+        return self.tell(group[0], section, detail)
+
     def tell(self, record: Measurement, section: Section, detail: Detail) -> Statement:
         """Say what holds of any record."""
         if record.reason is not None:
             return self.withheld((record,), section)
         if record.quantity == ASYMMETRY:
             return self.asymmetry(record, section)
+        if record.quantity == EARLIER:
+            return self.earlier(record)
+        if record.comparator is not None:
+            return self.change(record, section, detail)
         return self.volume(record, section, detail)
+
+    def earlier(self, record: Measurement) -> Statement:
+        """State a volume of an earlier examination, with its date if that is known."""
+        kind = "earlier" if record.date else "earlier_undated"
+        pool = joined(self.phrasings.openings[kind], PLAIN, self.part)
+        return self._say(self.one_of(pool), (record,), "comparison")
+
+    def change(self, record: Measurement, section: Section, detail: Detail) -> Statement:
+        """State a change and what it is beside its measurement error.
+
+        The range of that is told of a whole structure, if ``detail`` asks for it.
+        """
+        closings = self.phrasings.closings[f"change_{verdict(record) or 'plain'}"]
+        wording = self.one_of(joined(self.phrasings.openings["change"], closings, self.part))
+        if detail != "range" or not tells_error(record):
+            wording = self.phrasings.without_error(wording)
+        return self._say(wording, (record,), section)
 
     def volume(self, record: Measurement, section: Section, detail: Detail) -> Statement:
         """State a volume, compared with its reference range if it has one and ``detail`` asks."""
@@ -111,8 +159,10 @@ class Author:
 
     def withheld(self, records: tuple[Measurement, ...], section: Section) -> Statement:
         """Say that records are withheld, and why."""
-        is_absent = records[0].reliability is Reliability.NOT_ASSESSED
-        return self._sentence("not_assessed" if is_absent else "not_reliable", records, section)
+        if records[0].reliability is Reliability.NOT_ASSESSED:
+            return self._sentence("not_assessed", records, section)
+        kind = "not_reliable" if records[0].comparator is None else "not_comparable"
+        return self._sentence(kind, records, section)
 
     def sure(self, record: Measurement) -> Statement:
         """Say how sure a measurement is: its interval, or that it is withheld."""
@@ -166,6 +216,21 @@ def whole(record: Measurement) -> bool:
     return record.structure in exam().asymmetry
 
 
+def tells_error(record: Measurement) -> bool:
+    """Tell whether a sentence about a change states its measurement error too."""
+    return whole(record) and "error" in fields_of(record)
+
+
+def told_shortly(table: SlotTable) -> tuple[tuple[Measurement, ...], ...]:
+    """List what an impression says of a comparison: of each whole one change and its trend."""
+    found = []
+    for group in table.groups():
+        if group[0].quantity in IN_SHORT:
+            wholes = tuple(record for record in group if whole(record))
+            found.append(wholes or group)
+    return tuple(g for g in found if g[0].reason is not None or whole(g[0]))
+
+
 def fill(
     wording: str, records: Sequence[Measurement], words: Phrasebook, phrasings: Phrasings
 ) -> str:
@@ -180,9 +245,8 @@ def fill(
         "Short": _capital(short),
         "names": _listed(records, words, phrasings),
         "quantity": words.quantities[record.quantity],
-        **{
-            field: f"{{{record.id}.{field}}}" for field in ("reading", "interval", "norm", "reason")
-        },
+        "Quantity": _capital(words.quantities[record.quantity]),
+        **{field: f"{{{record.id}.{field}}}" for field in {*FIELDS, *OF_CHANGE, *OF_EARLIER}},
     }
     for place, text in places.items():
         wording = wording.replace(f"{{{place}}}", text)

@@ -12,16 +12,18 @@ from typing import Protocol, runtime_checkable
 import prompts
 from assistant.report import CJK_NUMBER
 from assistant.writers.phrasings import Phrasings, load
+from assistant.writers.template import COUNTS
 from assistant.writers.vlm.author import exam, fill
-from assistant.writers.vlm.ledgers import plain_records
+from assistant.writers.vlm.ledgers import compared_records, plain_records
 from assistant.writers.vlm.slots import TEXT_SLOT
 from prompts import Phrasebook
-from segment.measurement import Measurement
+from segment.measurement import EARLIER, Measurement
 
 SLOT = "<unused1000>"
 BYTE = re.compile(r"<0x[0-9A-Fa-f]{2}>")
 NAMED = re.compile(r"<[^<>\s]+>")
 NEWLINE = "\n"
+CHANGE = "change_"  # closings about a change begin so
 # Which closings an opening can have, and whether it is about the pair of sides.
 CLOSED_BY = {
     "volume": ("volume_", False),
@@ -74,6 +76,18 @@ def joints(language: str) -> tuple[str, ...]:
 
 
 @cache
+def turns(language: str) -> tuple[str, ...]:
+    """List all that stands between a change and its measurement error in one sentence."""
+    phrasings, found = load(language), dict[str, None]()
+    for key, closings in phrasings.closings.items():
+        for closing in closings if key.startswith(CHANGE) else ():
+            before, slot, _ = closing.partition("{error}")
+            if slot:
+                found[before.rstrip(" ")] = None
+    return tuple(found)
+
+
+@cache
 def leads(language: str) -> tuple[str, ...]:
     """List all that leads to the reference range of an index, in a sentence about that alone."""
     words, phrasings, found = prompts.load(language), load(language), dict[str, None]()
@@ -116,17 +130,17 @@ def holds_number(piece: str) -> bool:
 
 def _lines(words: Phrasebook, phrasings: Phrasings) -> Iterator[str]:
     """List what can be said: of each record, of each group, and without a record."""
-    records = plain_records()
     stop = phrasings.words["stop"]
-    for record in records:
-        yield from (
-            fill(wording, (record,), words, phrasings) + stop
-            for wording in _wordings(record, phrasings)
-        )
-    for group in _groups(records):
-        for kind in ("not_reliable", "not_assessed"):
-            for wording in phrasings.sentences[kind]:
-                yield fill(wording, group, words, phrasings) + stop
+    for records in (plain_records(), compared_records()):
+        for record in records:
+            yield from (
+                fill(wording, (record,), words, phrasings) + stop
+                for wording in _wordings(record, phrasings)
+            )
+        for group in _groups(records):
+            for kind in _withheld(group[0]):
+                for wording in phrasings.sentences[kind]:
+                    yield fill(wording, group, words, phrasings) + stop
     gaps = tuple(f"not_assessed.{key}" for key in exam().not_assessed)
     for key, text in words.phrases.items():
         if key.startswith("answer.") or key in gaps:
@@ -135,6 +149,9 @@ def _lines(words: Phrasebook, phrasings: Phrasings) -> Iterator[str]:
 
 def _wordings(record: Measurement, phrasings: Phrasings) -> Iterator[str]:
     """List every wording that can be about a record."""
+    if record.is_of_comparison:
+        yield from _compared(record, phrasings)
+        return
     is_pair = record.side == "none"
     for name, (start, is_about_pair) in CLOSED_BY.items():
         closings = [
@@ -146,6 +163,24 @@ def _wordings(record: Measurement, phrasings: Phrasings) -> Iterator[str]:
                 yield opening + phrasings.without_norm(closing)
     for kind in ("sure", "sure_wide", "reliable"):
         yield from phrasings.sentences[kind]
+
+
+def _compared(record: Measurement, phrasings: Phrasings) -> Iterator[str]:
+    """List every wording that can be about a volume of before, or about a change."""
+    if record.quantity == EARLIER:
+        yield from (*phrasings.openings["earlier"], *phrasings.openings["earlier_undated"])
+        return
+    first, *others = phrasings.openings["change"]  # a slot parts each from its closing
+    yield from others
+    for key, closings in phrasings.closings.items():
+        for closing in closings if key.startswith(CHANGE) else ():
+            yield first + closing
+            yield first + phrasings.without_error(closing)
+
+
+def _withheld(record: Measurement) -> tuple[str, str]:
+    """Say in which sentences a record can be withheld."""
+    return "not_assessed", "not_reliable" if record.comparator is None else "not_comparable"
 
 
 def _is_of(closing: str) -> bool:
@@ -164,9 +199,9 @@ def _comparing(phrasings: Phrasings) -> Iterator[str]:
 
 
 def _groups(records: Sequence[Measurement]) -> Iterator[tuple[Measurement, ...]]:
-    """List what can be withheld together: neighbours of one side and quantity."""
+    """List what can be withheld together: neighbours of one side, quantity and date."""
     for start in range(len(records)):
-        for end in range(start + 1, len(records) + 1):
+        for end in range(start + 1, min(start + len(COUNTS), len(records)) + 1):
             group = tuple(records[start:end])
-            if len({(r.side, r.quantity) for r in group}) == 1:
+            if len({(r.side, r.quantity, r.date) for r in group}) == 1:
                 yield group

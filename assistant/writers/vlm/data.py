@@ -14,11 +14,13 @@ import prompts
 from assistant.draft import Statement
 from assistant.writers import Turn
 from assistant.writers.phrasings import Part, Phrasings, load, of_part
-from assistant.writers.template import ASYMMETRY
+from assistant.writers.template import ASYMMETRY, gaps
+from assistant.writers.template.answers import TOLD
 from assistant.writers.vlm.author import Author, Detail, exam, fill, whole
 from assistant.writers.vlm.ledgers import Made, make_ledger
 from assistant.writers.vlm.prompt import Task
-from assistant.writers.vlm.slots import SECTION_TOKEN, SlotTable
+from assistant.writers.vlm.slots import SECTION_TOKEN, SlotTable, of_one_text, sides_compared
+from segment.change import RELATIVE
 from segment.measurement import Measurement
 
 REPORTS = 0.4  # of all pairs
@@ -41,16 +43,19 @@ UNANSWERABLE = (
 )
 QUANTITY = "{quantity}"  # where a wording names what was measured
 FOLLOW_UPS = ("sure", "size", "reliable", "volume")
+OF_CHANGES = ("sure", "reliable")  # of the follow-ups, those that a change can have
+PRIOR, CHANGE = "prior", "change"  # what is asked of a comparison: where there is none, and one
+COMPARISONS, CHANGES = 0.6, 0.3  # of the reports and of the dialogues with a prior
 DETAILS: tuple[Detail, ...] = ("range", "words", "none")
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A task and what is to be said: with text slots, and the part of it that the model writes.
+    """A task and what is to be said: with text slots, and the part of it that the task is for.
 
     The target is empty where all that is said is fixed.
-    ``topic`` is ``report`` or what the last question is about; ``cases`` are the training cases
-    behind the left and the right side, None where they were invented.
+    ``topic`` is ``report``, ``comparison`` or what the last question is about; ``cases`` are the
+    training cases behind the left and the right side, None where they were invented.
     """
 
     task: Task
@@ -108,13 +113,27 @@ def _pairs(
 
 
 def _report(author: Author, made: Made) -> Pair:
-    """Write a report."""
-    findings, impression = author.findings(), author.impression()
-    table = SlotTable.of(made.ledger)
-    parts = ("\n".join(map(table.encode, part)) for part in (findings, impression))
-    target = f"\n{SECTION_TOKEN}\n".join(parts)
-    task = Task(made.ledger, author.words.language, quality=_quality(author))
-    return Pair(task, (*findings, *impression), target, "report", _cases(made))
+    """Write a report; of one with a prior the task is for a side's comparison more often."""
+    own = (*author.findings(), *author.impression())
+    sides = {
+        side: (*author.comparison(side), *author.changes(side))
+        for side in sides_compared(made.ledger)
+    }
+    statements = (*own, *(said for told in sides.values() for said in told))
+    compared: tuple[str, ...] = ()
+    if sides and author.chance(COMPARISONS):
+        compared = tuple(sides)[int(author.rng.integers(len(sides)))]
+    task = Task(made.ledger, author.words.language, quality=_quality(author), compared=compared)
+    target = _target(task.table, sides[compared] if compared else own)
+    return Pair(task, statements, target, "comparison" if compared else "report", _cases(made))
+
+
+def _target(table: SlotTable, told: Sequence[Statement]) -> str:
+    """Write statements with tokens, those of the impression after the section token."""
+    lines = [table.encode(said) for said in told]
+    short = next((n for n, said in enumerate(told) if said.section == "impression"), len(lines))
+    parts = (lines[:short], lines[short:])
+    return f"\n{SECTION_TOKEN}\n".join("\n".join(part) for part in parts if part)
 
 
 def _dialogue(author: Author, made: Made) -> Pair:
@@ -124,16 +143,27 @@ def _dialogue(author: Author, made: Made) -> Pair:
     if author.chance(TWO_TURNS):
         turns = (Turn(exchange.question, exchange.answer),)
         exchange = _follow_up(author, exchange)
-    table = SlotTable.of(made.ledger)
-    target = "\n".join(table.encode(said) for said in exchange.answer if said.cites)
+    own, compared = _parts(author, exchange.answer)
+    told = compared if compared and (not own or author.chance(0.5)) else own
+    ids = tuple(cite for said in told for cite in said.cites) if told is compared else ()
     task = Task(
         made.ledger,
         author.words.language,
         quality=_quality(author),
         question=exchange.question,
         turns=turns,
+        compared=ids,
     )
+    target = "\n".join(task.table.encode(said) for said in told)
     return Pair(task, exchange.answer, target, exchange.topic, _cases(made))
+
+
+def _parts(author: Author, answer: Sequence[Statement]) -> tuple[list[Statement], list[Statement]]:
+    """Part what is said of records: of the examination itself, and of a comparison."""
+    cited = [said for said in answer if said.cites]
+    compared = [said for said in cited if author.ledger[said.cites[0]].is_of_comparison]
+    own = [said for said in cited if said not in compared]
+    return own, compared[: of_one_text([said.cites for said in compared])]
 
 
 def _quality(author: Author) -> tuple[str, ...]:
@@ -147,9 +177,10 @@ def _cases(made: Made) -> tuple[int | None, int | None]:
 
 def _exchange(author: Author) -> Exchange:
     """Ask about something and answer it."""
-    topic = author.one_of(DRAWN)
+    topic = _topic(author)
     record = _subject(author, topic)
-    question = _asked(author, author.phrasings.questions[topic], record)
+    wordings = author.phrasings.questions[PRIOR if topic == CHANGE else topic]
+    question = _asked(author, wordings, record)
     answer = _answer(author, topic, record)
     if any(statement.cites for statement in answer) and author.chance(WITH_INSTRUCTION):
         around = author.one_of(of_part(author.phrasings.questions["with_instruction"], author.part))
@@ -157,10 +188,22 @@ def _exchange(author: Author) -> Exchange:
     return Exchange(topic, question, answer, record)
 
 
+def _topic(author: Author) -> str:
+    """Draw what is asked; the prior is asked for more often where there is one."""
+    if not sides_compared(author.ledger):
+        return author.one_of(DRAWN)
+    topic = CHANGE if author.chance(CHANGES) else author.one_of(DRAWN)
+    return CHANGE if topic == PRIOR else topic
+
+
 def _follow_up(author: Author, first: Exchange) -> Exchange:
     """Ask about the same record again, or about something else."""
     topic = author.one_of(FOLLOW_UPS)
     record = first.record
+    if first.topic == CHANGE and topic in OF_CHANGES and author.chance(0.7):
+        told = [author.ledger[cite] for said in first.answer for cite in said.cites]
+        question = _asked(author, author.phrasings.follow_ups[topic], told[0])
+        return Exchange(topic, question, tuple(author.tell(r, "answer", "range") for r in told))
     is_same = record is not None and first.topic in ("volume", "size", "sure", "reliable")
     if not is_same or record is None or author.chance(0.3):
         return _exchange(author)
@@ -203,12 +246,16 @@ def _askable(author: Author, topic: str) -> Sequence[Measurement]:
     """List the records that a wording of a topic can ask for: an index only by its quantity."""
     wordings = of_part(author.phrasings.questions[topic], author.part)
     if any(QUANTITY in wording for wording in wordings):
-        return author.ledger.records
+        return _of_today(author)
     return _volumes(author)
 
 
+def _of_today(author: Author) -> list[Measurement]:
+    return [record for record in author.ledger.records if not record.is_of_comparison]
+
+
 def _volumes(author: Author) -> list[Measurement]:
-    return [r for r in author.ledger.records if r.quantity != ASYMMETRY]
+    return [record for record in _of_today(author) if record.quantity != ASYMMETRY]
 
 
 def _volume(author: Author) -> Measurement:
@@ -236,11 +283,31 @@ def _tell_volume(author: Author, record: Measurement) -> tuple[Statement, ...]:
 
 
 def _tell_size(author: Author, record: Measurement) -> tuple[Statement, ...]:
-    """Compare with the reference range and its limits; without one say so."""
-    told = author.tell(record, "answer", "range")
+    """Compare with the reference range and its limits, or say there is none; say how it changed."""
+    told = [author.tell(record, "answer", "range")]
     if record.reason is None and record.reference is None:
-        return told, author.fixed("no_reference")
-    return (told,)
+        told.append(author.fixed("no_reference"))
+    own = (record.structure, record.side)
+    changes = (r for r in author.ledger.records if r.quantity == RELATIVE)
+    told += [
+        author.tell(change, "answer", "range")
+        for change in changes
+        if (change.structure, change.side) == own
+    ]
+    return tuple(told)
+
+
+def _tell_changes(author: Author) -> tuple[Statement, ...]:
+    """Say how the whole structures changed and how fast."""
+    told = [r for r in author.ledger.records if whole(r) and r.quantity in TOLD]
+    return tuple(author.tell(record, "answer", "range") for record in told)
+
+
+def _summary(author: Author) -> tuple[Statement, ...]:
+    """Say the impression, with what it says of a comparison."""
+    sides = sides_compared(author.ledger)
+    changes = (said for side in sides for said in author.changes(side, "answer"))
+    return (*author.impression("answer"), *changes)
 
 
 def _tell_sides(author: Author) -> tuple[Statement, ...]:
@@ -260,10 +327,12 @@ def _index(author: Author) -> Measurement | None:
 
 def _tell_gaps(author: Author) -> tuple[Statement, ...]:
     """List what is withheld and what the exam does not cover."""
-    groups = SlotTable.of(author.ledger).groups()
+    tables = (SlotTable.of(author.ledger, side) for side in ((), *sides_compared(author.ledger)))
+    groups = [group for table in tables for group in table.groups()]
     withheld = [author.withheld(g, "answer") for g in groups if g[0].reason is not None]
-    gaps = [author.verbatim(f"not_assessed.{key}") for key in exam().not_assessed]
-    return (*(withheld or [author.fixed("nothing_withheld")]), *gaps)
+    left = gaps(author.ledger, exam())
+    missing = [author.verbatim(f"not_assessed.{key}") for key in left]
+    return (*(withheld or [author.fixed("nothing_withheld")]), *missing)
 
 
 def _explain_asymmetry(author: Author) -> tuple[Statement, ...]:
@@ -282,6 +351,7 @@ OF_RECORD: Mapping[str, Callable[[Author, Measurement], tuple[Statement, ...]]] 
 OF_LEDGER: Mapping[str, Callable[[Author], tuple[Statement, ...]]] = {
     "sides": _tell_sides,
     "not_assessed": _tell_gaps,
-    "summary": lambda author: author.impression("answer"),
+    "summary": _summary,
+    CHANGE: _tell_changes,
     "asymmetry": _explain_asymmetry,
 }

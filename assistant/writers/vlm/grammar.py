@@ -9,7 +9,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 
@@ -41,6 +41,7 @@ class Prose:
     forbidden: tuple[str, ...] = ()
     joints: tuple[str, ...] = ()
     leads: tuple[str, ...] = ()
+    turns: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -48,17 +49,20 @@ class Group:
     """Slots of one record, or of records that are withheld together.
 
     The required ones stand in one line, next to each other, and those of ``then`` later in the same
-    sentence, or alone; the optional ones around or after it.
+    sentence, or alone; the optional ones around or after it. Those of a change stand after that of
+    ``ahead``, with words between, and what leads on to ``then`` turns to its error.
     """
 
     required: tuple[str, ...]
     optional: tuple[str, ...] = ()
     then: tuple[str, ...] = ()
+    ahead: tuple[str, ...] = ()
 
     @property
     def slots(self) -> tuple[str, ...]:
         """All slots, each once."""
-        return tuple(dict.fromkeys((*self.required, *self.then, *self.optional)))
+        all_of_them = (*self.ahead, *self.required, *self.then, *self.optional)
+        return tuple(dict.fromkeys(all_of_them))
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,7 @@ def prose_of(
     forbidden: Iterable[str],
     joints: Iterable[str] = (),
     leads: Iterable[str] = (),
+    turns: Iterable[str] = (),
 ) -> Prose:
     """Learn the characters of a language from its texts, which hold no slots and no numbers.
 
@@ -105,6 +110,7 @@ def prose_of(
         ),
         joints=tuple(joints),
         leads=tuple(leads),
+        turns=tuple(turns),
     )
 
 
@@ -120,7 +126,7 @@ def report_grammar(groups: Sequence[Group], section: str, prose: Prose) -> Gramm
         f"said: {' | '.join(f'said{n}' for n in range(len(groups)))}",
         *(rule for n, group in enumerate(groups) for rule in _finding_rules(n, group)),
         *(_said_rule(n, group) for n, group in enumerate(groups)),
-        *_prose_rules(prose),
+        *_prose_rules(replace(prose, turns=())),
     ]
     slots = {slot for group in groups for slot in group.slots}
     return _grammar(rules, slots | {section})
@@ -132,15 +138,35 @@ def answer_grammar(lines: Sequence[Group], prose: Prose) -> Grammar:
     Of a group that requires none a line holds at least one of the optional. Raises ValueError where
     no line is asked for.
     """
+    return _lines_grammar(lines, (), (), prose)
+
+
+def comparison_grammar(
+    lines: Sequence[Group], said: Sequence[Group], section: str, prose: Prose
+) -> Grammar:
+    """Demand these lines in order, then the section token, then those that are ``said`` shortly.
+
+    Without any of those there is no section token. Raises ValueError where no line is asked for.
+    """
+    return _lines_grammar(lines, said, (section,) if said else (), prose)
+
+
+def _lines_grammar(
+    lines: Sequence[Group], said: Sequence[Group], between: tuple[str, ...], prose: Prose
+) -> Grammar:
+    """Demand lines, what stands between them and others, and these."""
     if not lines:
         msg = "expected at least one line to be written, found none"
         raise ValueError(msg)
+    groups = (*lines, *said)
+    names = [f"line{n}" for n in range(len(groups))]
+    names[len(lines) : len(lines)] = between
     rules = [
-        f"start: {f' {NEWLINE_RULE} '.join(f'line{n}' for n in range(len(lines)))}",
-        *(rule for n, group in enumerate(lines) for rule in _line_rules(n, group)),
-        *_prose_rules(prose),
+        f"start: {f' {NEWLINE_RULE} '.join(names)}",
+        *(rule for n, group in enumerate(groups) for rule in _line_rules(n, group)),
+        *_prose_rules(prose if any(g.ahead for g in groups) else replace(prose, turns=())),
     ]
-    return _grammar(rules, {slot for group in lines for slot in group.slots})
+    return _grammar(rules, {slot for group in groups for slot in group.slots} | {*between})
 
 
 def _grammar(rules: Sequence[str], slots: set[str]) -> Grammar:
@@ -161,8 +187,9 @@ def _finding_rules(n: int, group: Group) -> Iterator[str]:
 
 def _line_rules(n: int, group: Group) -> Iterator[str]:
     """Write a line with the required slots of a group, and its optional ones around them."""
-    run = " join ".join([*filter(None, [" ".join(group.required)]), *group.then]) or f"any{n}"
-    before, after = "head", "tail"
+    leads_on = " turn " if group.ahead else " join "
+    run = leads_on.join([*filter(None, [" ".join(group.required)]), *group.then]) or f"any{n}"
+    before, after = " ".join(["head", *(f"{slot} mid" for slot in group.ahead)]), "tail"
     if group.optional:
         before += f" (any{n} mid){{0,{MOST_MENTIONS}}}"
         after = f"(mid any{n}){{0,{MOST_MENTIONS}}} tail"
@@ -191,7 +218,8 @@ def _prose_rules(prose: Prose) -> Iterator[str]:
     """
     yield f"head: (WORD MARK){{0,{MOST_WORDS}}} WORD?"
     yield f"mid: MARK? (WORD MARK){{0,{MOST_WORDS}}} WORD?"
-    for rule, texts in (("join", prose.joints), ("lead", prose.leads)):
+    leading = {"join": prose.joints, "lead": prose.leads, "turn": prose.turns}
+    for rule, texts in leading.items():
         if texts:
             yield f"{rule}: {' | '.join(json.dumps(text, ensure_ascii=False) for text in texts)}"
     yield f"tail: WORD? (MARK WORD){{0,{MOST_WORDS}}} CLOSE?"
@@ -230,9 +258,9 @@ def _escaped(code: int) -> str:
 
 def _pairs(text: str, letters: Sequence[str]) -> tuple[str, ...]:
     """List each Han numeral of the texts with the letter after it; raises where there is none."""
-    found = set()
+    found, numerals = set(), {character for character in {*text} if is_numeral(character)}
     for character, following in pairwise(text + NEWLINE):
-        if not is_numeral(character):
+        if character not in numerals:
             continue
         if following not in letters or is_numeral(following):
             msg = f"a numeral stands before a letter that is none, not in {character + following!r}"

@@ -15,8 +15,11 @@ import numpy as np
 from assistant import exams
 from assistant.ledger import Ledger
 from assistant.writers.phrasings import Part
+from assistant.writers.vlm.faults import with_faults
+from assistant.writers.vlm.priors import with_prior
 from segment import models, organs
 from segment.calibration import Calibrated, Level, asymmetry_interval, volume_interval
+from segment.change import TREND
 from segment.measurement import Calibration, Interval, Measurement, Reason, Reliability
 from segment.segmentation import Side
 
@@ -25,21 +28,13 @@ WHOLE, ANTERIOR, POSTERIOR = "hippocampus", "hippocampus anterior", "hippocampus
 STRUCTURES = (WHOLE, ANTERIOR, POSTERIOR)
 HELD_OUT_EVERY = 5  # subjects whose number is divisible by it
 METHOD = "voxel count"
-NEVER = (Reason.REGISTRATION_UNTRUSTED, Reason.ORIENTATION_IMPLAUSIBLE, Reason.OUTSIDE_FIELD)
-DOUBTED = (
-    Reason.TRUNCATED,
-    Reason.MEMBERS_DISAGREE,
-    Reason.IMPLAUSIBLE_VOLUME,
-    Reason.MISPLACED,
-    Reason.EMPTY,
-    Reason.INTERVAL_TOO_WIDE,
-    Reason.OUTSIDE_CALIBRATION,
-)
+THICKNESSES_MM = (1, 2, 3, 5)
+COMPARED = 1 / 3  # of the ledgers, with an earlier examination
 # Invented ledgers: the typical volumes in mL, their spread, and how often something is wrong.
 TYPICAL_ML = {ANTERIOR: 1.7, POSTERIOR: 1.55}
 SCALES = (0.62, 0.8, 1.0, 1.0, 1.25, 1.45)
 EXACTLY = (1.0,) * 99  # scores that widen nothing
-ONE_SIDE, ALL_LOST, SIDE_LOST, PART_LOST, NO_REFERENCE = 0.12, 0.05, 0.2, 0.06, 0.06
+ONE_SIDE, NO_REFERENCE = 0.12, 0.06
 
 
 @dataclass(frozen=True)
@@ -81,18 +76,22 @@ def subjects(part: Part) -> tuple[int, ...]:
 
 
 def make_ledger(rng: np.random.Generator, part: Part) -> Made:
-    """Make a ledger: half of measured cases of a part's subjects, half invented."""
+    """Make a ledger: half of a part's measured cases, half invented; a third with a prior."""
+    thickness = THICKNESSES_MM[rng.integers(len(THICKNESSES_MM))]
     if rng.random() < 0.5:
-        return measured_ledger(rng, part)
-    return Made(invented_ledger(rng))
+        made = measured_ledger(rng, part, thickness)
+    else:
+        made = Made(invented_ledger(rng))
+    if rng.random() >= COMPARED:
+        return made
+    return replace(made, ledger=with_prior(rng, made.ledger, _exam(), SEGMENTER, float(thickness)))
 
 
-def measured_ledger(rng: np.random.Generator, part: Part) -> Made:
+def measured_ledger(rng: np.random.Generator, part: Part, thickness: int) -> Made:
     """Return the ledger of a subject; which case is which side is drawn, nobody recorded it."""
     numbers = subjects(part)
     subject = numbers[rng.integers(len(numbers))]
     cases = measured_cases()
-    thickness = (1, 2, 3, 5)[rng.integers(4)]
     found = [c for c in (2 * subject - 1, 2 * subject) if (c, thickness) in cases]
     if rng.random() < 0.5:
         found.reverse()
@@ -129,7 +128,7 @@ def invented_ledger(rng: np.random.Generator) -> Ledger:
     for side in sides:
         uneven = math.exp(rng.normal(0, (0.02, 0.12)[rng.integers(2)]))
         records += _side(rng, side, scale * uneven, width, len(records))
-    records = _with_faults(rng, records)
+    records = with_faults(rng, records)
     if len(sides) == 2:
         records.append(_index(records, width * math.exp(rng.normal(0.2, 0.3)), EXACTLY))
     if rng.random() < NO_REFERENCE:
@@ -146,6 +145,17 @@ def plain_records() -> tuple[Measurement, ...]:
     return (*left, *right, _index([*left, *right], 0.05, EXACTLY))
 
 
+@cache
+def compared_records() -> tuple[Measurement, ...]:
+    """Return what a comparison adds to the plain records: a record of each name and quantity."""
+    rng = np.random.default_rng(0)
+    while True:
+        compared = with_prior(rng, Ledger(plain_records()), _exam(), SEGMENTER, 1.0)
+        found = tuple(record for record in compared.records if record.is_of_comparison)
+        if any(record.quantity == TREND for record in found):
+            return found
+
+
 def _side(
     rng: np.random.Generator, side: Side, scale: float, width: float, before: int
 ) -> list[Measurement]:
@@ -159,45 +169,6 @@ def _side(
         reason = Reason.INTERVAL_TOO_WIDE if _is_too_wide(interval, value) else None
         records.append(_volume(f"m{number}", name, side, value, interval, reason))
     return records
-
-
-def _with_faults(rng: np.random.Generator, records: list[Measurement]) -> list[Measurement]:
-    """Let a whole scan, a side or a part go wrong now and then."""
-    if rng.random() < ALL_LOST:
-        reason = NEVER[rng.integers(2)]
-        return [_absent(record, reason) for record in records]
-    found = []
-    lost: dict[str, Reason] = {}
-    for side in ("left", "right"):
-        if rng.random() < SIDE_LOST:
-            reasons = (*DOUBTED, Reason.OUTSIDE_FIELD)
-            lost[side] = reasons[rng.integers(len(reasons))]
-    for record in records:
-        doubt = lost.get(record.side)
-        if doubt is None and rng.random() < PART_LOST:
-            doubt = DOUBTED[rng.integers(len(DOUBTED))]
-        found.append(_doubted(record, doubt) if doubt else record)
-    return found
-
-
-def _doubted(record: Measurement, reason: Reason) -> Measurement:
-    """Return a record that is withheld for a reason."""
-    if reason in NEVER:
-        return _absent(record, reason)
-    has_interval = reason not in (Reason.EMPTY, Reason.OUTSIDE_CALIBRATION)
-    return replace(
-        record,
-        reliability=Reliability.NOT_RELIABLE,
-        reason=reason,
-        value=0.0 if reason is Reason.EMPTY else record.value,
-        interval=record.interval if has_interval else None,
-    )
-
-
-def _absent(record: Measurement, reason: Reason) -> Measurement:
-    """Return a record of what was not looked at."""
-    state = Reliability.NOT_ASSESSED
-    return replace(record, reliability=state, reason=reason, value=None, interval=None)
 
 
 def _judged(

@@ -12,19 +12,25 @@ from assistant.draft import Statement
 from assistant.ledger import Ledger
 from assistant.report import CJK_NUMBER
 from assistant.rows import HIDDEN
-from assistant.writers import Turn, assess, difference
-from assistant.writers.vlm.slots import SlotTable, fields_of
-from segment.measurement import Measurement
+from assistant.writers import Turn, assess, difference, verdict
+from assistant.writers.vlm.slots import SlotTable
+from segment.measurement import Measurement, Reliability
 
 LONGEST_QUESTION = 240  # characters; the rest is cut
 QUESTION = "question: "
-REPORT = "task: report"
+REPORT, COMPARISON = "task: report", "task: comparison"
 PLACED = {
     "below": "below reference",
     "within": "within reference",
     "above": "above reference",
     "overlaps": "crosses reference limit",
 }
+CHANGED = {
+    "increased": "increased beyond error",
+    "decreased": "decreased beyond error",
+    "within_error": "within error",
+}
+NOT_COMPARABLE = "not comparable"
 DIFFERS = {
     "left_larger": "left larger",
     "right_larger": "right larger",
@@ -58,7 +64,8 @@ class Markup:
 class Task:
     """What is asked of the model about one ledger; a report where there is no question.
 
-    ``quality`` are keys of what the image reader found, such as ``motion``.
+    ``quality`` are keys of what the image reader found, such as ``motion``. Where records of a
+    comparison are ``compared``, the task is about these alone.
     """
 
     ledger: Ledger
@@ -67,6 +74,12 @@ class Task:
     quality: tuple[str, ...] = ()
     question: str | None = None
     turns: tuple[Turn, ...] = ()
+    compared: tuple[str, ...] = ()
+
+    @property
+    def table(self) -> SlotTable:
+        """The slots that the task is about."""
+        return SlotTable.of(self.ledger, self.compared)
 
 
 @dataclass(frozen=True)
@@ -89,13 +102,13 @@ def write_prompt(
     The oldest turns go first, then the last records. Raises ValueError where what remains is
     still too long.
     """
-    table = SlotTable.of(task.ledger)
+    table = task.table
     kept, turns = len(table.records), len(task.turns)
     while True:
         shown = SlotTable(table.records[:kept], ())
         text = _write(replace(task, turns=task.turns[len(task.turns) - turns :]), shown, markup)
         if window is None or count(text) <= window:
-            left_out = tuple(record.id for record in task.ledger.records[kept:])
+            left_out = (*(record.id for record in table.records[kept:]), *table.left_out)
             return Prompt(text, left_out, len(task.turns) - turns)
         if turns:
             turns -= 1
@@ -135,7 +148,8 @@ def _write(task: Task, table: SlotTable, markup: Markup) -> str:
     head = [*_records(table), *_context(task)]
     asked = [turn.question for turn in task.turns]
     asks = [f"{QUESTION}{clean(question)}" for question in asked]
-    asks.append(REPORT if task.question is None else f"{QUESTION}{clean(task.question)}")
+    wanted = COMPARISON if task.compared else REPORT
+    asks.append(wanted if task.question is None else f"{QUESTION}{clean(task.question)}")
     text = markup.user + markup.pictures(task.pictures) + "\n".join([*head, asks[0]])
     for turn, ask in zip(task.turns, asks[1:], strict=True):
         answer = "\n".join(_encoded(statement, table) for statement in turn.answer)
@@ -154,7 +168,7 @@ def _records(table: SlotTable) -> list[str]:
     lines = []
     for group in table.groups():
         names = " + ".join(_named(record) for record in group)
-        slots = "".join(table.token(r.id, f) for r in group for f in fields_of(r))
+        slots = "".join(table.slots_of(group))
         words = ", ".join(_attributes(group[0]))
         lines.append(f"{group[0].quantity}, {names}: {slots} {words}")
     return lines
@@ -172,7 +186,10 @@ def _named(record: Measurement) -> str:
 def _attributes(record: Measurement) -> list[str]:
     """List what may be said of a record, coarsely."""
     if record.reason is not None:
-        return [str(record.reliability)]
+        is_absent = record.comparator is None or record.reliability is Reliability.NOT_ASSESSED
+        return [str(record.reliability) if is_absent else NOT_COMPARABLE]
+    if record.is_of_comparison:
+        return ["reliable", *(CHANGED[key] for key in [verdict(record)] if key)]
     differs = difference(record) if record.expression else None
     placed = assess(record)
     found = [

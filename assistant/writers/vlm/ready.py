@@ -7,7 +7,12 @@ from typing import Any
 
 from assistant.settings import Device, Precision
 from assistant.vision_shim import ensure_torchvision
-from assistant.writers.vlm.adapter import adapter_sha256, load_adapter, merge
+from assistant.writers.vlm.adapter import (
+    adapter_sha256,
+    load_adapter,
+    merge,
+    words_comparisons,
+)
 from assistant.writers.vlm.base import cached_base, convert_base
 from assistant.writers.vlm.errors import Fault, ModelError
 from assistant.writers.vlm.generate import Decoder, make_decoder
@@ -28,12 +33,16 @@ import prompts  # noqa: E402
 
 @dataclass(frozen=True, eq=False)
 class Ready:
-    """A model, the decoder that writes with it, and what provenance says of both."""
+    """A model, the decoder that writes with it, and what provenance says of both.
+
+    ``compares`` tells whether it was trained to word comparisons with earlier examinations.
+    """
 
     model: Model
     decoder: Decoder
     markup: Markup
     facts: Mapping[str, Any]
+    compares: bool = False
 
     @property
     def bounds(self) -> Bounds:
@@ -55,10 +64,13 @@ def read(
     source = source_of(model, adapter)
     source.check()
     loaded = _load(source, Placement(device, precision))
-    return make_ready(loaded, _vocabulary(source, loaded), precision)
+    compares = words_comparisons(source.adapter_folder) if source.adapter_folder else False
+    return make_ready(loaded, _vocabulary(source, loaded), precision, compares=compares)
 
 
-def make_ready(model: Model, vocabulary: Vocabulary, precision: Precision) -> Ready:
+def make_ready(
+    model: Model, vocabulary: Vocabulary, precision: Precision, *, compares: bool = False
+) -> Ready:
     """Merge a model's adapter into it, except into four bits, and prepare its decoder."""
     plain: Any = model.network
     if isinstance(plain, PeftModel):
@@ -70,7 +82,7 @@ def make_ready(model: Model, vocabulary: Vocabulary, precision: Precision) -> Re
         "precision": precision,
     }
     whole = replace(model, network=plain)
-    return Ready(whole, make_decoder(plain, vocabulary), markup_of(whole), facts)
+    return Ready(whole, make_decoder(plain, vocabulary), markup_of(whole), facts, compares)
 
 
 def _load(source: Source, placement: Placement) -> Model:

@@ -4,7 +4,7 @@ What no record holds is said in fixed words, so the model writes no line without
 line that is true and no answer gives way to the stock sentence that was planned.
 """
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -12,9 +12,10 @@ from assistant.draft import Draft, Statement
 from assistant.writers import Brief, drain
 from assistant.writers.questions import Asked, understand
 from assistant.writers.template import respond
-from assistant.writers.vlm.asking import Request, Wanted
+from assistant.writers.vlm.asking import Request, Wanted, compared_line
+from assistant.writers.vlm.joining import joined
 from assistant.writers.vlm.ready import Ready
-from assistant.writers.vlm.slots import TEXT_SLOT, SlotTable
+from assistant.writers.vlm.slots import TEXT_SLOT, SlotTable, of_one_text
 from assistant.writers.vlm.tell import NAME, tell
 from prompts import Phrasebook
 
@@ -29,39 +30,61 @@ Telling = Callable[[Request], Generator[Statement, None, Draft]]
 def reply(ready: Ready, brief: Brief, request: Request) -> Generator[Statement, None, Draft]:
     """Answer with a model in memory, as ``planned`` does."""
     nothing = Draft((), NAME, request.seed, ready.facts)
-    return (yield from planned(partial(tell, ready, brief), nothing, brief, request))
+    telling, compares = partial(tell, ready, brief), ready.compares
+    return (yield from planned(telling, nothing, brief, request, compares=compares))
 
 
 def planned(
-    telling: Telling, nothing: Draft, brief: Brief, request: Request
+    telling: Telling, nothing: Draft, brief: Brief, request: Request, *, compares: bool = False
 ) -> Generator[Statement, None, Draft]:
     """Yield each statement as soon as it is finished; return the whole.
 
     A line that the model does not come to is told in the stock sentence that was planned;
-    ``nothing`` is the draft of a model that is asked for no line.
+    ``nothing`` is the draft of a model that is asked for no line. Lines about a comparison are a
+    text of their own, of a model that ``compares``.
     """
     assert request.question is not None
     asked = understand(request.question, brief.ledger, brief.phrasebook, request.turns)
-    plan = [(said, wanted_of(said, asked, brief)) for said in respond(asked, brief)]
-    lines = tuple(wanted for _, wanted in plan if wanted is not None)
-    writing = _Writing(telling(replace(request, lines=lines)) if lines else None)
-    written = iter(writing)
+    plan = [
+        (said, wanted_of(said, asked, brief, compares=compares)) for said in respond(asked, brief)
+    ]
+    lines = _of_two_texts([wanted for _, wanted in plan if wanted is not None])
+    texts = {about: _text(request, lines, is_compared=about) for about in (False, True)}
+    writings = {about: _Writing(telling(text) if text else None) for about, text in texts.items()}
+    written = {key: iter(writing) for key, writing in writings.items()}
     kept: list[Statement] = []
     missed: list[str] = []
     for said, wanted in plan:
-        statement = said if wanted is None else next(written, said)
+        statement = said if wanted is None else next(written[wanted.is_of_comparison], said)
         if not _answers(statement, said, asked, brief.phrasebook):
             statement = said
             missed.append(NO_ANSWER)
         kept.append(replace(statement, stock=said.stock))
         yield kept[-1]
-    drain(written)
-    draft = writing.draft or nothing
+    for rest in written.values():
+        drain(rest)
+    draft = joined([w.draft for w in writings.values() if w.draft is not None] or [nothing])
     return replace(
         draft,
         statements=tuple(kept),
         failures=(*draft.failures, *missed),
     )
+
+
+def _of_two_texts(lines: Sequence[Wanted]) -> list[Wanted]:
+    """Leave lines about a comparison out for which one text has no slots: they stay stock."""
+    compared = [wanted for wanted in lines if wanted.is_of_comparison]
+    room = of_one_text([[record.id for record in wanted.records] for wanted in compared])
+    return [wanted for wanted in lines if wanted not in compared[room:]]
+
+
+def _text(request: Request, lines: Sequence[Wanted], *, is_compared: bool) -> Request | None:
+    """Ask for the lines about a comparison, or for the others; None where there are none."""
+    own = tuple(wanted for wanted in lines if wanted.is_of_comparison == is_compared)
+    if not own:
+        return None
+    ids = (record.id for wanted in own for record in wanted.records)
+    return replace(request, lines=own, compared=tuple(ids) if is_compared else ())
 
 
 @dataclass(eq=False)
@@ -76,11 +99,18 @@ class _Writing:
             self.draft = yield from self.steps
 
 
-def wanted_of(said: Statement, asked: Asked, brief: Brief) -> Wanted | None:
+def wanted_of(
+    said: Statement, asked: Asked, brief: Brief, *, compares: bool = False
+) -> Wanted | None:
     """Say what the line in the place of a planned sentence must hold; None where it is fixed."""
+    if not said.cites:
+        return None
+    cited = tuple(record for record in brief.ledger.records if record.id in said.cites)
+    if compares and cited and cited[0].is_of_comparison:
+        return compared_line(cited, is_short=".error}" not in said.text)
     shown = SlotTable.of(brief.ledger).records
-    records = tuple(record for record in shown if record.id in said.cites)
-    if not said.cites or len(records) < len(said.cites):
+    records = tuple(record for record in cited if record in shown)
+    if len(records) < len(said.cites):
         return None
     if records[0].reason is not None:
         return Wanted(records, ("reason",))
@@ -96,7 +126,7 @@ def _answers(statement: Statement, planned: Statement, asked: Asked, words: Phra
     held = {field for _, field in TEXT_SLOT.findall(statement.text)}
     if asked.topic == "sure":
         return bool(held & {"reading", "interval", "reason"})
-    if asked.topic == "reliable" and "reason" not in held:
+    if asked.topic == "reliable" and not held & {"reason", "since"}:
         phrases = (phrase for told in words.lexicon[TRUSTED].values() for phrase in told)
         return any(phrase in statement.text for phrase in phrases)
     return True

@@ -4,20 +4,25 @@ Knows nothing of words, of models or of how a slot is rendered.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from itertools import accumulate
 
 from assistant.draft import Section, Statement
 from assistant.exams import Exam
 from assistant.ledger import Ledger
 from assistant.writers import assess
-from assistant.writers.template import ASYMMETRY, COUNTS, stock_statement, together
+from assistant.writers.template import ASYMMETRY, COUNTS, IN_SHORT, stock_statement, together
 from prompts import Phrasebook
-from segment.measurement import Measurement, Reliability
+from segment.measurement import EARLIER, Measurement, Reliability
 
 FIRST = 1000
 FIELDS = ("reading", "interval", "norm", "reason")
+# What the places of a record's tokens stand for where it is of a comparison.
+OF_CHANGE = ("reading", "since", "error", "reason")
+OF_EARLIER = ("reading", "date", "norm", "reason")  # its reference range is never told of
+AHEAD = ("since", "date")  # stand before the reading or the reasons of their sentence
 MOST_RECORDS = 16
 SECTION_TOKEN = "<unused2000>"  # stands alone on the line between findings and impression
 TOKEN = re.compile(r"<unused(\d+)>")
@@ -32,20 +37,24 @@ class SlotTokenError(ValueError):
 
 @dataclass(frozen=True)
 class SlotTable:
-    """The slots of one ledger; records past the sixteenth are left out and have none.
+    """The slots of one text; records past the sixteenth are left out and have none.
 
-    So are those of a comparison: no tuned writer has seen one, and stock sentences tell them.
+    So are those of a comparison, which texts of their own tell of, by the slots of other tables.
     """
 
     records: tuple[Measurement, ...]
     left_out: tuple[str, ...]
 
     @classmethod
-    def of(cls, ledger: Ledger) -> "SlotTable":
-        """Number the records of a ledger in their order; those of a comparison are left out."""
+    def of(cls, ledger: Ledger, compared: Sequence[str] = ()) -> "SlotTable":
+        """Number the records of an examination in their order, or those ``compared`` alone."""
+        if compared:
+            found = tuple(record for record in ledger.records if record.id in compared)
+            ids = tuple(record.id for record in found[MOST_RECORDS:])
+            return cls(found[:MOST_RECORDS], ids)
         kept = [record for record in ledger.records if not record.is_of_comparison][:MOST_RECORDS]
-        ids = {record.id for record in kept}
-        rest = (record.id for record in ledger.records if record.id not in ids)
+        held = {record.id for record in kept}
+        rest = (record.id for record in ledger.records if record.id not in held)
         return cls(tuple(kept), tuple(rest))
 
     def groups(self) -> tuple[tuple[Measurement, ...], ...]:
@@ -55,6 +64,12 @@ class SlotTable:
             is_withheld = records[0].reason is not None
             groups += [records] if is_withheld else [(record,) for record in records]
         return tuple(groups)
+
+    def slots_of(self, group: Sequence[Measurement]) -> tuple[str, ...]:
+        """List the tokens of what shares a sentence; what stands ahead of reasons is said once."""
+        first, *others = group
+        own = [self.token(first.id, field) for field in fields_of(first)]
+        return (*own, *(self.token(record.id, fields_of(record)[-1]) for record in others))
 
     def tokens(self) -> tuple[str, ...]:
         """List every token that a text about these records may hold, in order."""
@@ -70,7 +85,8 @@ class SlotTable:
         """Return the token of one field; raises SlotTokenError where the record has none."""
         for index, record in enumerate(self.records):
             if record.id == record_id and field in fields_of(record):
-                return f"<unused{FIRST + index * len(FIELDS) + FIELDS.index(field)}>"
+                place = index * len(FIELDS) + _places(record).index(field)
+                return f"<unused{FIRST + place}>"
         msg = f"slot {{{record_id}.{field}}} has no token: expected a slot of the ledger's records"
         raise SlotTokenError(msg)
 
@@ -78,12 +94,13 @@ class SlotTable:
         """Return the record and field of a token; raises SlotTokenError for a foreign one."""
         match = TOKEN.fullmatch(token)
         index, place = divmod(int(match[1]) - FIRST, len(FIELDS)) if match else (-1, 0)
-        if not 0 <= index < len(self.records) or FIELDS[place] not in fields_of(
-            self.records[index]
-        ):
-            msg = f"token {token} is foreign: expected one that a record of the ledger has"
-            raise SlotTokenError(msg)
-        return self.records[index], FIELDS[place]
+        if 0 <= index < len(self.records):
+            record = self.records[index]
+            field = _places(record)[place]
+            if field in fields_of(record):
+                return record, field
+        msg = f"token {token} is foreign: expected one that a record of the ledger has"
+        raise SlotTokenError(msg)
 
     def encode(self, statement: Statement) -> str:
         """Write a statement with tokens; of a withheld group each record has its own."""
@@ -103,48 +120,87 @@ class SlotTable:
         """
         found = [self.field(match[0]) for match in TOKEN.finditer(line)]
         cites = tuple(dict.fromkeys(record.id for record, _ in found))
-        if len(cites) > 1:
-            return self._decode_group(line, cites)
+        return self._text(line if len(cites) < 2 else self._joined(line, cites)), cites
+
+    def _text(self, line: str) -> str:
+        """Write text slots in the place of tokens."""
 
         def read(match: re.Match[str]) -> str:
             record, field = self.field(match[0])
             return f"{{{record.id}.{field}}}"
 
-        return OPENING.sub(" ", TOKEN.sub(read, line)), cites
+        return OPENING.sub(" ", TOKEN.sub(read, line))
 
-    def _decode_group(self, line: str, cites: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
-        """Read a line about several records: their reasons stand together, as one."""
+    def _joined(self, line: str, cites: tuple[str, ...]) -> str:
+        """Leave of the reasons of several records, which stand together, the first one's.
+
+        What else it may hold is since when the first one was compared.
+        """
         groups = ([r.id for r in group if r.id in cites] for group in self.groups())
         if list(cites) not in groups:
             msg = f"{', '.join(cites)} are not withheld together: expected slots of one record"
             raise SlotTokenError(msg)
-        run = "".join(self.token(cite, "reason") for cite in cites)
-        if line.count(run) != 1 or len(TOKEN.findall(line)) != len(cites):
+        first, *others = (self.token(cite, "reason") for cite in cites)
+        run = "".join((first, *others))
+        rest = [self.field(match[0]) for match in TOKEN.finditer(line.replace(run, ""))]
+        if line.count(run) != 1 or any((r.id, f) != (cites[0], "since") for r, f in rest):
             msg = f"a line holds slots of {', '.join(cites)}: expected those of one record"
             raise SlotTokenError(msg)
-        return OPENING.sub(" ", line.replace(run, f"{{{cites[0]}.reason}}")), cites
+        return line.replace(run, first)
 
 
 def fields_of(record: Measurement) -> tuple[str, ...]:
-    """List the fields that a record has a slot for."""
+    """List the fields that a record has a slot for, as a sentence has them."""
+    is_change = record.comparator is not None
     if record.reliability is not Reliability.REPORTABLE:
-        return ("reason",)
+        is_incomparable = is_change and record.reliability is Reliability.NOT_RELIABLE
+        return ("since", "reason") if is_incomparable else ("reason",)
+    if record.quantity == EARLIER:
+        return ("reading",) if record.date is None else ("date", "reading")
+    if is_change:
+        is_judged = record.quantity in IN_SHORT and record.reference is not None
+        return ("since", "reading", "error") if is_judged else ("since", "reading")
     return FIELDS[:2] if record.reference is None else FIELDS[:3]
 
 
+def _places(record: Measurement) -> tuple[str, ...]:
+    """Say what the places of a record's tokens stand for."""
+    if record.quantity == EARLIER:
+        return OF_EARLIER
+    return FIELDS if record.comparator is None else OF_CHANGE
+
+
+def sides_compared(ledger: Ledger) -> tuple[tuple[str, ...], ...]:
+    """List the records of a comparison side by side: each side is told of in a text of its own."""
+    compared = [record for record in ledger.records if record.is_of_comparison]
+    sides = dict.fromkeys(record.side for record in compared)
+    return tuple(tuple(r.id for r in compared if r.side == side) for side in sides)
+
+
+def of_one_text(lines: Sequence[Sequence[str]]) -> int:
+    """Count the lines from the first on whose records one text has slots for."""
+    counts = accumulate(len(cites) for cites in lines)
+    return sum(count <= MOST_RECORDS for count in counts)
+
+
 def parse_target(
-    text: str, ledger: Ledger, exam: Exam, phrasebook: Phrasebook
+    text: str,
+    ledger: Ledger,
+    exam: Exam,
+    phrasebook: Phrasebook,
+    compared: Sequence[str] = (),
 ) -> tuple[Statement, ...]:
     """Read a report as the model writes it: findings, the section token, the impression.
 
-    Raises SlotTokenError for another number of parts, for blank lines and for foreign slots.
+    Where records are ``compared`` it is a comparison and its impression. Raises SlotTokenError for
+    another number of parts, for blank lines and for foreign slots.
     """
     parts = text.split(f"\n{SECTION_TOKEN}\n")
     if len(parts) != 2:
         msg = f"expected findings, one line {SECTION_TOKEN} and an impression, found {len(parts)}"
         raise SlotTokenError(f"{msg} parts")
-    table = SlotTable.of(ledger)
-    sections: tuple[Section, ...] = ("findings", "impression")
+    table = SlotTable.of(ledger, compared)
+    sections: tuple[Section, ...] = ("comparison" if compared else "findings", "impression")
     return tuple(
         parse_line(line, section, table, exam, phrasebook)
         for section, part in zip(sections, parts, strict=True)
@@ -153,10 +209,14 @@ def parse_target(
 
 
 def parse_answer(
-    text: str, ledger: Ledger, exam: Exam, phrasebook: Phrasebook
+    text: str,
+    ledger: Ledger,
+    exam: Exam,
+    phrasebook: Phrasebook,
+    compared: Sequence[str] = (),
 ) -> tuple[Statement, ...]:
     """Read an answer as the model writes it, one statement a line; raises as ``parse_target``."""
-    table = SlotTable.of(ledger)
+    table = SlotTable.of(ledger, compared)
     lines = text.split("\n")
     return tuple(parse_line(line, "answer", table, exam, phrasebook) for line in lines)
 

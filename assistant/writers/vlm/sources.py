@@ -28,6 +28,13 @@ class Source:
     adapter: Path | None
     vocabulary: Path | None
 
+    @property
+    def adapter_folder(self) -> Path | None:
+        """The folder of the adapter that is put on; None for a whole model without one."""
+        if self.adapter is not None or self.parts is None:
+            return self.adapter
+        return self.parts / ADAPTER
+
     def check(self) -> None:
         """Refuse parts that are not there, before anything slow is done; raises ModelError."""
         if self.parts is not None and not (self.parts / MANIFEST).is_file():

@@ -19,8 +19,10 @@ from assistant.writers.vlm.asking import (
     ask,
     left_out,
     said_of,
+    texts_of,
 )
 from assistant.writers.vlm.generate import Commission, Decoded, Event, Prompt
+from assistant.writers.vlm.joining import joined
 from assistant.writers.vlm.pen import Sampling, Statistics
 from assistant.writers.vlm.ready import Ready
 from assistant.writers.vlm.slots import SECTION_TOKEN, SlotTokenError, parse_line
@@ -48,12 +50,35 @@ def tell_together(
     """Have so many texts written at once; yield each statement and, at its end, each draft.
 
     Each comes with the place of its request, of which one is taken when there is room for it. A
-    draft is the one that ``tell`` returns.
+    draft is the one that ``tell`` returns: of a report it is that of all of its texts.
     """
+    drafts: dict[int, list[Draft | None]] = {}
+
+    def texts() -> Iterator[tuple[tuple[int, int], Brief, Request]]:
+        for place, (brief, request) in enumerate(requests):
+            wanted = texts_of(brief, request, compares=ready.compares)
+            drafts[place] = [None] * len(wanted)
+            for number, text in enumerate(wanted):
+                yield (place, number), brief, text
+
+    for (place, number), told in _tell_texts(ready, texts(), at_once):
+        if not isinstance(told, Draft):
+            yield place, told
+            continue
+        drafts[place][number] = told
+        ended = [draft for draft in drafts[place] if draft is not None]
+        if len(ended) == len(drafts[place]):
+            yield place, joined(ended)
+
+
+def _tell_texts(
+    ready: Ready, texts: Iterable[tuple[tuple[int, int], Brief, Request]], at_once: int
+) -> Iterator[tuple[tuple[int, int], Statement | Draft]]:
+    """Have so many texts written at once; yield each statement and each draft with its place."""
     unasked: list[_Telling] = []
 
     def wanted() -> Iterator[tuple[_Telling, Commission]]:
-        for place, (brief, request) in enumerate(requests):
+        for place, brief, request in texts:
             telling = _Telling(place, ready, brief, request)
             commission = telling.ask()
             if commission is None:
@@ -71,10 +96,12 @@ def tell_together(
 class _Telling:
     """A draft in the making: what was read so far, and what went wrong."""
 
-    def __init__(self, place: int, ready: Ready, brief: Brief, request: Request) -> None:
+    def __init__(
+        self, place: tuple[int, int], ready: Ready, brief: Brief, request: Request
+    ) -> None:
         self.place, self._is_over = place, False
         self._ready, self._brief, self._request = ready, brief, request
-        self._section: Section = "findings" if request.question is None else "answer"
+        self._section = _first_section(request)
         self._kept: list[Statement] = []
         self._facts: dict[str, Any] = dict(ready.facts)
         self._failures: list[str] = []
@@ -136,11 +163,22 @@ class _Telling:
         self._is_over = True
 
 
+def _first_section(request: Request) -> Section:
+    """Say in which section the first statement of a text stands."""
+    if request.question is not None:
+        return "answer"
+    return "comparison" if request.compared else "findings"
+
+
 def _reading(ready: Ready) -> Reading:
     """Say how a model in memory reads."""
     tokenizer, room = ready.model.tokenizer, ready.model.window - ready.bounds.tokens
     return Reading(
-        ready.markup, ready.model.image_px, room, lambda text: len(tokenizer.encode(text).ids)
+        ready.markup,
+        ready.model.image_px,
+        room,
+        lambda text: len(tokenizer.encode(text).ids),
+        compares=ready.compares,
     )
 
 

@@ -232,7 +232,7 @@ def _ship(run: _Run) -> None:
     adapted = add_adapter(network, Rank(run.plan.rank, run.plan.alpha))
     put(network, load_file(run.folder("adapter") / TRAINED))
     folder.mkdir(parents=True, exist_ok=True)
-    save_adapter(adapted, folder / ADAPTER, begun.model.base)
+    save_adapter(adapted, folder / ADAPTER, begun.model.base, compares=True)
     if not begun.is_whole:
         write_parts(folder, network, begun.model.base)
     words: dict[str, Any] = {"words": _tokens(run, "adapter", begun.model).vocabulary.words}
