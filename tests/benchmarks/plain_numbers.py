@@ -18,7 +18,7 @@ SINCE = re.compile(r"(?:since the examination of|between|自) (\d{4}-\d{2}-\d{2}
 COUNTED = ("cases", "例")
 SIDES: Mapping[str, tuple[str, str]] = {"left": ("left", "左"), "right": ("right", "右")}
 WORDS = (
-    *("one(?! study)", "two(?! (?:examinations|visits))", "three", "four", "five", "six"),
+    *("one(?! study)", "two(?! (?:examinations|visits|stated))", "three", "four", "five", "six"),
     *("seven", "eight", "nine", "ten"),
     *("eleven", "twelve", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty"),
     *("ninety", "hundred", "thousand", "million", "half", "third", "quarter", "dozen", "twice"),
