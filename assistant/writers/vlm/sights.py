@@ -65,7 +65,9 @@ class Gallery:
         return windowed(done.astype(np.float32), np.ones(done.shape, dtype=bool))
 
     def of_pair(self, pair: Pair, rng: np.random.Generator) -> tuple[Sight, ...]:
-        """Say which pictures go with a pair: none where its ledger was invented."""
+        """Say which pictures go with a pair: none with a comparison or an invented ledger."""
+        if pair.task.compared:
+            return ()
         shown = [
             (crop_name(case), side)
             for side, case in zip(SIDES, pair.cases, strict=True)
