@@ -105,12 +105,13 @@ def measure_pet(
     """Outline lesions by each method and measure them, and the organs of a segmentation.
 
     The liver's place is ``liver_mm``, else the liver of ``mask``; where neither is there, its
-    method is left out. Raises ScanError for a place that is none, and ValueError for levels that
-    are none.
+    method is left out, and where that is not wanted no liver is looked at. Raises ScanError for a
+    place that is none, and ValueError for levels that are none.
     """
     wanted = wanted or Wanted()
     uptake, volume = placed.uptake, placed.study.volume
-    centre = liver_mm or _liver_of(mask)
+    is_wanted = LIVER in wanted.methods
+    centre = (liver_mm or _liver_of(mask)) if is_wanted else None
     reference = None if centre is None else liver_reference(volume, centre)
     outlined: list[Outlined] = []
     for method in wanted.methods:

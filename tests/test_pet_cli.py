@@ -207,6 +207,17 @@ def test_a_liver_mask_without_room_for_the_sphere_is_refused(
     assert (status, words in err, "[no-liver]" in err) == (REFUSED, True, True)
 
 
+def test_a_liver_is_looked_at_only_for_its_own_method(capsys, tmp_path):
+    pet = small(tmp_path)
+    thin = write_labels(tmp_path / "labels.nii.gz", LIVER, SMALL, radius_mm=9.0)
+    asked = (pet, "--segmentation", thin, "--method")
+    code, _, err = run(capsys, *asked, "liver")
+    assert (code, "[no-liver]" in err) == (REFUSED, True)
+    code, out, err = run(capsys, *asked, "fixed", "--level", "1.5")
+    assert (code, err) == (OK, "")
+    assert "mean SUV" not in out
+
+
 def test_a_level_that_is_none_is_refused(capsys, tmp_path):
     status, _, err = run(capsys, small(tmp_path), "--level", "0")
     assert (status, "2.5 is usual" in err) == (REFUSED, True)
