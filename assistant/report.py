@@ -208,7 +208,8 @@ def report_rows(report: Report, words: Phrasebook) -> tuple[tuple[str, ...], ...
     """
     cited = {cite for line in report.lines for cite in line.cites}
     rows = [measurement_row(record, words) for record in report.measurements]
-    judged = [judgement_row(judgement, words) for judgement in report.judgements]
+    records = report.measurements
+    judged = [judgement_row(judgement, records, words) for judgement in report.judgements]
     scored = [score_row(score, words) for score in report.scores if score.id in cited]
     return (*rows, *judged, *scored)
 

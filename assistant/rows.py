@@ -65,9 +65,13 @@ def measurement_row(m: Measurement, words: Phrasebook) -> tuple[str, ...]:
             reference = f"{bounds} (n = {m.reference.n})"
     name = words.structure(m.structure, "none" if m.side == "none" else m.side)
     quantity = words.quantities[m.quantity]
+    return (m.id, name, _side(m, words), quantity, value, interval, reliability, reference)
+
+
+def _side(m: Measurement, words: Phrasebook) -> str:
+    """Name the side of a record; a structure without a left and a right one has none."""
     is_unpaired = words.structures[m.structure].keys() == {"none"}
-    side = none if is_unpaired else words.sides[m.side]
-    return (m.id, name, side, quantity, value, interval, reliability, reference)
+    return words.marks["none"] if is_unpaired else words.sides[m.side]
 
 
 def columns_of(records: Sequence[Measurement], words: Phrasebook) -> dict[str, str]:
@@ -76,8 +80,10 @@ def columns_of(records: Sequence[Measurement], words: Phrasebook) -> dict[str, s
     return dict(words.columns) | ({} if is_predicted else {"interval": words.marks["bounds"]})
 
 
-def judgement_row(judgement: Judgement, words: Phrasebook) -> tuple[str, ...]:
-    """Write what became of one criterion under the columns of the measurements."""
+def judgement_row(
+    judgement: Judgement, records: Sequence[Measurement], words: Phrasebook
+) -> tuple[str, ...]:
+    """Write what became of one criterion, of which side, under the columns of the measurements."""
     none, reason = words.marks["none"], judgement.reason
     limits = words.marks["and"].join(
         words.marks["limit"].format(
@@ -91,7 +97,9 @@ def judgement_row(judgement: Judgement, words: Phrasebook) -> tuple[str, ...]:
         outcome += words.marks["colon"] + words.obstacles[reason]
     rule = words.rule(judgement.rule, judgement.version)
     criterion = words.criterion(judgement.rule, judgement.criterion)
-    cells = (judgement.id, rule, none, criterion, outcome, none, judgement.source, limits)
+    cited = [record for record in records if record.id in judgement.cites]
+    side = _side(cited[0], words) if cited else none
+    cells = (judgement.id, rule, side, criterion, outcome, none, judgement.source, limits)
     return tuple(map(one_line, cells))
 
 

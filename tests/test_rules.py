@@ -362,6 +362,9 @@ def test_every_sheet_shows_the_criteria_under_their_heading_and_in_the_table(lan
     assert len(sections[words.headings["criteria"]]) == len(told(report))
     rows = {row[0]: row for row in shown.rows}
     assert words.outcomes["met"] in rows["c1"]
+    assert [rows[f"c{n}"][2] for n in (1, 2, 3, 4)] == [
+        words.sides[side] for side in ("left", "left", "right", "right")
+    ]
     assert "−1.41 %/" in rows["c1"][-1]
     assert words.obstacles["interval-crosses-limit"] in rows["c2"][4]
     assert report.judgements[0].source in report.markdown()
