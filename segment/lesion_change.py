@@ -2,11 +2,12 @@
 
 Lesions of both dates, already aligned on one grid, belong together where they share a voxel, and
 so do those joined by others in between. Nothing here is trained, and nothing says that a change is
-beyond what a second scan of the same day would show: the margin is the caller's.
+beyond what a second scan of the same day would show: the margin is the caller's, or the bounds of
+the outlines.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -32,6 +33,9 @@ class Fate(StrEnum):
     MERGED = "merged"
     SPLIT = "split"
     MERGED_AND_SPLIT = "merged and split"
+
+
+UNCLEAR = (Fate.MERGED, Fate.SPLIT, Fate.MERGED_AND_SPLIT)  # one of them may have enlarged
 
 
 @dataclass(frozen=True)
@@ -63,14 +67,17 @@ class LesionChanges:
     """All lesions of two dates, each in exactly one change: those of the largest volume first.
 
     ``margin`` is the share of its earlier volume by which a lesion must exceed it, or fall below
-    it, to be called enlarged or shrunk. Lesions that were left out for their size count nowhere, so
-    that one which shrank below the smallest size has resolved.
+    it, to be called enlarged or shrunk; None where its volumes' bounds must not overlap. Lesions
+    that were left out for their size count nowhere, so that one which shrank below the smallest
+    size has resolved; ``left_out_before`` and ``left_out_after`` say how many there were.
     """
 
-    margin: float
+    margin: float | None
     changes: tuple[LesionChange, ...]
     before_ml: float
     after_ml: float
+    left_out_before: int = 0
+    left_out_after: int = 0
 
     @property
     def change_ml(self) -> float:
@@ -82,6 +89,10 @@ class LesionChanges:
         """The change of the total load as a percentage of the earlier one; None if that was 0."""
         return 100 * self.change_ml / self.before_ml if self.before_ml else None
 
+    def of(self, *fates: Fate) -> tuple[LesionChange, ...]:
+        """List the changes of some fates."""
+        return tuple(change for change in self.changes if change.fate in fates)
+
     @property
     def counts(self) -> Mapping[Fate, int]:
         """How many changes there are of each fate; three lesions that merged are one of them."""
@@ -89,13 +100,57 @@ class LesionChanges:
         return {fate: fates.count(fate) for fate in Fate}
 
 
-def compare_lesions(before: Lesions, after: Lesions, *, margin: float) -> LesionChanges:
+@dataclass(frozen=True)
+class Count:
+    """How many changes are of a kind, from those that surely are to those that may be.
+
+    ``rests_on`` are the changes that were counted, those that only may be at the end.
+    """
+
+    value: int
+    lower: int
+    upper: int
+    rests_on: tuple[LesionChange, ...]
+
+
+def new_count(changes: LesionChanges, sure_mm: float) -> Count:
+    """Count new lesions.
+
+    One that is shorter than ``sure_mm`` today may be noise. One that was left out for its size on
+    the earlier date is not new, and one that is left out today may be.
+    """
+    told = changes.of(Fate.NEW)
+    sure = max(_sure(told, sure_mm) - changes.left_out_before, 0)
+    return Count(len(told), sure, len(told) + changes.left_out_after, told)
+
+
+def enlarged_count(changes: LesionChanges, sure_mm: float) -> Count:
+    """Count enlarged lesions.
+
+    Of several that merged or split one may have enlarged, and so may one that was left out for its
+    size: it looks new where it was left out on the earlier date alone.
+    """
+    told, unclear = changes.of(Fate.ENLARGED), changes.of(*UNCLEAR)
+    hidden = min(changes.left_out_before, len(changes.of(Fate.NEW)) + changes.left_out_after)
+    upper = len(told) + len(unclear) + hidden
+    return Count(len(told), _sure(told, sure_mm), upper, (*told, *unclear))
+
+
+def _sure(told: Sequence[LesionChange], sure_mm: float) -> int:
+    """Count the changes of which a lesion is long enough today to be none of the noise."""
+    return sum(max(x.longest_diameter_mm for x in change.after) >= sure_mm for change in told)
+
+
+def compare_lesions(
+    before: Lesions, after: Lesions, *, margin: float | None = None
+) -> LesionChanges:
     """Match the lesions of two dates by overlap.
 
-    Raises ScanError when they are on different grids and ValueError for a margin that is not at
-    least 0 and below 1.
+    A lesion has enlarged or shrunk where its volumes differ by more than a ``margin``, or without
+    one where the bounds of both volumes do not overlap. Raises ScanError when they are on different
+    grids and ValueError for a margin that is not at least 0 and below 1.
     """
-    if not 0 <= margin < 1:
+    if margin is not None and not 0 <= margin < 1:
         msg = f"the margin is a share of the volume, at least 0 and below 1, not {margin:g}"
         raise ValueError(msg)
     groups = _groups(shared_voxels(before, after))
@@ -106,7 +161,8 @@ def compare_lesions(before: Lesions, after: Lesions, *, margin: float) -> Lesion
         new = tuple(x for x, g in zip(after.found, later, strict=True) if g == group)
         changes.append(LesionChange(_fate(old, new, margin), old, new))
     changes.sort(key=lambda change: -max(_voxels(change.before), _voxels(change.after)))
-    return LesionChanges(margin, tuple(changes), before.load_ml, after.load_ml)
+    loads = before.load_ml, after.load_ml
+    return LesionChanges(margin, tuple(changes), *loads, before.left_out, after.left_out)
 
 
 def _groups(shared: Int64[np.ndarray, "n m"]) -> list[int]:
@@ -120,21 +176,30 @@ def _groups(shared: Int64[np.ndarray, "n m"]) -> list[int]:
     return [int(number) for number in numbers]
 
 
-def _fate(before: tuple[Lesion, ...], after: tuple[Lesion, ...], margin: float) -> Fate:
+def _fate(before: tuple[Lesion, ...], after: tuple[Lesion, ...], margin: float | None) -> Fate:
     """Name what became of lesions that belong together."""
     if not before or not after:
         return Fate.RESOLVED if before else Fate.NEW
     if len(before) > 1:
         return Fate.MERGED if len(after) == 1 else Fate.MERGED_AND_SPLIT
-    return Fate.SPLIT if len(after) > 1 else _growth(before[0].voxels, after[0].voxels, margin)
-
-
-def _growth(before: int, after: int, margin: float) -> Fate:
-    """Compare one lesion with itself; a change of just the margin is none."""
-    beyond = round(margin * before, 9)  # 0.29 * 100 is 28.999999999999996
-    if abs(after - before) <= beyond:
+    if len(after) > 1:
+        return Fate.SPLIT
+    (old,), (new,) = before, after
+    is_alike = _overlap(old, new) if margin is None else _is_within(old.voxels, new.voxels, margin)
+    if is_alike:
         return Fate.STABLE
-    return Fate.ENLARGED if after > before else Fate.SHRUNK
+    return Fate.ENLARGED if new.volume_ml > old.volume_ml else Fate.SHRUNK
+
+
+def _is_within(before: int, after: int, margin: float) -> bool:
+    """Tell whether a size differs by a share of the earlier one at most."""
+    beyond = round(margin * before, 9)  # 0.29 * 100 is 28.999999999999996
+    return abs(after - before) <= beyond
+
+
+def _overlap(before: Lesion, after: Lesion) -> bool:
+    """Tell whether the bounds of two volumes have anything in common."""
+    return before.lower_ml <= after.upper_ml and after.lower_ml <= before.upper_ml
 
 
 def _voxels(lesions: tuple[Lesion, ...]) -> int:

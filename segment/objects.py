@@ -12,7 +12,7 @@ from itertools import product
 
 import numpy as np
 from jaxtyping import Bool, Float, Int64, Integer
-from scipy.ndimage import find_objects, label
+from scipy.ndimage import binary_dilation, binary_erosion, find_objects, label
 from scipy.spatial import ConvexHull
 from scipy.spatial.distance import pdist
 
@@ -31,6 +31,8 @@ class Lesion:
     """One object of a segmentation.
 
     - ``label``: its number among the labels of its ``Lesions``; 1 is the largest.
+    - ``lower_ml``, ``upper_ml``: its volume if its outline is half a voxel off: without half of
+      its outermost voxels, and with half of those that share a face with it.
     - ``first``, ``last``: its box in voxels ``i j k``, both ends within it.
     - ``lower_mm``, ``upper_mm``: its box along the world's axes, around whole voxels and not only
       their centres; on an oblique grid too.
@@ -43,6 +45,8 @@ class Lesion:
     label: int
     voxels: int
     volume_ml: float
+    lower_ml: float
+    upper_ml: float
     first: Voxel
     last: Voxel
     lower_mm: Point
@@ -75,9 +79,7 @@ class Lesions:
     @property
     def load_ml(self) -> float:
         """The volume of all objects that were kept."""
-        return sum(lesion.voxels for lesion in self.found) * (
-            self.geometry.voxel_volume_mm3 / MM3_PER_ML
-        )
+        return math.fsum(lesion.volume_ml for lesion in self.found)
 
 
 def lesions_in_mask(
@@ -183,10 +185,14 @@ def _describe(
     indices = np.argwhere(mask) + start
     centres = geometry.to_world(indices.astype(np.float64))
     half = np.abs(geometry.affine[:3, :3]).sum(axis=1) / 2
+    voxel_ml = geometry.voxel_volume_mm3 / MM3_PER_ML
+    outermost, around = _rims(mask)
     return Lesion(
         label=number,
         voxels=len(indices),
-        volume_ml=len(indices) * geometry.voxel_volume_mm3 / MM3_PER_ML,
+        volume_ml=len(indices) * voxel_ml,
+        lower_ml=(len(indices) - outermost / 2) * voxel_ml,
+        upper_ml=(len(indices) + around / 2) * voxel_ml,
         first=(box[0].start, box[1].start, box[2].start),
         last=(box[0].stop - 1, box[1].stop - 1, box[2].stop - 1),
         lower_mm=_point(centres.min(axis=0) - half),
@@ -195,6 +201,13 @@ def _describe(
         longest_diameter_mm=_longest_mm(mask, geometry),
         score=None if probability is None else float(probability[box][mask].max()),
     )
+
+
+def _rims(mask: Bool[np.ndarray, "i j k"]) -> tuple[int, int]:
+    """Count the voxels of a mask with a face to the outside, and those outside with one to it."""
+    padded = np.pad(mask, 1)
+    inner, outer = binary_erosion(padded), binary_dilation(padded)
+    return int((padded & ~inner).sum()), int((outer & ~padded).sum())
 
 
 def _longest_mm(mask: Bool[np.ndarray, "i j k"], geometry: Geometry) -> float:

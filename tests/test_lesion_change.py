@@ -12,7 +12,7 @@ from segment.errors import ScanError
 from segment.geometry import Geometry
 from segment.lesion_change import Fate, compare_lesions
 from segment.objects import lesions_in_mask
-from tests.phantoms import ellipsoid, grid
+from tests.phantoms import ball, ellipsoid, grid
 
 VOXEL_ML = 0.5 * 1.0 * 2.0 / 1000
 
@@ -180,3 +180,33 @@ def test_two_grids_are_refused():
     other = lesions_in_mask(mask, Geometry(mask.shape, np.eye(4)))
     with pytest.raises(ScanError, match="on two grids"):
         compare_lesions(lesions(mask), other, margin=0.1)
+
+
+@pytest.mark.parametrize(
+    ("radii_mm", "fate"),
+    [
+        ((8, 8), Fate.STABLE),
+        ((8, 8.5), Fate.STABLE),
+        ((8, 10), Fate.ENLARGED),
+        ((10, 8), Fate.SHRUNK),
+    ],
+)
+def test_without_a_margin_bounds_that_overlap_are_no_change(radii_mm, fate):
+    before, after = (ball(grid(), radius) for radius in radii_mm)
+    pair = (lesions_in_mask(one.mask, one.geometry) for one in (before, after))
+    (change,) = compare_lesions(*pair).changes
+    assert change.fate is fate
+
+
+def test_the_bounds_of_a_volume_are_those_of_an_outline_half_a_voxel_off():
+    mask = np.zeros((9, 9, 9), dtype=bool)
+    mask[3:6, 3:6, 3:6] = True
+    (cube,) = lesions(mask).found  # 27 voxels, 26 of them outermost, 54 beside them
+    assert (cube.lower_ml, cube.upper_ml) == pytest.approx((14 * VOXEL_ML, 54 * VOXEL_ML))
+
+
+def test_a_single_voxel_is_at_least_half_of_one():
+    mask = np.zeros((3, 3, 3), dtype=bool)
+    mask[0, 1, 1] = True
+    (lone,) = lesions(mask).found
+    assert (lone.lower_ml, lone.upper_ml) == pytest.approx((0.5 * VOXEL_ML, 4 * VOXEL_ML))

@@ -64,6 +64,18 @@ def test_recist_asks_whether_all_targets_have_gone(now_mm, outcome):
     assert by_recist(20, now_mm)["targets_gone"] == outcome
 
 
+@pytest.mark.parametrize(
+    ("sizes_mm", "outcome"),
+    [((20, 0, 12), MET), ((20, 0, 0), NOT_MET), ((20, 10, 12), NOT_MET)],
+)
+def test_recist_asks_whether_targets_that_had_all_gone_are_back(sizes_mm, outcome):
+    assert by_recist(*sizes_mm)["targets_back"] == outcome
+
+
+def test_targets_that_may_never_have_gone_are_not_called_back():
+    assert by_recist(20, 0, 12, error_mm=1.0)["targets_back"] == Obstacle.CROSSES
+
+
 def test_diameters_are_summed_over_the_targets():
     two = [target(20, 26, name="t1"), target(30, 34, name="t2")]
     found = recist.judge(two, NOTHING_NEW)
@@ -190,6 +202,27 @@ def by_neda(changes, *, sure_mm=3.0, enhancing=None):
 def test_neda_asks_for_one_new_or_enlarging_lesion(before, after, new, enlarging):
     said = by_neda(compared(before, after))
     assert (said["new_lesion"], said["enlarging_lesion"]) == (new, enlarging)
+
+
+def sized(before, after, smallest_mm3):
+    """Compare lines of which those below a size are left out."""
+    masks = (lesions(line(*runs), float(smallest_mm3)) for runs in (before, after))
+    return by_neda(compare_lesions(*masks, margin=0.1))
+
+
+def test_a_lesion_left_out_for_its_size_before_leaves_it_open_whether_one_is_new():
+    grown = [(0, 3)], [(0, 9)]  # 4 and 10 voxels of 1 mm3
+    assert sized(*grown, 0)["new_lesion"] == NOT_MET
+    assert sized(*grown, 5) == {
+        "new_lesion": Obstacle.CROSSES,
+        "enlarging_lesion": Obstacle.CROSSES,
+        "enhancing_lesion": Obstacle.MISSING,
+    }
+
+
+def test_a_lesion_left_out_for_its_size_today_may_be_new():
+    assert sized([(0, 9)], [(0, 9), (20, 23)], 5)["new_lesion"] == Obstacle.CROSSES
+    assert sized([(0, 9)], [(0, 9)], 5)["new_lesion"] == NOT_MET
 
 
 def test_enhancing_lesions_that_nobody_counted_are_missing():

@@ -15,6 +15,7 @@ from segment.objects import Lesion
 MOST_TARGETS, MOST_OF_ORGAN = 5, 2  # Eisenhauer et al. 2009, section 3.2
 LEAST_MM = 10.0  # of a measurable lesion at the baseline, section 3.1
 SUM, NEW = "sum of diameters", "new lesions"
+SMALLEST = "smallest sum of diameters"
 OF_SMALLEST = "change of the smallest sum of diameters"
 OF_BASELINE = "relative change of the baseline sum of diameters"
 
@@ -49,11 +50,12 @@ def _of_sums(targets: Sequence[Target]) -> Mapping[str, Input]:
     relative = f"relative {OF_SMALLEST}"
     if any(target.is_node for target in targets):
         gap = Gap(tuple(target.id for target in targets), Obstacle.NODES)
-        return dict.fromkeys((SUM, OF_SMALLEST, relative, OF_BASELINE), gap)
+        return dict.fromkeys((SUM, SMALLEST, OF_SMALLEST, relative, OF_BASELINE), gap)
     *earlier, now = _sums(targets)
     smallest = least(earlier)
     return {
         SUM: now,
+        SMALLEST: smallest,
         OF_SMALLEST: difference(now, smallest),
         relative: percent_change(now, smallest),
         OF_BASELINE: percent_change(now, earlier[0]),
