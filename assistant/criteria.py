@@ -5,14 +5,13 @@ them up. What always holds of a rule, and whom its source measured, is said once
 """
 
 from assistant.draft import Section, Statement
-from assistant.judgement import Judgement, Obstacle, Outcome
+from assistant.judgement import COUNT, Judgement, Obstacle, Outcome
 from assistant.ledger import Ledger
 from prompts import Phrasebook
 
 SECTION: Section = "criteria"
 NOTE = "criteria.note"
 KEYS = {
-    Obstacle.CROSSES: "crosses",
     Obstacle.WITHIN_ERROR: "within_error",
     Obstacle.ERROR_UNKNOWN: "error_unknown",
     Obstacle.NO_INTERVAL: "no_interval",
@@ -46,9 +45,15 @@ def criterion_statement(judgement: Judgement, ledger: Ledger, phrasebook: Phrase
 
 
 def _key(judgement: Judgement, ledger: Ledger) -> str:
-    """Choose the sentence by the outcome, by what is in the way, or by what is withheld."""
+    """Choose the sentence by the outcome, by what is in the way, or by what is withheld.
+
+    A count has no measurement error beside which it could be placed.
+    """
+    counted = "counted." if judgement.conditions[0].unit == COUNT else ""
     if judgement.reason is None:
-        return "met" if judgement.outcome is Outcome.MET else "not_met"
+        return counted + ("met" if judgement.outcome is Outcome.MET else "not_met")
+    if judgement.reason is Obstacle.CROSSES:
+        return f"{counted}crosses"
     if judgement.reason is Obstacle.WITHHELD:
         return ledger[judgement.cites[0]].reliability.replace(" ", "_")
     return KEYS[judgement.reason]

@@ -170,5 +170,5 @@ def _check_head(prior: Study) -> None:
         gate.check_head(prior.volume)
     except ScanError as error:
         sentence = str(error).removeprefix("the scan: ").partition("; ")[0]
-        msg = f"the prior study: {sentence}; give an earlier T1 MR of the head"
+        msg = f"the prior study: {sentence}; give an earlier MR of the head"
         raise ScanError(error.code, msg) from error

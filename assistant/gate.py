@@ -63,12 +63,13 @@ def check_supplied(
     if has_mask and not is_needed:
         msg = f"exam {exam.name}: expected no segmentation, as it makes its own, found one; leave"
         raise ScanError(Refusal.BAD_OPTION, f"{msg} --segmentation out or choose --exam ct-organs")
-    if is_needed and has_prior:
+    if exam.compares == "nothing" and has_prior:
         msg = f"exam {exam.name}: expected no prior study, as it compares none, found one; leave"
         raise ScanError(Refusal.BAD_OPTION, f"{msg} --prior out")
     if is_needed and modality not in {exam.modality, "unknown"}:
         msg = f"the scan: expected {exam.modality}, found {modality}; give the {exam.modality}"
-        raise ScanError(Refusal.NOT_CT, f"{msg} that was segmented")
+        code = Refusal.NOT_CT if exam.modality == "CT" else Refusal.NOT_MR
+        raise ScanError(code, f"{msg} that was segmented")
 
 
 def is_ct(volume: Volume) -> bool:

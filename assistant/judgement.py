@@ -13,6 +13,7 @@ from typing import Literal
 
 from segment.measurement import Measurement
 
+COUNT = "{lesions}"  # what is counted is there or not: its bounds alone say how sure it is
 Relation = Literal["below", "at most", "at least", "above"]
 
 
@@ -135,7 +136,7 @@ def input_of(record: Measurement) -> Input:
         return Gap(cites, Obstacle.WITHHELD)
     if record.value is None or interval is None:
         return Gap(cites, Obstacle.NO_INTERVAL)
-    if record.comparator is None:
+    if record.comparator is None or record.unit == COUNT:
         return Amount(cites, record.value, interval.lower, interval.upper)
     if error is None:
         return Gap(cites, Obstacle.ERROR_UNKNOWN)

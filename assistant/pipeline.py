@@ -10,7 +10,7 @@ from importlib.metadata import version
 from typing import Any, Literal
 
 import prompts
-from assistant import exams, gate
+from assistant import exams, gate, lesions
 from assistant.answer import Answer
 from assistant.building import (
     CALIBRATION,
@@ -53,10 +53,12 @@ from segment.calibration import NO_CALIBRATION, Calibrated
 from segment.change import Visit, compare
 from segment.errors import Refusal, ScanError
 from segment.infer import Found, Missing, segment_crop, segment_head
+from segment.lesion_records import lesion_records
 from segment.masks.measure import measure_pieces
 from segment.masks.pieces import pieces_of, pieces_of_field
 from segment.masks.table import named
 from segment.measure import Wanted, measure
+from segment.measurement import Measurement
 from segment.models import FieldSegmenter, Segmenter
 from segment.organs import Organ
 from segment.register import Registration, doubt, register
@@ -160,6 +162,8 @@ class Assistant:
             has_own=self.own is not None,
             has_prior=bool(priors),
         )
+        if self.exam.compares == "lesions":
+            return (yield from self._lesions(study, Priors(study, tuple(priors), same_patient)))
         if has_mask or self.own is not None:
             return (yield from self._supplied(study))
         gate.check_head(study.volume)
@@ -207,6 +211,32 @@ class Assistant:
         yield segmented
         return (yield from self.measured(study, segmented))
 
+    def _lesions(self, study: Study, priors: Priors) -> Generator[Step, None, Measured]:
+        """Count the lesions of each study, and match them where two studies can be aligned."""
+        marked = lesions.marked(study, priors.studies)
+        gate.check_head(study.volume)
+        yield Gated(study)
+        scores = self.read(study.volume)
+        placed: list[Placed] = []
+        if priors.studies:
+            found = register(study.volume)
+            yield found
+            for prior in priors.studies:
+                self.read(prior.volume)
+                placed.append(aligned(study, found, prior))
+                yield placed[-1]
+        assert study.mask is not None
+        pieces = lesions.pieces(study.mask, self.organ)
+        segmented = Segmented(tuple(piece.found for piece in pieces), None, pieces)
+        yield segmented
+        now, earlier = lesions.seen(study, marked[0]), lesions.seen_before(placed, marked[1:])
+        yield from (one.visit for one in earlier)
+        changes = lesions.changes(now, earlier[-1], placed[-1]) if placed else None
+        records = lesion_records(lesions.blank(self.organ, study), now, earlier, changes)
+        told = () if changes is None else lesions.described(changes)
+        visits = tuple(one.visit for one in earlier)
+        return (yield from self._judged(study, segmented, records, scores, visits, told))
+
     def read(self, volume: Volume) -> tuple[Score, ...]:
         """Read the pictures, if there is a reader; raises ScanError where they show the wrong."""
         if self.reading is None:
@@ -229,7 +259,7 @@ class Assistant:
         Where nothing of what a model wrote may stand, the template's answer stands in its place.
         """
         exam = exams.load(report.exam)
-        if exam.segmenter == exams.SUPPLIED:
+        if exam.segmenter == exams.SUPPLIED and exam.compares != "lesions":
             msg = f"expected a report that answers are worded for, found exam {exam.name}"
             raise ScanError(Refusal.BAD_OPTION, f"{msg}; read the report itself")
         brief = Brief(report.ledger, exam, self.phrasebook)
@@ -311,12 +341,24 @@ class Assistant:
             now = visit_of(study, records)
             wholes = self.exam.asymmetry
             records = (*records, *compare(now, earlier, wholes, self.repeatability))
+        return (yield from self._judged(study, segmented, records, scores, earlier))
+
+    def _judged(
+        self,
+        study: Study,
+        segmented: Segmented,
+        records: tuple[Measurement, ...],
+        scores: tuple[Score, ...],
+        earlier: Sequence[Visit],
+        lesions: tuple[Mapping[str, Any], ...] = (),
+    ) -> Generator[Step, None, Measured]:
+        """Hold records against the exam's rules; yield the ledger and return what is to be told."""
         judgements = judge(self.exam.rules, Ledger(records)) if earlier else ()
         ledger = Ledger(records, scores, judgements)
         yield ledger
         shown = Shown(study.volume, self._subjects(segmented))
         brief = Brief(ledger, self.exam, self.phrasebook, shown)
-        return Measured(study, segmented, brief, tuple(earlier))
+        return Measured(study, segmented, brief, tuple(earlier), lesions)
 
     def telling(self, measured: Measured, draft: Draft | None = None) -> Iterator[Step]:
         """Write, fill in and verify; a ``draft`` is what this writer wrote about it already."""
@@ -331,6 +373,8 @@ class Assistant:
             **of_supplied(study.mask, segmented.pieces),
             **of_comparison(measured.earlier, self.repeatability),
         }
+        if measured.lesions:
+            provenance["lesions"] = list(measured.lesions)
         if brief.ledger.scores and self.reading is not None:
             reader = self.reading.result()
             provenance |= {"reader": reader.name, "reader_sha256": reader.weights_sha256}

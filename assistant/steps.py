@@ -1,6 +1,8 @@
 """What comes out of each step of the pipeline. Knows nothing of how it is made."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from assistant.draft import Draft
 from assistant.followup import Placed
@@ -37,12 +39,16 @@ class Segmented:
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """A study that is measured and not told yet: all that its report is made from."""
+    """A study that is measured and not told yet: all that its report is made from.
+
+    ``lesions`` say for the provenance where each lesion lies that is told by itself.
+    """
 
     study: Study
     segmented: Segmented
     brief: Brief
     earlier: tuple[Visit, ...] = ()
+    lesions: tuple[Mapping[str, Any], ...] = ()
 
 
 Step = Gated | Registration | Placed | Segmented | Visit | Ledger | Line | Draft | Report

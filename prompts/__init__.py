@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cache
 from importlib.resources import files
+from string import ascii_uppercase
 from typing import Any
 
 # Names that hold a digit and are no quantity, in any language. Each is compared as a whole word.
@@ -117,12 +118,25 @@ def languages() -> tuple[str, ...]:
 @cache
 def load(language: str) -> Phrasebook:
     """Read one language; raises ValueError for an unknown one, and unknown or missing tables."""
-    table = read_table(language, "phrases.toml")
+    table = _with_lesions(read_table(language, "phrases.toml"))
     known = {field.name for field in fields(Phrasebook)} - {"language"}
     if unknown := sorted(table.keys() ^ known):
         msg = f"language {language}: the tables {unknown} of phrases.toml are missing or unknown"
         raise ValueError(msg)
     return Phrasebook(language=language, **table)
+
+
+def _with_lesions(table: dict[str, Any]) -> dict[str, Any]:
+    """Name the quantities of lesions that are told one by one, by each letter."""
+    names = {
+        f"{key} {letter}": text.format(letter=letter)
+        for key, text in table.pop("lesions").items()
+        for letter in ascii_uppercase
+    }
+    table["quantities"] = {**table["quantities"], **names}
+    lexicon = table["lexicon"]
+    lexicon["quantities"] |= {key: [text] for key, text in names.items()}
+    return table
 
 
 def read_table(language: str, name: str) -> dict[str, Any]:

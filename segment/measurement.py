@@ -10,8 +10,10 @@ from typing import Literal
 
 from segment.segmentation import Side
 
-Basis = Literal["predicted", "entered", "derived"]
+Basis = Literal["predicted", "entered", "derived", "outlined"]
 EARLIER = "earlier volume"  # the quantity of a volume that was measured in an earlier examination
+EARLIER_LOAD = "earlier lesion volume"  # the same of all lesions together
+OUTLINE = "outline half a voxel off"  # the calibration of bounds that no case was held against
 
 
 class Reliability(StrEnum):
@@ -54,7 +56,8 @@ class Reason(StrEnum):
 class Interval:
     """Bounds calibrated to hold the expert's value in the share ``coverage`` of cases.
 
-    Bounds that a person stated, or that follow from such, are no prediction: ``coverage`` is None.
+    Bounds that a person stated, or that follow from such, are no prediction, and neither are those
+    of an outline that may be half a voxel off: ``coverage`` is None.
     """
 
     lower: float
@@ -130,11 +133,13 @@ class Measurement:
 
     @property
     def basis(self) -> Basis | None:
-        """What the bounds rest on: a prediction, a person, or a value that a person entered."""
+        """What the bounds rest on: a prediction, an outline, a person, or what a person entered."""
         if self.interval is None:
             return None
         if self.interval.coverage is not None:
             return "predicted"
+        if self.calibration is not None:
+            return "outlined"
         return "entered" if self.expression is None else "derived"
 
     def __post_init__(self) -> None:
@@ -179,4 +184,4 @@ class Measurement:
     @property
     def is_of_comparison(self) -> bool:
         """Whether this is of an earlier examination, or compares with one."""
-        return self.comparator is not None or self.quantity == EARLIER
+        return self.comparator is not None or self.quantity in (EARLIER, EARLIER_LOAD)

@@ -3,6 +3,7 @@
 import argparse
 from contextlib import ExitStack
 from dataclasses import replace
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,10 @@ from assistant.cli.terminal import (
 from assistant.settings import DEFAULT_EXAM
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from assistant.cli.terminal import Commands
+    from assistant.exams import Exam
     from assistant.referral import Referral
     from assistant.study import Study
 
@@ -42,9 +46,12 @@ def add_draft(commands: "Commands") -> None:
     draft.add_argument(
         "--segmentation",
         type=Path,
+        action="append",
+        default=[],
         metavar="FILE",
         help="labels of this scan that somebody else made (NIfTI or DICOM SEG), for an exam that"
-        " draws none, such as ct-organs",
+        " draws none, such as ct-organs; for follow-up the lesions of the study, then again those"
+        " of each --prior in their order",
     )
     draft.add_argument(
         "--labels",
@@ -95,9 +102,23 @@ def referral_of(chosen: argparse.Namespace) -> "Referral":
     return Referral(chosen.indication, chosen.clinical_question, prior)
 
 
-def with_segmentation(study: "Study", chosen: argparse.Namespace) -> "Study":
-    """Read the segmentation that was given, if one was, onto the grid of the study."""
-    return replace(study, mask=segmentation_of(chosen, study.volume.geometry))
+def with_segmentations(
+    studies: "Sequence[Study]", exam: "Exam", chosen: argparse.Namespace
+) -> "Iterator[Study]":
+    """Read the segmentations that were given, in the order of the studies, each onto its grid."""
+    from segment.errors import Refusal, ScanError
+
+    is_marked = exam.compares == "lesions"
+    files, most = chosen.segmentation, len(studies) if is_marked else 1
+    if len(files) > most:
+        msg = f"--segmentation: expected at most {most}, found {len(files)}; give one a study"
+        raise ScanError(Refusal.BAD_OPTION, msg)
+    for study, path in zip_longest(studies, files):
+        asked = argparse.Namespace(**{**vars(chosen), "segmentation": path})
+        is_skipped = path is None and bool(files)
+        grid = study.volume.geometry
+        mask = None if is_skipped else segmentation_of(asked, grid, is_marked=is_marked)
+        yield replace(study, mask=mask)
 
 
 def run_draft(chosen: argparse.Namespace) -> int:
@@ -120,8 +141,9 @@ def run_draft(chosen: argparse.Namespace) -> int:
         bar = shown.enter_context(bar_of(len(STEPS) + 1, words["read"]))
         modality = assistant.exam.modality
         study = read_study(chosen.study, series=chosen.series, modality=modality)
-        study = with_segmentation(replace(study, referral=referral), chosen)
+        study = replace(study, referral=referral)
         read = (study, *(read_study(prior, modality=modality) for prior in chosen.prior))
+        read = tuple(with_segmentations(read, assistant.exam, chosen))
         study, *priors = all_dated(read, chosen.date)
         steps = assistant.steps(study, priors=priors, same_patient=chosen.same_patient)
         segmented: Segmented | None = None

@@ -148,11 +148,18 @@ def stepped(
             yield step
 
 
-def segmentation_of(chosen: argparse.Namespace, grid: "Geometry") -> "Mask | None":
-    """Read the segmentation that was given, if one was, onto a grid."""
-    from segment.errors import Refusal, ScanError
-    from segment.masks import read_mask
+def segmentation_of(
+    chosen: argparse.Namespace, grid: "Geometry", *, is_marked: bool = False
+) -> "Mask | None":
+    """Read the segmentation that was given, if one was, onto a grid.
 
+    Where it only marks something, every label is the same and none needs a name.
+    """
+    from segment.errors import Refusal, ScanError
+    from segment.masks import read_marked, read_mask
+
+    if chosen.segmentation is not None and is_marked and chosen.labels is None:
+        return read_marked(chosen.segmentation, grid, resample=chosen.resample)
     if chosen.segmentation is not None:
         return read_mask(chosen.segmentation, grid, labels=chosen.labels, resample=chosen.resample)
     if chosen.labels is not None or chosen.resample:

@@ -3,10 +3,12 @@
 import tomllib
 from dataclasses import dataclass
 from importlib.resources import files
+from typing import Literal
 
 from segment.table import filled
 
 SUPPLIED = "supplied"
+Compares = Literal["structures", "lesions", "nothing"]
 
 
 @dataclass(frozen=True)
@@ -15,6 +17,8 @@ class Exam:
 
     ``segmenter`` is a model, or SUPPLIED where a segmentation comes with the study; ``writer`` is
     the one that writes where the settings name none.
+
+    ``compares`` says what is compared with an earlier study: structures, lesions or nothing.
 
     ``kinds`` and ``parts`` are values of a reader's facts, such as ``mr_t1`` and ``head``: what
     its pictures may look like. An empty one is not checked. ``rules`` are those that a comparison
@@ -28,6 +32,7 @@ class Exam:
     kinds: tuple[str, ...]
     parts: tuple[str, ...]
     segmenter: str
+    compares: Compares
     writer: str
     coverage: float
     widest_relative_interval: float

@@ -41,12 +41,13 @@ def check_sentence(
 
 
 def _check_basis(bound: Bound, predicted: Sequence[str]) -> Iterator[str]:
-    """Say where bounds that rest on a person are called a prediction."""
+    """Say where bounds that rest on a person or an outline are called a prediction."""
     if not any(phrase in bound.token.text.lower() for phrase in predicted):
         return
     for record in (bound.record, *bound.also):
-        if record is not None and facts.basis(record) in ("entered", "derived"):
-            yield f"{bound.token.text!r}: the bounds of {record.id} rest on what a person entered"
+        basis = None if record is None else facts.basis(record)
+        if record is not None and basis in ("entered", "derived", "outlined"):
+            yield f"{bound.token.text!r}: the bounds of {record.id} are {basis} and no prediction"
 
 
 def _check_token(bound: Bound, sentence: Sentence, records: Records) -> Iterator[str]:

@@ -141,11 +141,13 @@ def has_since(record: Measurement, dates: Sequence[str], priors: int) -> bool:
 
 
 def basis(record: Measurement) -> str | None:
-    """Say what the bounds rest on: a prediction, a person, or what follows from a person's."""
+    """Say what the bounds rest on: a prediction, an outline, a person, or what follows from one."""
     if record.reason is not None or record.interval is None:
         return None
     if record.interval.coverage is not None:
         return "predicted"
+    if record.calibration is not None:
+        return "outlined"
     return "entered" if record.expression is None else "derived"
 
 
@@ -184,6 +186,14 @@ def _is_ct(records: Sequence[Measurement]) -> bool:
     return all(record.reason is not Reason.NOT_HOUNSFIELD for record in records)
 
 
+def _is_cut_short(records: Sequence[Measurement]) -> bool:
+    """Tell whether more lesions changed than there are letters to call them by."""
+    told = {record.quantity[-2:] for record in records if " lesion volume " in record.quantity}
+    counted = ("new", "enlarged", "shrunk", "resolved", "merged", "split", "regrouped")
+    names = {f"{kind} lesions" for kind in counted}
+    return sum(r.value or 0 for r in records if r.quantity in names) > len(told)
+
+
 def _is_without_reference(records: Sequence[Measurement]) -> bool:
     """Tell whether nothing can be compared with a reference range."""
     return all(record.reference is None for record in records)
@@ -199,6 +209,8 @@ CONDITIONS: Mapping[str, Callable[[Sequence[Measurement]], bool]] = {
     "answer.one_side.": _is_one_sided,
     "answer.nothing_withheld.": _is_complete,
     "answer.no_reference.": _is_without_reference,
+    "technique.lesion_change": lambda records: not _is_first(records),
+    "technique.lesions_left_out": _is_cut_short,
     "technique.scan.ct": _is_ct,
     "technique.own_model": _is_by_network,
     "technique.ct-organs": lambda records: not _is_by_network(records),

@@ -12,10 +12,12 @@ from jaxtyping import UInt16
 from segment.geometry import Geometry
 from segment.masks.file import read_labels
 from segment.masks.place import edge_labels, held_labels, placed
-from segment.masks.table import LabelTable, read_table
+from segment.masks.table import Label, LabelTable, read_table
 from segment.reading import file_name
 
-__all__ = ["LabelTable", "Mask", "read_mask"]
+__all__ = ["LabelTable", "Mask", "read_marked", "read_mask"]
+
+MARKED = "marked"
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,4 +63,19 @@ def read_mask(
     table.check(held, name)
     on_grid, is_resampled = placed(drawn.labels, drawn.geometry, geometry, name, resample=resample)
     cut = edge_labels(on_grid) | (edge_labels(drawn.labels) if drawn.is_field else frozenset())
+    return Mask(on_grid, geometry, table, held, cut, drawn.sha256, drawn.format, is_resampled)
+
+
+def read_marked(path: Path, geometry: Geometry, *, resample: bool = False) -> Mask:
+    """Read a segmentation of which every label is the same thing, whatever number it has.
+
+    Lesions are often numbered one by one, in numbers that no table knows. Raises ScanError.
+    """
+    name = file_name(path)
+    drawn = read_labels(path)
+    marked = (drawn.labels > 0).astype(np.uint16)
+    on_grid, is_resampled = placed(marked, drawn.geometry, geometry, name, resample=resample)
+    held = held_labels(on_grid)
+    cut = edge_labels(on_grid) | (edge_labels(marked) if drawn.is_field else frozenset())
+    table = LabelTable("everything marked", (Label(1, MARKED, MARKED),))
     return Mask(on_grid, geometry, table, held, cut, drawn.sha256, drawn.format, is_resampled)

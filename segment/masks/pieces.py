@@ -62,6 +62,15 @@ def pieces_of(mask: Mask, organs: Iterable[Organ]) -> tuple[Piece, ...]:
     )
 
 
+def alone(mask: Mask, organ: Organ, structure: Structure, name: str) -> Piece:
+    """Return everything that is marked as one piece of a structure."""
+    side, marked = organ.sides[0], mask.labels > 0
+    start, shape = bounds_of(marked)
+    block = mask.geometry.block(start, shape)
+    segmentation = _alone(marked[_slices(start, shape)], name, side, block, SUPPLIED)
+    return Piece(organ, structure, Found(side, segmentation, start, 0.0, bool(mask.cut)), (name,))
+
+
 def pieces_of_field(
     field: Segmentation, table: LabelTable, organs: Iterable[Organ]
 ) -> tuple[Piece, ...]:

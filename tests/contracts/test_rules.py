@@ -11,11 +11,14 @@ from assistant.ledger import Ledger
 from assistant.verify.judged import judged_lexicon
 from assistant.verify.lexer import tokens
 from segment.change import TREND, UNITS, YEARLY
+from segment.lesion_records import ENLARGED, NEW, PIECES
 from tests.ledgers import plain_ledger
 
 DOI = re.compile(r"10\.\d{4,}/\S+")
 CATEGORIES = ["progressive", "partial response", "complete response", "stable disease", "NEDA-3"]
 every_rule = pytest.mark.parametrize("name", rules.available())
+COUNTED = dict.fromkeys((NEW, ENLARGED, "enhancing lesions"), PIECES)
+TOLD = {YEARLY: UNITS[YEARLY], TREND: UNITS[TREND], **COUNTED}
 languages = pytest.mark.parametrize("language", prompts.languages())
 
 
@@ -86,9 +89,9 @@ def test_every_claim_about_a_criterion_is_read_as_itself_by_the_verifier(name, l
 def test_the_rules_of_an_exam_are_there_and_can_be_told(name):
     for rule in map(rules.load, exams.load(name).rules):
         assert {len(criterion.conditions) for criterion in rule.criteria} == {1}
-        assert {*rule.needs} <= {YEARLY, TREND}  # the sentences are about changes
+        assert {*rule.needs} <= {*TOLD}  # the sentences are about changes and counts
         units = {(q, c.unit) for k in rule.criteria for c in k.conditions for q in c.quantities}
-        assert all(UNITS[quantity] == unit for quantity, unit in units)
+        assert all(TOLD[quantity] == unit for quantity, unit in units)
 
 
 def test_an_unknown_rule_is_refused():

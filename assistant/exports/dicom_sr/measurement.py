@@ -27,7 +27,11 @@ from segment.measurement import Measurement as Record
 QUANTITIES = {"volume": codes.SCT.Volume}  # PS3.16 CID 7474
 UPPER = codes.SCT.RangeOfUpperMeasurementUncertainty
 LOWER = codes.SCT.RangeOfLowerMeasurementUncertainty
-BASES = {"entered": "entered by hand", "derived": "derived from a value entered by hand"}
+BASES = {
+    "entered": "entered by hand",
+    "derived": "derived from a value entered by hand",
+    "outlined": "by an outline half a voxel off",
+}
 ABSENT = {  # PS3.16 CID 42
     Reliability.NOT_RELIABLE: codes.DCM.MeasurementFailure,
     Reliability.NOT_ASSESSED: codes.DCM.MeasurementNotAttempted,

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from assistant.draft import Statement
 from assistant.writers import Brief, assess
 from assistant.writers.questions import Asked
-from assistant.writers.questions.topics import UNKNOWN
+from assistant.writers.questions.topics import PRIOR, UNKNOWN
 from assistant.writers.template.stock import (
     ASYMMETRY,
     gaps,
@@ -24,7 +24,9 @@ FIRST = "a"  # of the wordings that a fixed answer has
 
 def respond(asked: Asked, brief: Brief) -> Iterator[Statement]:
     """Answer about the records asked for, about all of them, or in a fixed sentence."""
-    if asked.topic in OF_RECORDS:
+    if brief.exam.compares == "lesions":
+        yield from _about_lesions(asked.topic, brief)
+    elif asked.topic in OF_RECORDS:
         for record in asked.records:
             yield from OF_RECORDS[asked.topic](record, brief)
     elif asked.topic in OF_LEDGER:
@@ -33,6 +35,14 @@ def respond(asked: Asked, brief: Brief) -> Iterator[Statement]:
         yield fixed(asked.topic, brief)
     for topic in asked.besides:
         yield fixed(topic, brief)
+
+
+def _about_lesions(topic: str, brief: Brief) -> Iterator[Statement]:
+    """Answer from the lesions: what became of them, what was not assessed, else them in short."""
+    is_compared = any(record.comparator for record in brief.ledger.records)
+    of_change = topic == PRIOR or (topic == "size" and is_compared)
+    known = PRIOR if of_change else topic if topic == "not_assessed" else "summary"
+    yield from OF_LEDGER[known](brief)
 
 
 def fixed(topic: str, brief: Brief) -> Statement:

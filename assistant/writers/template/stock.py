@@ -14,7 +14,10 @@ from assistant.ledger import Ledger
 from assistant.writers import Brief, assess, difference, verdict
 from prompts import Phrasebook
 from segment.change import RELATIVE, TREND
-from segment.measurement import EARLIER, Measurement, Reason, Reliability
+from segment.lesion_change import Fate
+from segment.lesion_records import COUNTS as FATES
+from segment.lesion_records import ENLARGED, LOAD, LOAD_CHANGE, NEW, NUMBER
+from segment.measurement import EARLIER, EARLIER_LOAD, Measurement, Reason, Reliability
 
 SCANS = {"MR": "technique.scan", "CT": "technique.scan.ct"}
 MEASURING = ("technique.{exam}", "technique.volume", "technique.interval")
@@ -25,6 +28,9 @@ SUPPLYING = (
     "technique.no_interval",
 )
 COMPARING = "technique.change"
+OF_LESIONS = ("technique.scan.lesions", "technique.follow-up", "technique.lesions")
+CHANGED = (NEW, ENLARGED, *(name for fate, name in FATES.items() if fate is not Fate.STABLE))
+LESIONS_IN_SHORT = (LOAD, NUMBER, LOAD_CHANGE, NEW, ENLARGED, FATES[Fate.RESOLVED])
 ASYMMETRY = "asymmetry index"
 ATTENUATION = "mean attenuation"
 OWN_MODEL, NETWORK = "technique.own_model", "nnU-Net "
@@ -39,7 +45,8 @@ def fixed_statements(ledger: Ledger, exam: Exam, phrasebook: Phrasebook) -> tupl
 
     Where nothing was assessed, nothing is said of how it was segmented and counted.
     """
-    technique = tuple(_technique(ledger, exam))
+    is_of_lesions = exam.compares == "lesions"
+    technique = tuple((_of_lesions if is_of_lesions else _technique)(ledger, exam))
     keys: list[tuple[Section, str]] = [
         *(("technique", key.format(exam=exam.name)) for key in technique),
         *(("not_assessed", f"not_assessed.{key}") for key in gaps(ledger, exam)),
@@ -61,6 +68,18 @@ def _technique(ledger: Ledger, exam: Exam) -> Iterator[str]:
         yield from (key for key in SUPPLYING[1:] if has_mean or key != "technique.attenuation")
     if any(record.comparator and record.reason is None for record in ledger.records):
         yield COMPARING
+
+
+def _of_lesions(ledger: Ledger, exam: Exam) -> Iterator[str]:
+    """List the phrases of how lesions were counted and, with an earlier study, compared."""
+    yield from (key.format(exam=exam.name) for key in OF_LESIONS)
+    yield "technique.outline"
+    if any(record.comparator for record in ledger.records):
+        yield "technique.lesion_change"
+    count = sum(r.value or 0 for r in ledger.records if r.quantity in CHANGED)
+    told = [r for r in ledger.records if " lesion volume " in r.quantity]
+    if count > len(told):
+        yield "technique.lesions_left_out"
 
 
 def gaps(ledger: Ledger, exam: Exam) -> tuple[str, ...]:
@@ -86,7 +105,7 @@ def stock_statement(
 
 def _key_of_comparison(record: Measurement, exam: Exam, section: Section) -> str:
     """Choose the phrase of an earlier volume or a change; the measurement error is told once."""
-    if record.quantity == EARLIER:
+    if record.quantity in (EARLIER, EARLIER_LOAD):
         return f"earlier.{'undated' if record.date is None else 'dated'}"
     is_whole = record.structure in exam.asymmetry and record.quantity in IN_SHORT
     start = "" if is_whole and section != "impression" else "impression."
@@ -117,6 +136,8 @@ def _key(record: Measurement, exam: Exam) -> str:
         return f"{_withheld(record)}.one"
     if record.quantity == ATTENUATION:
         return "attenuation.plain"
+    if record.quantity in (LOAD, NUMBER):
+        return "lesions.plain"
     if record.quantity == ASYMMETRY:
         return f"asymmetry.{difference(record)}"
     is_whole = record.structure in exam.asymmetry
@@ -126,6 +147,9 @@ def _key(record: Measurement, exam: Exam) -> str:
 def whole_statements(brief: Brief, section: Section) -> Iterator[Statement]:
     """Say the whole structures shortly, and a part where it alone is withheld."""
     exam, words = brief.exam, brief.phrasebook
+    if exam.compares == "lesions":
+        yield from _lesions_in_short(brief, section)
+        return
     if is_without_intervals(brief.ledger.records):
         yield from _listed(brief, section)
         return
@@ -138,6 +162,14 @@ def whole_statements(brief: Brief, section: Section) -> Iterator[Statement]:
             continue
         for record in wholes:
             short = stock_statement(record, exam, words, "impression")
+            yield replace(short, section=section)
+
+
+def _lesions_in_short(brief: Brief, section: Section) -> Iterator[Statement]:
+    """Say how many lesions there are, how large together, and what of them is new."""
+    for record in brief.ledger.records:
+        if record.quantity in LESIONS_IN_SHORT:
+            short = stock_statement(record, brief.exam, brief.phrasebook, "impression")
             yield replace(short, section=section)
 
 

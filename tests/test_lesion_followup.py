@@ -1,0 +1,327 @@
+"""Lesions of two dates become a report: each with its fate, volume and bounds, and verified."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+import prompts
+from assistant import lesions
+from assistant.cli import OK, REFUSED, main
+from assistant.judgement import Obstacle, Outcome
+from assistant.pipeline import Assistant
+from assistant.report import report_bytes
+from assistant.settings import Settings
+from assistant.study import Study
+from assistant.verify import verify_report
+from segment.errors import Refusal, ScanError
+from segment.geometry import Geometry
+from segment.lesion_place import carried
+from segment.lesion_records import LETTERS
+from segment.masks import Mask
+from segment.masks.table import LabelTable
+from segment.measurement import Reason
+from segment.objects import lesions_in_mask
+from segment.register.pair import Alignment
+from tests.phantoms import grid, head, registered
+from tests.supplied import write
+from tests.test_cli import one_sentence, written
+
+languages = pytest.mark.parametrize("language", prompts.languages())
+HEAD = head(field_mm=110, spacing_mm=(1.5, 1.5, 1.5))
+GEOMETRY = HEAD.volume.geometry
+STAYS, GROWS, SHRINKS = (-30, 0, 0), (30, 0, 0), (0, 30, 0)
+GOES, COMES, TINY = (0, -30, 0), (0, 0, 30), (0, 0, -30)
+BEFORE = {STAYS: 5.0, GROWS: 4.0, SHRINKS: 7.0, GOES: 5.0}
+NOW = {STAYS: 5.0, GROWS: 7.0, SHRINKS: 4.0, COMES: 5.0, TINY: 0.9}
+STATED = {
+    "lesion count": (5, 4, 5),
+    "new lesions": (2, 1, 2),
+    "enlarged lesions": (1, 1, 1),
+    "shrunk lesions": (1, 1, 1),
+    "resolved lesions": (1, 1, 1),
+    "unchanged lesions": (1, 1, 1),
+    "merged lesions": (0, 0, 0),
+}
+
+
+@pytest.fixture(autouse=True)
+def aligned(monkeypatch):
+    """Every head lies where the template does, and so do both of a pair."""
+    for module in ("assistant.pipeline", "assistant.followup"):
+        monkeypatch.setattr(f"{module}.register", lambda volume: registered())
+    monkeypatch.setattr(
+        "assistant.followup.align", lambda scans, found: Alignment(np.eye(4), 0.97, 0.1)
+    )
+
+
+def balls(radii_mm, geometry=GEOMETRY):
+    """Mark balls of radii in mm around places in mm, each touching the voxel it lies in."""
+    places = geometry.to_world(np.indices(geometry.shape).reshape(3, -1).T.astype(float))
+    marked = np.zeros(len(places), bool)
+    for centre, radius_mm in radii_mm.items():
+        apart = np.linalg.norm(places - centre, axis=1)
+        marked |= apart <= max(radius_mm, float(apart.min()) + 1e-9)
+    return marked.reshape(geometry.shape)
+
+
+def mask_of(marked, digest, geometry=GEOMETRY):
+    labels = marked.astype(np.uint16)
+    table = LabelTable("everything marked", ())
+    return Mask(labels, geometry, table, frozenset({1}), frozenset(), digest, "NIfTI", False)
+
+
+def study_of(digest, day, radii_mm, **facts):
+    volume = replace(HEAD.volume, sha256=digest * 64, date=day, **facts)
+    return Study(volume, f"{digest}.nii.gz", mask=mask_of(balls(radii_mm), digest * 64))
+
+
+def drafted(now, *priors, language="en"):
+    settings = Settings(exam="follow-up", language=language, reader="none")
+    return Assistant.from_settings(settings)(now, priors=priors)
+
+
+def pair(**facts):
+    return study_of("a", "2024-06-01", NOW), study_of("b", "2023-06-01", BEFORE, **facts)
+
+
+def bounds(report):
+    """Return value and bounds by quantity."""
+    return {
+        m.quantity: (m.value, m.interval.lower, m.interval.upper)
+        for m in report.measurements
+        if m.interval is not None
+    }
+
+
+@languages
+def test_each_lesion_is_told_with_its_fate_and_the_report_verifies(language):
+    report = drafted(*pair(), language=language)
+    assert report.problems == ()
+    assert verify_report(json.loads(report_bytes(report))) == ()
+    found = bounds(report)
+    assert {quantity: found[quantity] for quantity in STATED} == STATED
+    told = {m.quantity for m in report.measurements if m.unit == "mm3"}
+    assert told == {
+        *("new lesion volume A", "new lesion volume B", "resolved lesion volume E"),
+        *("enlarged lesion volume C", "enlarged lesion change C"),
+        *("shrunk lesion volume D", "shrunk lesion change D"),
+    }
+    text = report.markdown()
+    assert prompts.load(language).quantities["enlarged lesion change C"] in text
+
+
+def test_a_change_is_the_difference_of_two_outlines_and_its_bounds_are_the_worst():
+    report = drafted(*pair())
+    old, new = (lesions_in_mask(balls({GROWS: mm}), GEOMETRY).found[0] for mm in (4.0, 7.0))
+    value, lower, upper = bounds(report)["enlarged lesion change C"]
+    assert value == pytest.approx(1000 * (new.volume_ml - old.volume_ml))
+    assert lower == pytest.approx(1000 * (new.lower_ml - old.upper_ml))
+    assert upper == pytest.approx(1000 * (new.upper_ml - old.lower_ml))
+    assert lower > 0
+
+
+def test_loads_are_counted_on_their_own_grids_and_compared():
+    found = bounds(drafted(*pair()))
+    loads = [lesions_in_mask(balls(radii), GEOMETRY).load_ml for radii in (NOW, BEFORE)]
+    assert found["lesion volume"][0] == pytest.approx(loads[0])
+    assert found["earlier lesion volume"][0] == pytest.approx(loads[1])
+    assert found["relative lesion volume change"][0] == pytest.approx(
+        100 * (loads[0] / loads[1] - 1)
+    )
+
+
+def test_the_criteria_of_neda_are_judged_by_the_counts():
+    judged = {j.criterion: j.reason or j.outcome for j in drafted(*pair()).judgements}
+    assert judged == {
+        "new_lesion": Outcome.MET,
+        "enlarging_lesion": Outcome.MET,
+        "enhancing_lesion": Obstacle.MISSING,
+    }
+
+
+def test_the_same_lesions_twice_meet_no_criterion():
+    now, before = study_of("a", "2024-06-01", NOW), study_of("b", "2023-06-01", NOW)
+    report = drafted(now, before)
+    judged = {j.criterion: j.reason or j.outcome for j in report.judgements}
+    assert judged["new_lesion"] == judged["enlarging_lesion"] == Outcome.NOT_MET
+    assert bounds(report)["unchanged lesions"] == (5, 5, 5)
+    low, high = bounds(report)["lesion volume change"][1:]
+    assert low < 0 < high
+
+
+@languages
+def test_without_a_prior_lesions_are_counted_and_change_is_said_to_be_unassessed(language):
+    report = drafted(pair()[0], language=language)
+    assert {m.quantity for m in report.measurements} == {"lesion volume", "lesion count"}
+    texts = {line.text for line in report.lines}
+    assert prompts.load(language).phrases["not_assessed.change"] in texts
+    assert verify_report(json.loads(report_bytes(report))) == ()
+
+
+@languages
+def test_lesions_that_have_all_gone_are_resolved(language):
+    now, before = study_of("a", "2024-06-01", {}), study_of("b", "2023-06-01", {STAYS: 5.0})
+    report = drafted(now, before, language=language)
+    found = bounds(report)
+    assert found["lesion volume"] == (0, 0, 0)
+    assert found["resolved lesions"] == (1, 1, 1)
+    assert found["relative lesion volume change"] == (-100, -100, -100)
+    assert verify_report(json.loads(report_bytes(report))) == ()
+
+
+@languages
+def test_an_answer_about_a_report_of_lesions_is_verified(language):
+    settings = Settings(exam="follow-up", language=language, reader="none")
+    assistant = Assistant.from_settings(settings)
+    report = assistant(pair()[0], priors=pair()[1:])
+    asked = {"en": ("Did it grow?", "How many are there?"), "zh": ("变化了吗？", "有多少？")}
+    grown, many = (assistant.ask(report, question) for question in asked[language])
+    assert grown.problems == many.problems == ()
+    quantities = {m.id: m.quantity for m in report.measurements}
+    assert "new lesions" in {quantities[cite] for line in grown.lines for cite in line.cites}
+    assert "lesion count" in {quantities[cite] for line in many.lines for cite in line.cites}
+
+
+@languages
+def test_heads_that_do_not_align_leave_fates_open_and_loads_withheld(language, monkeypatch):
+    monkeypatch.setattr(
+        "assistant.followup.align", lambda scans, found: Alignment(np.eye(4), 0.4, 9.0)
+    )
+    report = drafted(*pair(), language=language)
+    reasons = {m.quantity: m.reason for m in report.measurements}
+    assert reasons["new lesions"] == reasons["lesion volume change"] == Reason.NOT_ALIGNED
+    assert reasons["lesion volume"] is reasons["earlier lesion volume"] is None
+    assert {j.reason for j in report.judgements} == {Obstacle.WITHHELD, Obstacle.MISSING}
+    assert verify_report(json.loads(report_bytes(report))) == ()
+
+
+def test_another_scanner_withholds_every_change():
+    facts = {"facts": {"manufacturer": "one"}}
+    now = pair()[0]
+    now = replace(now, volume=replace(now.volume, facts={"manufacturer": "two"}))
+    report = drafted(now, pair(**facts)[1])
+    changed = [m for m in report.measurements if m.comparator is not None]
+    assert {m.reason for m in changed} == {Reason.OTHER_PROTOCOL}
+    assert verify_report(json.loads(report_bytes(report))) == ()
+
+
+def test_more_lesions_than_letters_are_counted_and_the_report_says_so():
+    places = {(x, y, -30): 1.2 for x in range(-36, 37, 12) for y in range(-30, 31, 12)}
+    assert len(places) > len(LETTERS)
+    report = drafted(study_of("a", "2024-06-01", places), study_of("b", "2023-06-01", {}))
+    assert bounds(report)["new lesions"][0] == len(places)
+    assert sum(m.unit == "mm3" for m in report.measurements) == len(LETTERS)
+    assert any("More lesions changed" in line.text for line in report.lines)
+    assert verify_report(json.loads(report_bytes(report))) == ()
+
+
+def test_the_provenance_says_where_each_lesion_lies():
+    rows = {row["lesion"]: row for row in drafted(*pair()).provenance["lesions"]}
+    assert rows["C"]["fate"] == "enlarged"
+    assert np.allclose(rows["C"]["now"][0]["centre_mm"], GROWS, atol=2.0)
+
+
+def test_a_prediction_is_never_claimed_of_an_outline():
+    table = json.loads(report_bytes(drafted(*pair())))
+    for line in table["lines"]:
+        line["text"] = line["text"].replace("outline bounds", "90 % prediction interval")
+    assert verify_report(table)
+
+
+def test_a_tampered_count_is_found():
+    table = json.loads(report_bytes(drafted(*pair())))
+    for line in table["lines"]:
+        line["text"] = line["text"].replace("resolved lesion E", "enlarged lesion C")
+    assert verify_report(table)
+
+
+def test_lesions_are_carried_with_the_head_that_turned():
+    fine = grid(field_mm=60.0)
+    turn = np.eye(4)
+    turn[:3, :3] = Rotation.from_euler("z", 20, degrees=True).as_matrix()
+    turn[:3, 3] = (3.0, -2.0, 1.0)
+    place = np.array([12.0, 5.0, -8.0])
+    own = turn[:3, :3] @ place + turn[:3, 3]
+    found = lesions_in_mask(balls({tuple(own): 5.0}, fine), fine)
+    there = carried(found, fine, turn)
+    assert there.found == found.found
+    centre = fine.to_world(np.argwhere(there.labels == 1).astype(float)).mean(axis=0)
+    assert np.allclose(centre, place, atol=0.7)
+
+
+def test_a_lesion_between_the_voxels_of_a_coarse_grid_stays_a_lesion():
+    fine = grid(field_mm=30.0)
+    coarse = Geometry((3, 3, 3), np.diag([10.0, 10.0, 10.0, 1.0]))
+    found = lesions_in_mask(balls({(4.0, 4.0, 4.0): 0.5}, fine), fine)
+    there = carried(found, coarse, np.eye(4))
+    assert len(there.found) == 1
+    assert not there.labels.any()
+
+
+def test_a_prior_without_a_segmentation_is_refused():
+    now, before = pair()
+    with pytest.raises(ScanError, match="the prior study: expected a segmentation") as refusal:
+        lesions.marked(now, [replace(before, mask=None)])
+    assert refusal.value.code is Refusal.NO_SEGMENTATION
+
+
+def test_a_study_without_a_segmentation_is_refused_before_its_head_is_sought():
+    now, _ = pair()
+    with pytest.raises(ScanError, match="expected a segmentation of the scan") as refusal:
+        drafted(replace(now, mask=None))
+    assert refusal.value.code is Refusal.NO_SEGMENTATION
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Write both heads and their lesions, those of today numbered one by one."""
+    now, before = (written(HEAD.volume, tmp_path / name) for name in ("now.nii", "before.nii"))
+    changed = HEAD.volume.array.copy()
+    changed[0, 0, 0] += 1
+    before = written(replace(HEAD.volume, array=changed), tmp_path / "before.nii")
+    numbered = 300 * lesions_in_mask(balls(NOW), GEOMETRY).labels.astype(np.uint16)
+    affine = GEOMETRY.affine
+    drawn = write(tmp_path / "now.mask.nii.gz", numbered, affine)
+    earlier = write(tmp_path / "before.mask.nii.gz", balls(BEFORE).astype(np.uint8), affine)
+    return now, before, drawn, earlier
+
+
+def draft(*arguments, out):
+    command = ("draft", "--exam", "follow-up", *arguments, "-o", out)
+    return main([str(part) for part in command])
+
+
+def test_the_command_line_takes_a_segmentation_of_each_study(files, tmp_path, capsys):
+    now, before, drawn, earlier = files
+    days = ["--date", "2024-06-01", "--date", "2023-06-01"]
+    masks = ["--segmentation", drawn, "--segmentation", earlier]
+    assert draft(now, "--prior", before, *masks, *days, out=tmp_path / "out") == OK
+    printed = capsys.readouterr().out
+    assert "count of new lesions of the brain between 2023-06-01 and 2024-06-01" in printed
+    assert main(["verify", str(tmp_path / "out" / "report.json")]) == OK
+    made = json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8"))
+    assert made["provenance"]["labels_left_out"] == []
+    assert {"segmentation_sha256", "similarity"} <= made["provenance"]["prior"][0].keys()
+
+
+def test_a_prior_for_which_no_segmentation_is_given_is_refused_in_one_line(files, tmp_path, capsys):
+    now, before, drawn, _ = files
+    masks = ["--segmentation", drawn]
+    assert draft(now, "--prior", before, *masks, out=tmp_path / "out") == REFUSED
+    assert "once for each prior" in one_sentence(capsys)
+
+
+def test_more_segmentations_than_studies_are_refused_in_one_line(files, tmp_path, capsys):
+    now, _, drawn, earlier = files
+    masks = ["--segmentation", drawn, "--segmentation", earlier]
+    assert draft(now, *masks, out=tmp_path / "out") == REFUSED
+    assert "expected at most 1, found 2" in one_sentence(capsys)
+
+
+def test_bounds_by_an_outline_have_no_coverage():
+    report = drafted(*pair())
+    assert {m.basis for m in report.measurements} == {"outlined"}
+    assert {m.interval.coverage for m in report.measurements} == {None}
