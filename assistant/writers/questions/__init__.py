@@ -13,6 +13,7 @@ import numpy as np
 
 from assistant.ledger import Ledger
 from assistant.writers import Turn
+from assistant.writers.questions.criteria import CRITERIA, asks_for_criteria, rules_named
 from assistant.writers.questions.names import is_elsewhere, mentions_index, readings, simplified
 from assistant.writers.questions.ngrams import ngram_scores
 from assistant.writers.questions.topics import (
@@ -43,11 +44,13 @@ class Asked:
     """What is asked and of which records; none where the topic is of none or nothing was named.
 
     ``besides`` are topics of other sentences, which nobody measured: each wants to be told so.
+    ``rules`` are those that a question about criteria names.
     """
 
     topic: str
     records: tuple[Measurement, ...] = ()
     besides: tuple[str, ...] = ()
+    rules: tuple[str, ...] = ()
 
 
 class Heard(NamedTuple):
@@ -69,6 +72,8 @@ def understand(
     it is ``unclear``.
     """
     asked = simplified(question[:LONGEST])
+    if asks_for_criteria(asked, words):
+        return Asked(CRITERIA, rules=rules_named(asked, words))
     before = _cited(turns, ledger)
     heard = [(read, _hear(read.text)) for read in readings(asked, words, before)]
     read, (whole, pieces) = max(heard, key=lambda one: one[1][0].share)

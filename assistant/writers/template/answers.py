@@ -1,10 +1,12 @@
 """What is answered about a topic, in stock sentences. Knows nothing of how a topic was found."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
+from assistant.criteria import criterion_statement
 from assistant.draft import Statement
 from assistant.writers import Brief, assess
 from assistant.writers.questions import Asked
+from assistant.writers.questions.criteria import CRITERIA
 from assistant.writers.questions.topics import PRIOR, UNKNOWN
 from assistant.writers.template.stock import (
     ASYMMETRY,
@@ -24,7 +26,9 @@ FIRST = "a"  # of the wordings that a fixed answer has
 
 def respond(asked: Asked, brief: Brief) -> Iterator[Statement]:
     """Answer about the records asked for, about all of them, or in a fixed sentence."""
-    if brief.exam.compares == "lesions":
+    if asked.topic == CRITERIA:
+        yield from _criteria(asked.rules, brief)
+    elif brief.exam.compares == "lesions":
         yield from _about_lesions(asked.topic, brief)
     elif asked.topic in OF_RECORDS:
         for record in asked.records:
@@ -35,6 +39,15 @@ def respond(asked: Asked, brief: Brief) -> Iterator[Statement]:
         yield fixed(asked.topic, brief)
     for topic in asked.besides:
         yield fixed(topic, brief)
+
+
+def _criteria(rules: Sequence[str], brief: Brief) -> Iterator[Statement]:
+    """Say what became of each criterion of the rules named, or that none was held against."""
+    told = [j for j in brief.ledger.judgements if not rules or j.rule in rules]
+    for judgement in told:
+        yield criterion_statement(judgement, brief.ledger, brief.phrasebook)
+    if set(rules) - {judgement.rule for judgement in told} or not told:
+        yield fixed("criteria", brief)
 
 
 def _about_lesions(topic: str, brief: Brief) -> Iterator[Statement]:

@@ -12,6 +12,7 @@ from typing import Protocol, runtime_checkable
 import prompts
 from assistant.report import CJK_NUMBER
 from assistant.writers.phrasings import Phrasings, load
+from assistant.writers.questions.criteria import CRITERIA
 from assistant.writers.template import COUNTS
 from assistant.writers.vlm.author import exam, fill
 from assistant.writers.vlm.ledgers import compared_records, plain_records
@@ -143,7 +144,8 @@ def _lines(words: Phrasebook, phrasings: Phrasings) -> Iterator[str]:
                     yield fill(wording, group, words, phrasings) + stop
     gaps = tuple(f"not_assessed.{key}" for key in exam().not_assessed)
     for key, text in words.phrases.items():
-        if key.startswith("answer.") or key in gaps:
+        is_answer = key.startswith("answer.") and not key.startswith(f"answer.{CRITERIA}.")
+        if is_answer or key in gaps:
             yield text
 
 

@@ -1,0 +1,33 @@
+"""Whether a question asks for the criteria of published rules, and of which. Knows no answers.
+
+No topic was trained for it: rules are called by their names, which are the same in every wording.
+"""
+
+import re
+
+from prompts import Phrasebook
+
+CRITERIA = "criteria"  # the topic
+
+
+def asks_for_criteria(asked: str, words: Phrasebook) -> bool:
+    """Tell whether a question speaks of criteria or names a rule."""
+    texts = (*words.lexicon["criteria_asked"], *_names(words))
+    return any(_holds(asked, text) for text in texts)
+
+
+def rules_named(asked: str, words: Phrasebook) -> tuple[str, ...]:
+    """List the rules that a question names; none where it asks for criteria in general."""
+    names = words.lexicon["rules_asked"]
+    return tuple(rule for rule, texts in names.items() if any(_holds(asked, t) for t in texts))
+
+
+def _names(words: Phrasebook) -> tuple[str, ...]:
+    return tuple(text for texts in words.lexicon["rules_asked"].values() for text in texts)
+
+
+def _holds(asked: str, text: str) -> bool:
+    """Tell whether a text stands in a question, as a whole word where it is of Latin letters."""
+    found = re.escape(text.lower())
+    pattern = rf"(?<![a-z]){found}(?![a-z])" if text.isascii() else found
+    return re.search(pattern, asked.lower()) is not None
