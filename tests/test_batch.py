@@ -94,8 +94,8 @@ def test_a_study_is_drafted_as_it_is_alone(scans, night, tmp_path):
 
 
 def test_a_head_gets_the_report_that_voxcite_draft_writes(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("segment.models.load", lambda name: ThresholdSegmenter())
-    monkeypatch.setattr("segment.models.calibrated", lambda name: calibrated())
+    monkeypatch.setattr("segment.models.load", lambda name, *given: ThresholdSegmenter())
+    monkeypatch.setattr("segment.models.calibrated", lambda name, *given: calibrated())
     monkeypatch.setattr("assistant.pipeline.register", lambda volume: registered())
     volume = head(field_mm=110).volume
     scan = written(tmp_path / "in" / "head.nii.gz", volume.array, volume.geometry.affine)

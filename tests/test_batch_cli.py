@@ -16,8 +16,8 @@ SIDE = ("--crop", "--side", "left")
 @pytest.fixture(autouse=True)
 def without_weights(monkeypatch):
     """Put a segmenter of phantoms and its calibration in the place of the shipped one."""
-    monkeypatch.setattr("segment.models.load", lambda name: ThresholdSegmenter())
-    monkeypatch.setattr("segment.models.calibrated", lambda name: calibrated())
+    monkeypatch.setattr("segment.models.load", lambda name, *given: ThresholdSegmenter())
+    monkeypatch.setattr("segment.models.calibrated", lambda name, *given: calibrated())
 
 
 @pytest.fixture

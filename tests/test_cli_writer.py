@@ -75,8 +75,8 @@ def report_file(tmp_path):
 @pytest.fixture
 def head_file(tmp_path, monkeypatch):
     """Every head lies where the template does, and is segmented without weights."""
-    monkeypatch.setattr("segment.models.load", lambda name: ThresholdSegmenter())
-    monkeypatch.setattr("segment.models.calibrated", lambda name: calibrated())
+    monkeypatch.setattr("segment.models.load", lambda name, *given: ThresholdSegmenter())
+    monkeypatch.setattr("segment.models.calibrated", lambda name, *given: calibrated())
     monkeypatch.setattr("assistant.pipeline.register", lambda volume: registered())
     volume = head(field_mm=110).volume
     image = nibabel.Nifti1Image(volume.array, volume.geometry.affine)

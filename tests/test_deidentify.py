@@ -277,8 +277,8 @@ def test_half_of_the_options_is_refused(options, said, tmp_path, capsys):
 
 @pytest.fixture
 def in_place(monkeypatch):
-    monkeypatch.setattr("segment.models.load", lambda name: ThresholdSegmenter())
-    monkeypatch.setattr("segment.models.calibrated", lambda name: calibrated())
+    monkeypatch.setattr("segment.models.load", lambda name, *given: ThresholdSegmenter())
+    monkeypatch.setattr("segment.models.calibrated", lambda name, *given: calibrated())
     monkeypatch.setattr("assistant.pipeline.register", lambda volume: registered())
 
 

@@ -73,8 +73,8 @@ def aligned(monkeypatch):
 @pytest.fixture
 def of_phantoms(monkeypatch):
     """Put a segmenter of phantoms in the place of the shipped one, and all that comes with it."""
-    monkeypatch.setattr("segment.models.load", lambda name: ThresholdSegmenter())
-    monkeypatch.setattr("segment.models.calibrated", lambda name: calibrated())
+    monkeypatch.setattr("segment.models.load", lambda name, *given: ThresholdSegmenter())
+    monkeypatch.setattr("segment.models.calibrated", lambda name, *given: calibrated())
     monkeypatch.setattr("segment.models.repeatability", lambda name: REPEATABILITY)
 
 

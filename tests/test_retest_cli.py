@@ -33,8 +33,8 @@ def crops(folder, cases):
 
 @pytest.mark.slow
 def test_repeats_are_written_with_what_follows_from_them(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("segment.models.load", lambda name: ThresholdSegmenter())
-    monkeypatch.setattr("segment.models.calibrated", lambda name: calibrated())
+    monkeypatch.setattr("segment.models.load", lambda name, *given: ThresholdSegmenter())
+    monkeypatch.setattr("segment.models.calibrated", lambda name, *given: calibrated())
     monkeypatch.setattr("segment.retest.THICKNESSES", (1, 2))
     data, output = crops(tmp_path, (1, 3, 5, 7, 9)), tmp_path / "out"
     options = ["--data", data, "-o", output, "--repeats", "4", "--thick-repeats", "4"]
