@@ -490,3 +490,11 @@ def test_a_fixed_sentence_that_speaks_of_the_records_must_hold_of_them(key, reco
     assert verify_line(line, records, words)
     holding = {"m1": replace(PLAIN["m1"], reference=None)}
     assert verify_line(line, holding, words) == ()
+
+
+def test_the_repeatability_of_a_change_is_no_reference_range_of_a_size():
+    told = replace(PLAIN["m1"], reference=None)
+    changed = replace(PLAIN["m1"], id="m8", comparator="prior")
+    line = Line("answer", EN.phrases["answer.no_reference.a"], (), "stated")
+    assert verify_line(line, {"m1": told, "m8": changed}, EN) == ()
+    assert verify_line(line, PLAIN | {"m8": changed}, EN)

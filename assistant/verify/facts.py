@@ -195,8 +195,11 @@ def _is_cut_short(records: Sequence[Measurement]) -> bool:
 
 
 def _is_without_reference(records: Sequence[Measurement]) -> bool:
-    """Tell whether nothing can be compared with a reference range."""
-    return all(record.reference is None for record in records)
+    """Tell whether no size can be compared with a reference range.
+
+    What changed is held against its repeatability, which is no reference range of a size.
+    """
+    return all(r.reference is None for r in records if not r.is_of_comparison)
 
 
 # Fixed sentences, by the beginning of their key, that hold of some studies and not of others.

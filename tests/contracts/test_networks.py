@@ -1,5 +1,6 @@
 """Whatever network has a folder of its own maps windows to logits, learns and is kept."""
 
+from dataclasses import replace
 from importlib import import_module
 from importlib.resources import files
 from inspect import Parameter, signature
@@ -158,7 +159,10 @@ def test_every_network_is_trained_alike(name, tmp_path):
     data = write_crops(tmp_path / "data", (20, 22, 18), blocks, train=(1, 2), val=(3,))
     plan = toy_plan(network=name, sizes={}, patch=WINDOW)
     run = Run("member0", 0, None, 1, (1, 2), (3,))
-    steps = [[*train_run(plan, run, data, tmp_path / folder)] for folder in ("one", "same")]
+    steps = [
+        [replace(step, samples_per_s=0.0) for step in train_run(plan, run, data, tmp_path / folder)]
+        for folder in ("one", "same")
+    ]
     one, same = (
         load_file(tmp_path / folder / "member0" / "weights.safetensors")
         for folder in ("one", "same")
