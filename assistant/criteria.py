@@ -5,9 +5,10 @@ them up. What always holds of a rule, and whom its source measured, is said once
 """
 
 from assistant.draft import Section, Statement
-from assistant.judgement import COUNT, Judgement, Obstacle, Outcome
+from assistant.judgement import Judgement, Obstacle, Outcome
 from assistant.ledger import Ledger
 from prompts import Phrasebook
+from segment.measurement import PIECES
 
 SECTION: Section = "criteria"
 NOTE = "criteria.note"
@@ -49,7 +50,7 @@ def _key(judgement: Judgement, ledger: Ledger) -> str:
 
     A count has no measurement error beside which it could be placed.
     """
-    counted = "counted." if judgement.conditions[0].unit == COUNT else ""
+    counted = "counted." if judgement.conditions[0].unit == PIECES else ""
     if judgement.reason is None:
         return counted + ("met" if judgement.outcome is Outcome.MET else "not_met")
     if judgement.reason is Obstacle.CROSSES:

@@ -11,9 +11,8 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Literal
 
-from segment.measurement import Measurement
+from segment.measurement import PIECES, Measurement
 
-COUNT = "{lesions}"  # what is counted is there or not: its bounds alone say how sure it is
 Relation = Literal["below", "at most", "at least", "above"]
 
 
@@ -136,7 +135,7 @@ def input_of(record: Measurement) -> Input:
         return Gap(cites, Obstacle.WITHHELD)
     if record.value is None or interval is None:
         return Gap(cites, Obstacle.NO_INTERVAL)
-    if record.comparator is None or record.unit == COUNT:
+    if record.comparator is None or record.unit == PIECES:
         return Amount(cites, record.value, interval.lower, interval.upper)
     if error is None:
         return Gap(cites, Obstacle.ERROR_UNKNOWN)

@@ -11,6 +11,7 @@ import numpy as np
 from assistant.followup import Placed, visit_of
 from assistant.study import Study
 from segment.errors import Refusal, ScanError
+from segment.geometry import MM3_PER_ML
 from segment.lesion_change import LesionChanges, compare_lesions
 from segment.lesion_place import carried
 from segment.lesion_records import Seen, listed
@@ -102,6 +103,6 @@ def _place(lesion: Lesion) -> Mapping[str, Any]:
     """Describe one lesion; places are in mm of its own scan."""
     return {
         "centre_mm": np.round(lesion.centre_mm, 1).tolist(),
-        "volume_mm3": round(1000 * lesion.volume_ml, 1),
+        "volume_mm3": round(MM3_PER_ML * lesion.volume_ml, 1),
         "longest_diameter_mm": round(lesion.longest_diameter_mm, 1),
     }

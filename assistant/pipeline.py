@@ -173,13 +173,7 @@ class Assistant:
         registration = register(study.volume)
         yield registration
         self._check_writer()
-        scores = self.read(study.volume)
-        for prior in earlier:
-            self.read(prior.volume)
-        placed: list[Placed] = []
-        for prior in earlier:
-            placed.append(aligned(study, registration, prior))
-            yield placed[-1]
+        scores, placed = yield from self._placing(study, registration, earlier)
         current, *others = between(study, registration, placed)
         segmented = self.segment(study.volume, current.registration)
         yield segmented
@@ -216,15 +210,14 @@ class Assistant:
         marked = lesions.marked(study, priors.studies)
         gate.check_head(study.volume)
         yield Gated(study)
-        scores = self.read(study.volume)
-        placed: list[Placed] = []
+        scores: tuple[Score, ...]
+        placed: list[Placed]
         if priors.studies:
-            found = register(study.volume)
-            yield found
-            for prior in priors.studies:
-                self.read(prior.volume)
-                placed.append(aligned(study, found, prior))
-                yield placed[-1]
+            registration = register(study.volume)
+            yield registration
+            scores, placed = yield from self._placing(study, registration, priors.studies)
+        else:
+            scores, placed = self.read(study.volume), []
         assert study.mask is not None
         pieces = lesions.pieces(study.mask, self.organ)
         segmented = Segmented(tuple(piece.found for piece in pieces), None, pieces)
@@ -236,6 +229,19 @@ class Assistant:
         told = () if changes is None else lesions.described(changes)
         visits = tuple(one.visit for one in earlier)
         return (yield from self._judged(study, segmented, records, scores, visits, told))
+
+    def _placing(
+        self, study: Study, registration: Registration, earlier: Sequence[Study]
+    ) -> Generator[Step, None, tuple[tuple[Score, ...], list[Placed]]]:
+        """Read the pictures of all studies, and align the earlier ones with the current."""
+        scores = self.read(study.volume)
+        for prior in earlier:
+            self.read(prior.volume)
+        placed: list[Placed] = []
+        for prior in earlier:
+            placed.append(aligned(study, registration, prior))
+            yield placed[-1]
+        return scores, placed
 
     def read(self, volume: Volume) -> tuple[Score, ...]:
         """Read the pictures, if there is a reader; raises ScanError where they show the wrong."""

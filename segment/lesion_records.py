@@ -23,6 +23,7 @@ from segment.lesion_change import (
 from segment.measurement import (
     EARLIER_LOAD,
     OUTLINE,
+    PIECES,
     Calibration,
     Interval,
     Measurement,
@@ -47,7 +48,6 @@ TOLD = (
     *(Fate.MERGED, Fate.SPLIT, Fate.MERGED_AND_SPLIT),
 )
 KINDS = {Fate.MERGED_AND_SPLIT: "regrouped"}  # where a fate is not called by its own word
-PIECES = "{lesions}"  # UCUM: a count, with what is counted as its annotation
 SURE_MM = 3.0  # Filippi et al. 2019, Brain 142:1858: a lesion of MS is at least 3 mm long
 LETTERS = ascii_uppercase
 BOUNDS = Calibration(OUTLINE, 0)

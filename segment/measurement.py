@@ -13,6 +13,7 @@ from segment.segmentation import Side
 Basis = Literal["predicted", "entered", "derived", "outlined"]
 EARLIER = "earlier volume"  # the quantity of a volume that was measured in an earlier examination
 EARLIER_LOAD = "earlier lesion volume"  # the same of all lesions together
+PIECES = "{lesions}"  # UCUM: the unit of a count, with what is counted as its annotation
 OUTLINE = "outline half a voxel off"  # the calibration of bounds that no case was held against
 
 

@@ -23,6 +23,7 @@ from segment.models.training.plan import Run, TrainingPlan, fold_of, plan_runs, 
 from segment.models.training.processes import Crew
 from segment.models.training.run import Progress, Trainer, train, train_run, untrained
 from segment.models.windows import WINDOW
+from tests.plans import PLANS, every_plan
 from tests.toy_segmenter import STRUCTURES, shared_plan, toy_plan, write_crops
 
 PLAN = toy_plan(epochs=2)
@@ -88,15 +89,7 @@ def test_the_shipped_plan_is_read_whole(tmp_path):
     assert plan.members == 5
 
 
-@pytest.mark.parametrize(
-    ("name", "processes", "is_sharded"),
-    [
-        ("train.toml", 1, False),
-        ("train-1gpu.toml", 1, False),
-        ("train-8gpu-ddp.toml", 8, False),
-        ("train-8gpu.toml", 8, True),
-    ],
-)
+@every_plan
 def test_a_shipped_plan_divides_among_the_processes_that_it_is_for(name, processes, is_sharded):
     plan = TrainingPlan.read(Path(str(files(training).joinpath(name))))
     plan.check_shared(processes)
@@ -105,7 +98,7 @@ def test_a_shipped_plan_divides_among_the_processes_that_it_is_for(name, process
 
 def test_no_shipped_plan_is_left_out():
     shipped = {path.name for path in SHIPPED.parent.glob("*.toml")}
-    assert shipped == {"train.toml", "train-1gpu.toml", "train-8gpu-ddp.toml", "train-8gpu.toml"}
+    assert shipped == PLANS.keys()
 
 
 def test_a_batch_that_processes_cannot_share_is_refused():

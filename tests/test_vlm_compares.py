@@ -1,6 +1,5 @@
 """A writer that was trained on comparisons words them itself; another leaves them to stock."""
 
-import json
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -12,9 +11,7 @@ from tokenizers import Tokenizer
 import prompts
 from assistant import exams
 from assistant.draft import Draft
-from assistant.finish import complete, compose
-from assistant.report import report_bytes
-from assistant.verify import verify_report
+from assistant.finish import compose
 from assistant.writers import Brief, drain, phrasings
 from assistant.writers.vlm.adapter import WEIGHTS, words_comparisons
 from assistant.writers.vlm.asking import Request, grammar_of, texts_of
@@ -31,7 +28,7 @@ from assistant.writers.vlm.writer import VisionLanguage
 from segment.change import YEARLY
 from tests.ledgers import followed, followup_ledger, plain_ledger, visit
 from tests.test_vlm_writer import spelled_out
-from tests.toy_writer import steered, towards
+from tests.toy_writer import report_of, steered, towards
 
 EXAM = exams.load("hippocampus")
 QUESTION = {"en": "What has changed since the last scan?", "zh": "与上次检查相比有什么变化？"}
@@ -82,12 +79,6 @@ def written(about, texts, *, compares=True):
 
 def _decoded(ready, prompt):
     return ready.model.tokenizer.decode(prompt.tokens.tolist(), skip_special_tokens=False)
-
-
-def report_of(composed, about):
-    report = complete(composed, about, dict(composed.draft.facts))
-    assert verify_report(json.loads(report_bytes(report))) == ()
-    return report
 
 
 # reports

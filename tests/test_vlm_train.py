@@ -33,6 +33,7 @@ from assistant.writers.vlm.sights import Gallery, Sight, crop_name, strengths_be
 from assistant.writers.vlm.train import Material, Progress, train
 from assistant.writers.vlm.untrained import begin, markup_of, vocabulary_of
 from assistant.writers.vlm.vision import normalised
+from tests.plans import PLANS, every_plan
 from tests.toy_training import toy_base, toy_plan, toy_views
 
 pytestmark = pytest.mark.slow  # whole trainings at toy size
@@ -79,15 +80,7 @@ def losses(output, stage="adapter"):
     return [row.loss for row in curve.read(output / stage / "log.csv")]
 
 
-@pytest.mark.parametrize(
-    ("name", "processes", "is_sharded"),
-    [
-        ("train.toml", 1, False),
-        ("train-1gpu.toml", 1, False),
-        ("train-8gpu-ddp.toml", 8, False),
-        ("train-8gpu.toml", 8, True),
-    ],
-)
+@every_plan
 def test_every_plan_that_is_shipped_can_be_read(name, processes, is_sharded):
     text = files("assistant.writers.vlm").joinpath(name).read_text(encoding="utf-8")
     plan = TrainingPlan.of(tomllib.loads(text), name)
@@ -97,12 +90,7 @@ def test_every_plan_that_is_shipped_can_be_read(name, processes, is_sharded):
 
 def test_no_plan_that_is_shipped_is_left_out():
     shipped = {path.name for path in SHIPPED.parent.glob("train*.toml")}
-    assert shipped == {
-        "train.toml",
-        "train-1gpu.toml",
-        "train-8gpu-ddp.toml",
-        "train-8gpu.toml",
-    }
+    assert shipped == PLANS.keys()
 
 
 @pytest.mark.parametrize("wrong", [{"warm_up": 3}, {}])

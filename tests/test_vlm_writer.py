@@ -12,10 +12,9 @@ from tokenizers.models import WordLevel
 
 import prompts
 from assistant import exams
-from assistant.finish import complete, compose
+from assistant.finish import compose
 from assistant.loading import Loading
 from assistant.report import Line, report_bytes
-from assistant.verify import verify_report
 from assistant.writers import Brief, Shown, Turn, drain, phrasings
 from assistant.writers.vlm import parts, sources
 from assistant.writers.vlm.asking import Wanted, compared_line, grammar_of, group_of, prose
@@ -35,7 +34,7 @@ from tests.ledgers import plain_ledger, refused_ledger, wide_ledger
 from tests.phantoms import ball, grid, segmentation_of
 from tests.test_vlm_slots import many_records
 from tests.toy_vlm import IMAGE_PX
-from tests.toy_writer import steered, towards, toy_ready
+from tests.toy_writer import report_of, steered, towards, toy_ready
 
 EXAM = exams.load("hippocampus")
 LEDGERS = {"plain": plain_ledger, "wide": wide_ledger, "refused": refused_ledger}
@@ -75,12 +74,6 @@ def answered(change, question=QUESTION, turns=(), about=None):
     composed = drain(compose(VisionLanguage.of(ready).answer(about, question, turns), about))
     tokens = decoder.seen[0].tokens.tolist()
     return composed, ready.model.tokenizer.decode(tokens, skip_special_tokens=False)
-
-
-def report_of(composed, about):
-    report = complete(composed, about, dict(composed.draft.facts))
-    assert verify_report(json.loads(report_bytes(report))) == ()
-    return report
 
 
 # writing

@@ -3,6 +3,7 @@
 Steering only changes logits: prompt, grammar, decoding and parsing are the real ones.
 """
 
+import json
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -10,6 +11,9 @@ from tempfile import TemporaryDirectory
 
 import torch
 
+from assistant.finish import complete
+from assistant.report import report_bytes
+from assistant.verify import verify_report
 from assistant.writers.vlm.corpus import corpus
 from assistant.writers.vlm.generate import Decoder
 from assistant.writers.vlm.model import Placement, load_checkpoint
@@ -93,3 +97,10 @@ def towards(text, breaks_after=None):
         return found
 
     return change
+
+
+def report_of(composed, about):
+    """Finish what was composed into a report, which verifies."""
+    report = complete(composed, about, dict(composed.draft.facts))
+    assert verify_report(json.loads(report_bytes(report))) == ()
+    return report

@@ -11,7 +11,8 @@ from assistant.ledger import Ledger
 from assistant.verify.judged import judged_lexicon
 from assistant.verify.lexer import tokens
 from segment.change import TREND, UNITS, YEARLY
-from segment.lesion_records import ENLARGED, NEW, PIECES
+from segment.lesion_records import ENLARGED, NEW
+from segment.measurement import PIECES
 from tests.ledgers import plain_ledger
 
 DOI = re.compile(r"10\.\d{4,}/\S+")
