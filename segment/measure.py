@@ -28,6 +28,7 @@ VOLUME, ASYMMETRY = "volume", "asymmetry index"
 BOTH = "mean of left and right"
 FARTHEST_MM = 15.0  # of a mask's middle from where the registration expects it
 COUNTED = "voxel count on the scan's own grid"
+SIDES_COMPARED = "200 (left - right) / (left + right) of the reported volumes"
 
 
 @dataclass(frozen=True)
@@ -252,7 +253,7 @@ class _Pair:
             interval=interval,
             reliability=reliability if value is not None else Reliability.NOT_ASSESSED,
             reason=None if interval is not None else Reason.DEPENDS_ON_UNRELIABLE,
-            method="200 (left - right) / (left + right) of the reported volumes",
+            method=SIDES_COMPARED,
             denominator=BOTH,
             date=left.date,
             calibration=calibration,

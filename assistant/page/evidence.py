@@ -5,6 +5,7 @@ Knows nothing of the viewer; a row carries where its structure lies.
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from assistant.page import origins
 from assistant.page.markup import tag, text
 from assistant.page.plot import plot
 from assistant.report import Report, report_rows
@@ -135,12 +136,12 @@ def _details(record: Measurement, words: Phrasebook, before: Measurement | None)
         yield text(counted)
     if record.expression is not None:
         yield text(say["details.derived"].format(expression=record.expression))
-    yield text(say["details.method"].format(method=record.method))
+    yield text(say["details.method"].format(method=origins.method(record.method, words.language)))
     if record.calibration is not None:
         told = {"id": record.calibration.id, "n": record.calibration.n}
         yield text(say["details.calibration"].format(**told))
     if record.reference is not None:
-        source, n = record.reference.source, record.reference.n
+        source, n = origins.source(record.reference.source, words.language), record.reference.n
         scope = words.scopes[record.reference.scope]
         yield text(say["details.reference"].format(source=source, n=n, scope=scope))
     if before is not None and before != record:
