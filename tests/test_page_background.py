@@ -15,7 +15,8 @@ from assistant.page.server import Options, open_parts
 from assistant.page.showing import REFERRAL
 from assistant.page.uploads import Uploads
 
-ADA = SimpleNamespace(username="ada")
+ADA = SimpleNamespace(username="ada", session_hash="window")
+AGAIN = SimpleNamespace(username="ada", session_hash="another window")
 
 
 @pytest.fixture
@@ -37,11 +38,32 @@ def test_whoever_comes_before_the_networks_are_read_is_told_so(parts):
     assert say["study.none"] in last["status"]
 
 
-def test_a_study_that_is_opened_meanwhile_keeps_its_own_status(parts):
+def test_a_study_that_another_window_opened_meanwhile_is_shown(parts):
     steps = Actions(parts, "en").load(ADA)
     next(steps), next(steps)
-    parts.store.add("ada", "scan", "hippocampus", "en")
+    kept = parts.store.add("ada", "scan", "hippocampus", "en")
+    *_, shown = steps
+    assert shown["study"] == kept.id
+    assert page.load("en")["study.none"] not in shown["status"]
+
+
+def test_a_study_that_the_window_itself_opens_ends_its_waiting(parts):
+    act = Actions(parts, "en")
+    steps = act.load(ADA)
+    next(steps), next(steps)
+    kept = parts.store.add("ada", "scan", "hippocampus", "en")
+    (shown,) = act.choose(ADA, kept.id)
+    assert shown["study"] == kept.id
     assert list(steps) == []
+
+
+def test_each_window_waits_for_itself(parts):
+    act = Actions(parts, "en")
+    both = [act.load(window) for window in (ADA, AGAIN)]
+    for steps in both:
+        next(steps)
+    told = [next(steps)["status"] for steps in both]
+    assert told == [act.show.warming()] * 2
 
 
 def test_with_the_networks_read_nothing_is_told_of_them(parts):

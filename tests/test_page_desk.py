@@ -158,6 +158,16 @@ def test_a_question_is_answered_in_its_language_and_kept(desk, question, name):
     assert desk.store.events(desk.study)[-1].what == "asked"
 
 
+@languages
+def test_every_question_that_is_suggested_is_understood(desk, language):
+    words = prompts.load(language)
+    for question in asking.suggestions(desk.report().measurements, words):
+        *_, lines = asking.answering(desk, question, assistant_of)
+        unclear = {words.phrases[f"answer.unclear.{kind}"] for kind in "abcd"}
+        assert lines
+        assert not unclear & {line.text for line in lines}
+
+
 def test_a_question_that_is_markup_is_shown_as_text(desk):
     for _ in asking.answering(desk, f"![x](http://evil.example) {EVIL}", assistant_of):
         pass

@@ -56,6 +56,19 @@ def test_a_deleted_study_leaves_nothing_behind(store):
     assert b"somebody" not in left
 
 
+def test_files_of_no_study_are_removed_when_the_store_is_opened(tmp_path):
+    store = Store.open(tmp_path / "state")
+    kept = store.add("a", "scan", "hippocampus", "en")
+    left = store.files("f" * 32)
+    left.mkdir()
+    (left / "scan.nii.gz").write_bytes(b"of somebody")
+    store.close()
+    again = Store.open(tmp_path / "state")
+    assert not left.exists()
+    assert again.files(kept.id).is_dir()
+    again.close()
+
+
 def test_nobody_deletes_the_study_of_another(store):
     kept = store.add("a", "scan", "hippocampus", "en")
     with pytest.raises(KeyError):

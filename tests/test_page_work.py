@@ -110,6 +110,31 @@ def test_what_others_wrote_is_quoted_and_changes_nothing_else(store, scan, in_pl
     assert [line for line in lines[1] if line not in added] == lines[0]
 
 
+def test_a_study_that_is_deleted_at_work_leaves_nothing(store, scan, in_place, monkeypatch, caplog):
+    begun, deleted = threading.Event(), threading.Event()
+    write = scene.write_found
+
+    def write_late(folder, *given):
+        begun.set()
+        deleted.wait(30)
+        folder.mkdir(parents=True, exist_ok=True)  # as where a file came while others went
+        write(folder, *given)
+
+    monkeypatch.setattr(scene, "write_found", write_late)
+    workshop = Workshop(store, phantom_assistant)
+    kept = store.add("ada", "scan", "hippocampus", "en")
+    job = workshop.begin(kept, Request(scan))
+    assert begun.wait(60)
+    workshop.forget(kept.id)
+    store.delete("ada", kept.id)
+    deleted.set()
+    workshop.close()
+    assert job.is_over
+    assert not store.files(kept.id).exists()
+    assert store.events(kept.id) == ()
+    assert caplog.records == []
+
+
 def test_a_refused_scan_says_its_reason_code(store, tmp_path):
     path = tmp_path / "scan.nii"
     path.write_bytes(b"no scan")

@@ -41,14 +41,18 @@ class Actions:
         return Showing(self.parts, self.language)
 
     def desk(self, request: gr.Request, study: str) -> Desk:
-        """Return the desk of whoever asks; KeyError where the study is not theirs."""
+        """Return the desk of whoever asks; says so where the study is not theirs, or no more."""
         desk = Desk(self.parts.store, str(request.username), study)
-        _ = desk.kept
+        try:
+            _ = desk.kept
+        except KeyError as error:
+            raise gr.Error(self.show.say["study.gone"]) from error
         return desk
 
     def open_sample(self, request: gr.Request, exam: str, *written: str) -> Iterator[Updates]:
         """Draft from the template that every installation has, quoting what others ``written``."""
-        yield from self._watched(lambda: self._opening(request).sample(exam, Referral(*written)))
+        opening = self._opening(request)
+        yield from self._watched(request, lambda: opening.sample(exam, Referral(*written)))
 
     def open_upload(
         self,
@@ -65,7 +69,7 @@ class Actions:
         def begin() -> Desk:
             return self._opening(request).upload(token, exam, series, Referral(*written))
 
-        yield from self._watched(begin)
+        yield from self._watched(request, begin)
 
     def open_prior(self, request: gr.Request, event: gr.EventData, study: str) -> Iterator[Updates]:
         """Show a prior scan beside the study, from files that were sent before."""
@@ -75,16 +79,18 @@ class Actions:
             yield {"beside": self.show.denied(DeniedError(Denial.NO_STUDY, msg))}
             return
         desk = self.desk(request, study)
+        is_shown = self._shows(request)
         try:
             self._opening(request).beside(desk, str(sent.get("upload")))
         except ValueError as error:
             yield {"beside": self.show.denied(error)}
             return
         job = self.parts.workshop.job(study)
-        while job is not None and not job.is_over and not job.is_cancelled:
+        while job is not None and not job.is_over and not job.is_cancelled and is_shown():
             job.news(len(job.results), POLL_S)
             yield {"beside": self.show.progress(job), "stop": True}
-        yield {**self.show.compared(desk, job.refusal if job else None), "stop": False}
+        if is_shown():
+            yield {**self.show.compared(desk, job.refusal if job else None), "stop": False}
 
     def open_model(self, request: gr.Request, study: str) -> Updates:
         """Load the surfaces of the study, if there are some, from its own route."""
@@ -125,7 +131,7 @@ class Actions:
             yield {}
             return
         desk = self.desk(request, study)
-        yield from self._watched(lambda: self._opening(request).compared(desk))
+        yield from self._watched(request, lambda: self._opening(request).compared(desk))
 
     def reread(self, request: gr.Request, study: str, series: str | None) -> Iterator[Updates]:
         """Read the same files again, another series of them, or after a stop."""
@@ -133,7 +139,7 @@ class Actions:
             yield {}
             return
         desk = self.desk(request, study)
-        yield from self._watched(lambda: self._opening(request).again(desk, series))
+        yield from self._watched(request, lambda: self._opening(request).again(desk, series))
 
     def pick(self, request: gr.Request, event: gr.EventData, study: str) -> Iterator[Updates]:
         """Read the series whose picture was pressed."""
@@ -143,29 +149,46 @@ class Actions:
     def _opening(self, request: gr.Request) -> Opening:
         return Opening(self.parts, str(request.username), self.language)
 
-    def _watched(self, begin: Callable[[], Desk]) -> Iterator[Updates]:
+    def _shows(self, request: gr.Request) -> Callable[[], bool]:
+        """Begin to show something in the window that asks; returns whether it still does."""
+        return self.parts.windows.show(str(request.session_hash))
+
+    def _watched(self, request: gr.Request, begin: Callable[[], Desk]) -> Iterator[Updates]:
         """Begin a study and watch it, or say why it cannot begin."""
+        is_shown = self._shows(request)
         try:
             desk = begin()
         except ValueError as error:
             yield {"status": self.show.denied(error)}
             return
-        yield from self.watch(desk)
+        yield from self.watch(desk, is_shown)
 
-    def watch(self, desk: Desk) -> Iterator[Updates]:
-        """Show a study while it is being drafted, then whole."""
+    def watch(self, desk: Desk, is_shown: Callable[[], bool]) -> Iterator[Updates]:
+        """Show a study while it is being drafted, then whole; nothing of one that is deleted."""
+        try:
+            yield from self._growing(desk, is_shown)
+            if is_shown():
+                yield self.show.shown(desk)
+        except KeyError:  # deleted meanwhile, in another window
+            if is_shown():
+                kept = self.parts.store.list(desk.owner)
+                yield {**self.show.blank(), "studies": self.show.listed(kept, None)}
+
+    def _growing(self, desk: Desk, is_shown: Callable[[], bool]) -> Iterator[Updates]:
+        """Show what is there of a study while it is drafted and its window shows nothing else."""
         job = self.parts.workshop.job(desk.study)
         yield {**self.show.cleared(desk), "stop": True}
         lines: list[Line] = []
         seen = 0
         while job is not None and not job.is_over and not job.is_cancelled:
             news = job.news(seen, POLL_S)
+            if not is_shown():
+                return
             seen += len(news)
             updates: Updates = {"status": self.show.progress(job)}
             for result in news:
                 updates |= self.show.news(result, desk, lines)
             yield updates
-        yield self.show.shown(desk)
 
     def stop(self, request: gr.Request, study: str) -> Updates:
         """Stop drafting before the next step."""
@@ -182,32 +205,40 @@ class Actions:
 
     def load(self, request: gr.Request) -> Iterator[Updates]:
         """Show the newest study of whoever comes, going on to watch one that is under way."""
-        kept = self.parts.store.list(str(request.username))
-        if kept:
+        is_shown = self._shows(request)
+        if kept := self.parts.store.list(str(request.username)):
             yield from self.choose(request, kept[0].id)
             return
         yield {**self.show.blank(), "studies": gr.update(choices=[], value=None)}
+        yield from self._warming(request, is_shown)
+
+    def _warming(self, request: gr.Request, is_shown: Callable[[], bool]) -> Iterator[Updates]:
+        """Say that the networks are read, until they are or another window opens a study."""
         is_told = False
         while not self.parts.warmed.wait(POLL_S):
-            if self.parts.store.list(str(request.username)):
-                return  # what was opened meanwhile shows itself
+            if not is_shown():
+                return
+            if kept := self.parts.store.list(str(request.username)):
+                yield from self.choose(request, kept[0].id)
+                return
             yield {} if is_told else {"status": self.show.warming()}
             is_told = True
-        if is_told and not self.parts.store.list(str(request.username)):
+        if is_told and is_shown():
             yield {"status": self.show.blank()["status"]}
 
     def choose(self, request: gr.Request, study: str) -> Iterator[Updates]:
         """Show one of the open studies."""
-        desk = self.desk(request, study)
+        desk, is_shown = self.desk(request, study), self._shows(request)
         job = self.parts.workshop.job(study)
         is_working = job is not None and not job.is_over and not job.is_cancelled
-        yield from self.watch(desk) if is_working else iter((self.show.shown(desk),))
+        yield from self.watch(desk, is_shown) if is_working else iter((self.show.shown(desk),))
 
     def delete(self, request: gr.Request, study: str) -> Iterator[Updates]:
         """Remove a study with everything that belongs to it, and show another."""
         if study:
             desk = self.desk(request, study)
             self.parts.workshop.forget(study)
+            self.parts.tellings.forget(study)
             self.parts.store.delete(desk.owner, study)
             scene.forget_stacks()
         yield from self.load(request)
@@ -235,25 +266,28 @@ class Actions:
         return {"preview": tag("p", line, class_="vx-preview")}
 
     def keep(
-        self, request: gr.Request, study: str, line: float, sentence: str, who: str
+        self, request: gr.Request, study: str, seen: str, who: str, line: float, sentence: str
     ) -> Updates:
         """Keep an edited sentence."""
-        return self._done(request, study, who, lambda d: d.edit(int(line), sentence, who))
+        return self._done(request, study, seen, who, lambda d: d.edit(int(line), sentence, who))
 
-    def accept(self, request: gr.Request, event: gr.EventData, study: str, who: str) -> Updates:
+    def accept(
+        self, request: gr.Request, event: gr.EventData, study: str, seen: str, who: str
+    ) -> Updates:
         """Mark a line as read and agreed with."""
         line = _line_of(event, 10_000)
-        return self._done(request, study, who, lambda d: d.accept(line, who))
+        return self._done(request, study, seen, who, lambda d: d.accept(line, who))
 
     def override(
         self,
         request: gr.Request,
         study: str,
+        seen: str,
+        who: str,
         record: str,
         value: float | None,
         lower: float | None,
         upper: float | None,
-        who: str,
     ) -> Updates:
         """Put a person's value in the place of a measured one."""
 
@@ -263,24 +297,30 @@ class Actions:
                 raise EditError(Denial.VALUES_MISSING, msg)
             return desk.override(record, value, (lower, upper), who)
 
-        return self._done(request, study, who, act)
+        return self._done(request, study, seen, who, act)
 
-    def undo(self, request: gr.Request, study: str, who: str) -> Updates:
+    def undo(self, request: gr.Request, study: str, seen: str, who: str) -> Updates:
         """Take the last change back."""
-        return self._done(request, study, who, lambda d: d.undo(who))
+        return self._done(request, study, seen, who, lambda d: d.undo(who))
 
-    def sign(self, request: gr.Request, study: str, who: str) -> Updates:
+    def sign(self, request: gr.Request, study: str, seen: str, who: str) -> Updates:
         """Sign the report as it stands."""
-        return self._done(request, study, who, lambda d: d.sign(who))
+        return self._done(request, study, seen, who, lambda d: d.sign(who))
 
     def _done(
-        self, request: gr.Request, study: str, who: str, act: Callable[[Desk], object]
+        self, request: gr.Request, study: str, seen: str, who: str, act: Callable[[Desk], object]
     ) -> Updates:
-        """Do one act in somebody's name and show what became of the report."""
+        """Do one act in somebody's name on the report as it was ``seen``; show what became of it.
+
+        Where another window has changed it since, nothing is done and the change is shown.
+        """
         if missing := self._missing(study, who):
             gr.Warning(self.show.say[missing])
             return {}
         desk = self.desk(request, study)
+        if seen != desk.version():
+            gr.Warning(self.show.say["study.changed"])
+            return self.show.shown(desk)
         try:
             act(desk)
         except ValueError as error:
@@ -300,30 +340,37 @@ class Actions:
             yield {}
             return
         desk = self.desk(request, study)
+        is_shown = self.parts.windows.still(str(request.session_hash))
         messages = asking.history(desk)
         asked = {"role": "user", "content": markdown(question.strip())}
-        yield {"question": "", "chatbot": [*messages, asked], "asked": question}
+        yield {"question": "", "chatbot": [*messages, asked], "asked": question, "hush": True}
         lines: tuple[Line, ...] = ()
+        telling = self.parts.tellings.begin(study, question)
         try:
-            for lines in asking.answering(desk, question, self.parts.assistant_of):
+            for lines in asking.answering(desk, question, self.parts.assistant_of, telling):
                 answer = {"role": "assistant", "content": asking.shown(lines)}
-                yield {"chatbot": [*messages, asked, answer]}
+                yield {"chatbot": [*messages, asked, answer]} if is_shown() else {}
         except ValueError as error:
             sorry = markdown(told(error, self.language) or self.show.say["chat.failed"])
-            yield {"chatbot": [*messages, asked, {"role": "assistant", "content": sorry}]}
+            answer = {"role": "assistant", "content": sorry}
+            yield {"chatbot": [*messages, asked, answer]} if is_shown() else {}
+        self.parts.tellings.end(study, question)
+        yield {"hush": False}
 
     def hush(self, request: gr.Request, study: str, question: str) -> Updates:
-        """Show that an answer was stopped; what was not finished is not kept."""
+        """Stop an answer; the lines that were told are kept, a question without one is not."""
         if not study or not question:
             return {}
         desk = self.desk(request, study)
-        turns = self.parts.store.turns(study)
+        lines = self.parts.tellings.stop(study, question)
+        if lines:
+            asking.keep_stopped(desk, question, lines)
         messages = asking.history(desk)
-        if turns and turns[-1][0] == question.strip():
-            return {"chatbot": messages}
+        if lines is None or lines:
+            return {"chatbot": messages, "hush": False}
         asked = {"role": "user", "content": markdown(question.strip())}
         sorry = {"role": "assistant", "content": markdown(self.show.say["chat.stopped"])}
-        return {"chatbot": [*messages, asked, sorry]}
+        return {"chatbot": [*messages, asked, sorry], "hush": False}
 
 
 def _modelled(address: str | None) -> Updates:

@@ -10,6 +10,7 @@ from assistant.answer import Answer
 from assistant.draft import Statement
 from assistant.page.desk import Desk
 from assistant.page.markup import markdown
+from assistant.page.telling import Telling
 from assistant.pipeline import Assistant
 from assistant.report import Line
 from assistant.writers import Turn
@@ -22,21 +23,34 @@ MOST_TURNS = 6
 
 
 def answering(
-    desk: Desk, question: str, assistant_of: Callable[[str, str], Assistant]
+    desk: Desk,
+    question: str,
+    assistant_of: Callable[[str, str], Assistant],
+    telling: Telling | None = None,
 ) -> Iterator[tuple[Line, ...]]:
-    """Yield the lines of the answer as they come; the question and its answer are kept."""
+    """Yield the lines of the answer as they come; the question and its answer are kept.
+
+    What is stopped in ``telling`` is kept by who stops it.
+    """
     question = question.strip()[:LONGEST_QUESTION]
+    telling = telling or Telling()
     report = desk.report()
     language = language_of(question)
-    lines: list[Line] = []
     turns = tuple(_turns(desk, language))
     for step in assistant_of(report.exam, language).answering(report, question, turns):
-        if isinstance(step, Answer):
+        if not isinstance(step, Answer):
+            yield telling.add(step)
+        elif telling.close():
             _keep(desk, step, language)
             yield step.lines
-        else:
-            lines.append(step)
-            yield tuple(lines)
+
+
+def keep_stopped(desk: Desk, question: str, lines: Sequence[Line]) -> None:
+    """Keep what was told of an answer before somebody stopped it."""
+    question = question.strip()[:LONGEST_QUESTION]
+    record = {"language": language_of(question), "lines": [asdict(line) for line in lines]}
+    desk.store.add_turn(desk.study, question, {**record, "is_stopped": True})
+    desk.store.record(desk.study, desk.owner, "asked", question=question)
 
 
 def shown(lines: Sequence[Line]) -> str:
@@ -52,8 +66,11 @@ def history(desk: Desk) -> list[dict[str, str]]:
     messages: list[dict[str, str]] = []
     for question, answer in desk.store.turns(desk.study):
         lines = [Line(**{**line, "cites": tuple(line["cites"])}) for line in answer["lines"]]
+        told = shown(lines)
+        if answer.get("is_stopped"):
+            told += f"\n\n{markdown(page.load(answer['language'])['chat.broken_off'])}"
         messages.append({"role": "user", "content": markdown(question)})
-        messages.append({"role": "assistant", "content": shown(lines)})
+        messages.append({"role": "assistant", "content": told})
     return messages
 
 
@@ -64,15 +81,16 @@ def suggestions(records: Sequence[Measurement], words: Phrasebook) -> tuple[str,
     asked = []
     if whole is not None:
         name = words.structure(whole.structure, whole.side)
-        asked.append(say["suggest.volume"].format(name=name))
-    asked += [say["suggest.difference"], say["suggest.certain"], say["suggest.missing"]]
+        pair = words.structure(whole.structure, "none")
+        asked += [say["suggest.volume"].format(name=name), say["suggest.certain"].format(name=pair)]
+    asked += [say["suggest.difference"], say["suggest.missing"]]
     return tuple(asked)
 
 
 def _turns(desk: Desk, language: str) -> Iterator[Turn]:
-    """Read the last turns in the same language."""
+    """Read the last turns in the same language that were answered to the end."""
     for question, answer in desk.store.turns(desk.study)[-MOST_TURNS:]:
-        if answer["language"] == language:
+        if answer["language"] == language and not answer.get("is_stopped"):
             yield Turn(
                 question,
                 tuple(

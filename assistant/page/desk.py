@@ -3,6 +3,8 @@
 Every act passes through the library, is kept, and stands in the audit trail. Knows no page.
 """
 
+import hashlib
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,6 +49,12 @@ class Desk:
     def folder(self) -> Path:
         """The study's files."""
         return self.store.files(self.kept.id)
+
+    def version(self) -> str:
+        """Name the report as it stands: another one after every change, signature and draft."""
+        kept = self.kept
+        told = json.dumps([kept.report, kept.changes, kept.signature], sort_keys=True)
+        return hashlib.sha256(told.encode()).hexdigest()
 
     def manuscript(self) -> Manuscript:
         """Return the draft with all changes; raises EditError where there is none yet."""
@@ -97,10 +105,20 @@ class Desk:
         return report
 
     def export(self, name: str) -> tuple[str, bytes]:
-        """Write the report as a file; returns its name and bytes.
+        """Write the report as a file that is taken; returns its name and bytes.
 
         Raises SignError for a report that does not hold, and what the export raises.
         """
+        written = self.write(name)
+        self.taken(name)
+        return written
+
+    def taken(self, name: str) -> None:
+        """Keep in the trail that a file was taken."""
+        self.store.record(self.study, self.owner, "exported", format=name)
+
+    def write(self, name: str) -> tuple[str, bytes]:
+        """Write the report as a file, as ``export`` does, without a word in the trail."""
         report = self.report()
         if found := problems(report):
             msg = f"expected a report that holds, found {found[0]}; change the line or its record"
@@ -110,7 +128,6 @@ class Desk:
         place = sources[0] if len(sources) == 1 else folder / SOURCE
         export = exports.load(name, Source(place, folder / LABELS) if sources else None)
         data = export(report, sorted(folder.glob("overlay_*.png")), kept.created)
-        self.store.record(self.study, self.owner, "exported", format=name)
         return f"report{export.suffix}", data
 
     def _changed(self, change: Change) -> Manuscript:

@@ -99,7 +99,7 @@ def blocks(parts: Parts, language: str) -> gr.Blocks:
 def _components(language: str, *, has_login: bool) -> Components:
     """Make every component, by the name under which acts speak of it."""
     say = page.load(language)
-    found: Components = {name: gr.State("") for name in ("study", "asked", "modelled")}
+    found: Components = {name: gr.State("") for name in ("study", "seen", "asked", "modelled")}
     gr.HTML(_banner(language, has_login=has_login))
     with gr.Row(equal_height=False):
         with gr.Column(scale=6, min_width=480):
@@ -212,7 +212,7 @@ def _asking(say: Any) -> Components:  # noqa: ANN401
         allow_file_downloads=False,
         allow_tags=False,
     )
-    with gr.Row():
+    with gr.Row(elem_id="vx-suggested"):
         found["suggestions"] = [
             gr.Button("", size="sm", visible=False, min_width=120) for _ in range(QUESTIONS)
         ]
@@ -221,10 +221,12 @@ def _asking(say: Any) -> Components:  # noqa: ANN401
     )
     with gr.Row():
         found["send"] = gr.Button(say["chat.send"], variant="primary", size="sm")
-        found["hush"] = gr.Button(say["stop"], size="sm", variant="stop", elem_id="vx-hush")
+        found["hush"] = gr.Button(
+            say["stop"], size="sm", variant="stop", elem_id="vx-hush", interactive=False
+        )
         found["again"] = gr.Button(say["chat.retry"], size="sm")
     with gr.Accordion(say["export"], open=False):
-        found["exports"] = gr.HTML("")
+        found["exports"] = gr.HTML("", apply_default_css=False)
     with gr.Accordion(say["trail"], open=False):
         found["trail"] = gr.HTML("", apply_default_css=False)
     with gr.Accordion(say["study.delete"], open=False):
@@ -234,7 +236,8 @@ def _asking(say: Any) -> Components:  # noqa: ANN401
 
 def _connect(made: gr.Blocks, found: Components, act: Actions) -> None:
     """Connect each control with its act."""
-    study, exam, series, who = (found[name] for name in ("study", "exam", "series", "who"))
+    study, exam, series = (found[name] for name in ("study", "exam", "series"))
+    mine = (study, found["seen"], found["who"])  # whose report, as it is seen, is changed by whom
     written = [found[name] for name in REFERRAL]
 
     def on(  # gradio's own types
@@ -271,15 +274,15 @@ def _connect(made: gr.Blocks, found: Components, act: Actions) -> None:
     on(found["delete"].click, act.delete, study)
     on(found["bridge"].edit, act.edit, study)
     on(found["sentence"].change, act.preview, study, found["sentence"])
-    on(found["keep"].click, act.keep, study, found["line"], found["sentence"], who)
+    on(found["keep"].click, act.keep, *mine, found["line"], found["sentence"])
     found["leave"].click(
         lambda: gr.update(visible=False), None, found["editing"], api_visibility="private"
     )
-    on(found["bridge"].select, act.accept, study, who)
+    on(found["bridge"].select, act.accept, *mine)
     numbers = (found["value"], found["lower"], found["upper"])
-    on(found["override"].click, act.override, study, found["records"], *numbers, who)
-    on(found["undo"].click, act.undo, study, who)
-    on(found["sign"].click, act.sign, study, who)
+    on(found["override"].click, act.override, *mine, found["records"], *numbers)
+    on(found["undo"].click, act.undo, *mine)
+    on(found["sign"].click, act.sign, *mine)
     asking = [
         on(found["send"].click, act.ask, study, found["question"]),
         on(found["question"].submit, act.ask, study, found["question"]),
@@ -327,7 +330,7 @@ def _changed(found: Components, updates: Updates) -> dict[Any, Any]:
             changed |= _suggested(found[name], value)
         elif name == "several":
             changed[found[name]] = gr.update(open=value)
-        elif name in ("stop", "compare", "apart"):
+        elif name in ("stop", "hush", "compare", "apart"):
             changed[found[name]] = gr.update(interactive=value)
         elif name == "editing":
             changed[found[name]] = gr.update(visible=value)

@@ -23,8 +23,10 @@ from assistant.page.guard import COOKIE, LOCAL, OWNER, Guard, cookie_of
 from assistant.page.login import Doorkeeper
 from assistant.page.markup import tag, text
 from assistant.page.store import Store
+from assistant.page.telling import Tellings
 from assistant.page.told import told
 from assistant.page.uploads import MOST_FILES, UploadError, Uploads
+from assistant.page.windows import Windows
 from assistant.page.work import Workshop
 from assistant.pipeline import Assistant
 from assistant.settings import Settings
@@ -75,6 +77,8 @@ class Parts:
     store: Store
     uploads: Uploads
     warmed: threading.Event = field(default_factory=threading.Event)
+    tellings: Tellings = field(default_factory=Tellings)
+    windows: Windows = field(default_factory=Windows)
 
     @cached_property
     def workshop(self) -> Workshop:
@@ -223,18 +227,22 @@ def _add_pictures(app: "FastAPI", parts: Parts) -> None:
 def _add_export(app: "FastAPI", parts: Parts) -> None:
     """Write a study as a file for its owner; why not, in the language of the page."""
     from fastapi import HTTPException, Request, Response
+    from starlette.concurrency import run_in_threadpool
 
     @app.get("/study/{study}/export/{name}")
-    def export(request: Request, study: str, name: str, language: str = "en") -> Response:
+    async def export(request: Request, study: str, name: str, language: str = "en") -> Response:
         desk = desk_of(parts, request, study)
         if language not in prompts.languages():
             raise HTTPException(404)
         try:
-            filename, data = desk.export(name)
+            filename, data = await run_in_threadpool(desk.write, name)
         except ValueError as error:
             return Response(
                 told(error, language), status_code=409, media_type="text/plain; charset=utf-8"
             )
+        if await request.is_disconnected():  # stopped on the page: nobody has the file
+            return Response(status_code=499)
+        await run_in_threadpool(desk.taken, name)
         headers = {"content-disposition": f'attachment; filename="{filename}"'}
         return Response(data, media_type="application/octet-stream", headers=headers)
 

@@ -3,7 +3,7 @@
 Knows nothing of who may see it, and changes nothing.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,6 +52,7 @@ class Showing:
         say = self.say
         return {
             "study": "",
+            "seen": "",
             "status": status(say["study.none"]),
             "draft": tag("p", text(say["draft.empty"]), class_="vx-empty"),
             "evidence": evidence.table((), prompts.load(self.language), {}),
@@ -60,6 +61,7 @@ class Showing:
             "exports": tag("p", text(say["export.empty"])),
             "trail": "",
             "stop": False,
+            "hush": False,
             "editing": False,
             "suggestions": (),
             "several": False,
@@ -78,14 +80,18 @@ class Showing:
 
     def cleared(self, desk: Desk) -> Updates:
         """Show a study of which nothing is there yet."""
-        told = {"study": desk.study, "studies": self.listed(desk)}
-        return {**self.blank(), **told, **dict.fromkeys(REFERRAL, "")}  # for no other study
-
-    def listed(self, desk: Desk) -> Any:  # noqa: ANN401  what gradio calls an update
-        """List the open studies, this one chosen."""
         kept = self.parts.store.list(desk.owner)
-        choices = [(_label(one), one.id) for one in kept]
-        return gr.update(choices=choices, value=desk.study)
+        return {
+            **self.blank(),
+            "study": desk.study,
+            "seen": desk.version(),
+            "studies": self.listed(kept, desk.study),
+            **dict.fromkeys(REFERRAL, ""),  # what was written for one study is for no other
+        }
+
+    def listed(self, kept: Sequence[Kept], study: str | None) -> Any:  # noqa: ANN401  of gradio
+        """List the open studies, one of them chosen or none."""
+        return gr.update(choices=[(_label(one), one.id) for one in kept], value=study)
 
     def shown(self, desk: Desk) -> Updates:
         """Show a study whole, as far as it came."""
@@ -204,8 +210,17 @@ class Showing:
             label = self.say["export.write"].format(name=name)
             address = f"/study/{desk.study}/export/{name}?language={self.language}"
             items.append(tag("li", tag("a", text(label), href=address, download=True)))
-        told = tag("p", "", id="vx-export-status", role="alert", class_="vx-strong")
-        return tag("ul", "".join(items), class_="vx-exports") + told
+        return tag("ul", "".join(items), class_="vx-exports") + self._writing()
+
+    def _writing(self) -> str:
+        """Write what is shown while a file is written, and why one was not."""
+        say = self.say
+        bar = tag("progress", "", aria_label=say["export.writing"])
+        stop = tag("button", text(say["export.stop"]), type="button", class_="vx-button")
+        words = {"data_stopped": say["export.stopped"], "data_failed": say["export.failed"]}
+        told = tag("p", "", id="vx-export-status", role="alert", class_="vx-strong", **words)
+        name = tag("span", "", role="status")
+        return tag("div", name + bar + stop, id="vx-exporting", hidden=True) + told
 
     def _trail(self, desk: Desk) -> str:
         """Write the trail: times to the second, acts in words, this browser's own name in words."""

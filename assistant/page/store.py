@@ -167,6 +167,7 @@ class Store:
         TABLES.create_all(engine)
         _add_columns(engine)
         store = cls(folder, engine)
+        store.sweep()
         if not keeps_unfinished:
             unfinished = STUDIES.c.state.in_(UNFINISHED)
             with store._writing() as connection:
@@ -224,6 +225,15 @@ class Store:
                 connection.execute(delete(table).where(table.c.study == study))
             connection.execute(delete(STUDIES).where(STUDIES.c.id == study))
         shutil.rmtree(self.files(study), ignore_errors=True)
+
+    def sweep(self) -> None:
+        """Remove the files of every study that there is no more."""
+        places = tuple((self.folder / "studies").glob("*"))  # first: a study is a row before
+        with self.engine.connect() as connection:
+            known = {name for (name,) in connection.execute(select(STUDIES.c.id))}
+        for place in places:
+            if place.name not in known:
+                shutil.rmtree(place, ignore_errors=True)
 
     def enqueue(self, study: str, wanted: Wanted) -> None:
         """Keep that a draft is wanted, and of what; the order is that of asking."""

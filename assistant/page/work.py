@@ -256,17 +256,27 @@ class Workshop:
             if error.code in SEVERAL and isinstance(job.request, Request):
                 self._write_choices(job, job.request)
         except Exception as error:  # a page goes on when one study breaks
-            LOG.exception("a draft failed")
+            if not self._is_forgotten(job):  # else its files were taken from under it
+                LOG.exception("a draft failed")
             job.refusal = ("internal", type(error).__name__)
+        self._end(job, state)
+        job.tell(state=state)
+
+    def _end(self, job: Job, state: str) -> None:
+        """Keep how a job ended; of a study that is no more, nothing at all."""
         told = dict(zip(("code", "sentence"), job.refusal or (), strict=False))
         is_left = self._is_left and state == "cancelled"
-        if job.kept.id in self._jobs and isinstance(job.request, Beside):
+        if self._is_forgotten(job):
+            self._store.sweep()  # what was written while it was deleted
+        elif isinstance(job.request, Beside):
             self._store.record(job.kept.id, "voxcite", f"prior_{state}", **told)
-        elif job.kept.id in self._jobs and not is_left:
+        elif not is_left:
             # Whoever sees that it failed finds out why.
             self._store.record(job.kept.id, "voxcite", state, **told)
             self._store.change(job.kept.id, state=state)
-        job.tell(state=state)
+
+    def _is_forgotten(self, job: Job) -> bool:
+        return job.kept.id not in self._jobs
 
     def _lay_beside(self, job: Job, request: Beside) -> None:
         """Read a prior scan and find the head in it, so that both can be looked at together."""

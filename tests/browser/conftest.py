@@ -1,21 +1,34 @@
 """A served page and a real browser; skipped, with the reason, where there is no Chromium."""
 
 from contextlib import contextmanager
+from functools import partial
 
 import pytest
 
 from tests.browser.rounds import coarse_sample, opened, viewing
-from tests.browser.serving import FLAGS, browser_path, serving
+from tests.browser.serving import FLAGS, browser_path, held, serving
 
 ANSWERS_WITHIN_MS = 180_000
 
 
 @pytest.fixture(scope="session")
-def served(tmp_path_factory):
+def kept(tmp_path_factory):
+    """Where the served page keeps what it keeps, and is told where to wait."""
+    return tmp_path_factory.mktemp("state")
+
+
+@pytest.fixture(scope="session")
+def served(kept):
     """Run the page in a process of its own; return its address."""
     pytest.importorskip("gradio", reason="the chat page needs voxcite[app]")
-    with serving(tmp_path_factory.mktemp("state")) as address:
+    with serving(kept) as address:
         yield address
+
+
+@pytest.fixture
+def hold(kept, served):
+    """Let the served page wait at a point of ``paced`` for as long as a test asks."""
+    return partial(held, kept)
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from assistant.page.login import hashed
+from tests.browser.paced import HOLD
 from tests.processes import free_port, wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -42,7 +43,8 @@ def started(state, *, environment=None, arguments=()):
     port = free_port()
     kept = ("--state", str(state / "kept"), "--writer", "template")
     command = [sys.executable, "-m", "tests.browser.paced", "--port", str(port), *kept, *arguments]
-    surroundings = {**os.environ, "no_proxy": "*", **(environment or {})}
+    hold = {HOLD: str(state / "hold")}
+    surroundings = {**os.environ, "no_proxy": "*", **hold, **(environment or {})}
     with (state / "log.txt").open("wb") as log:
         process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, env=surroundings)
         address = f"http://127.0.0.1:{port}"
@@ -52,6 +54,18 @@ def started(state, *, environment=None, arguments=()):
         finally:
             process.terminate()
             process.wait(timeout=60)
+
+
+@contextmanager
+def held(state, point):
+    """Let the page that is served from ``state`` wait at a point of ``paced``."""
+    place = state / "hold" / point
+    place.parent.mkdir(exist_ok=True)
+    place.touch()
+    try:
+        yield
+    finally:
+        place.unlink()
 
 
 @contextmanager

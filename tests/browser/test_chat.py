@@ -5,6 +5,7 @@ import pytest
 from tests.browser.rounds import crosshair
 
 pytestmark = pytest.mark.slow
+CERTAIN = "How certain are the volumes of the hippocampi?"
 BOT, USER = '[data-testid="bot"]', '[data-testid="user"]'
 
 
@@ -26,15 +27,48 @@ def test_a_suggested_question_is_answered_from_the_ledger(asking):
     assert value.strip() in answer.inner_text()
 
 
-def test_an_answer_is_stopped_and_not_kept_and_asked_again(asking):
+def test_an_answer_that_is_stopped_before_its_first_line_is_not_kept(asking, hold):
     before = asking.locator(BOT).count()
-    ask(asking, "Slowly: how certain are the volumes?")
-    asking.locator(USER, has_text="Slowly").wait_for()
-    asking.locator("#vx-hush").click()
-    asking.locator(BOT, has_text="Stopped; nothing of this answer was kept.").wait_for()
+    with hold("asked"):
+        ask(asking, CERTAIN)
+        asking.locator(USER, has_text="How certain").last.wait_for()
+        asking.locator("#vx-hush").click()
+        asking.locator(BOT, has_text="Stopped; nothing of this answer was kept.").wait_for()
     asking.reload()
     asking.wait_for_selector(".vx-report [data-act]")
     assert asking.locator(BOT).count() == before
+
+
+def test_an_answer_is_read_in_its_middle_and_whole_when_it_is_there(asking, hold):
+    before = asking.locator(BOT).count()
+    answer = asking.locator(BOT).nth(before)
+    with hold("answering"):
+        ask(asking, CERTAIN)
+        answer.locator("a").first.wait_for()
+        first = answer.locator("p").all_inner_texts()
+    answer.locator("p").nth(len(first)).wait_for()
+    assert answer.locator("p").all_inner_texts()[: len(first)] == first
+
+
+def test_an_answer_that_is_stopped_keeps_what_was_told(asking, hold):
+    before = asking.locator(BOT).count()
+    answer = asking.locator(BOT).nth(before)
+    with hold("answering"):
+        ask(asking, CERTAIN)
+        answer.locator("a").first.wait_for()
+        told = answer.locator("p").first.inner_text()
+        asking.locator("#vx-hush").click()
+        asking.locator(BOT, has_text="Stopped here; the rest was not written.").wait_for()
+    asking.reload()
+    answer.wait_for()
+    assert answer.locator("p").all_inner_texts() == [
+        told,
+        "Stopped here; the rest was not written.",
+    ]
+
+
+def test_a_question_is_asked_again_and_answered_as_before(asking):
+    before = asking.locator(BOT).count()
     ask(asking, "Do the sides differ?")
     asking.locator(BOT).nth(before).locator("a").first.wait_for()
     press(asking, "Ask again")

@@ -403,15 +403,36 @@
     });
   }
 
-  // ---- files: the reason is shown where one cannot be written
+  // ---- files: the reason is shown where one cannot be written; whoever waits can stop
+  const writing = new Set();
   async function save(link) {
-    const out = find("#vx-export-status");
-    out.textContent = "";
-    const answer = await fetch(link.href);
-    if (!answer.ok) { out.textContent = await answer.text(); return; }
-    const named = /filename="([^"]+)"/.exec(answer.headers.get("content-disposition") || "");
+    const saving = new AbortController();
+    const told = (text) => { find("#vx-export-status").textContent = text; };
+    told("");
+    writing.add(saving);
+    showWriting(link.textContent);
+    try {
+      const answer = await fetch(link.href, { signal: saving.signal });
+      if (answer.ok) keep(await answer.blob(), answer.headers.get("content-disposition"));
+      else told(await answer.text());
+    } catch {
+      told(find("#vx-export-status").dataset[saving.signal.aborted ? "stopped" : "failed"]);
+    }
+    writing.delete(saving);
+    showWriting(link.textContent);
+  }
+
+  function showWriting(name) {
+    const box = find("#vx-exporting");
+    box.hidden = writing.size === 0;
+    box.querySelector("span").textContent = box.hidden ? "" : name;
+    box.querySelector("button").onclick = () => writing.forEach((one) => one.abort());
+  }
+
+  function keep(blob, disposition) {
+    const named = /filename="([^"]+)"/.exec(disposition || "");
     const anchor = document.createElement("a");
-    anchor.href = URL.createObjectURL(await answer.blob());
+    anchor.href = URL.createObjectURL(blob);
     anchor.download = named ? named[1] : "report";
     anchor.click();
     setTimeout(() => URL.revokeObjectURL(anchor.href), 60000);
