@@ -132,7 +132,7 @@ def _opening(say: Any, language: str) -> Components:  # noqa: ANN401  a table of
                     max_length=longest,
                     elem_id=f"vx-{name}",
                 )
-        gr.HTML(viewer.chooser(language))
+        gr.HTML(viewer.chooser(language), apply_default_css=False)
         with gr.Row():
             found["sample"] = gr.Button(say["study.sample"], variant="primary", size="sm")
             found["stop"] = gr.Button(say["stop"], size="sm", variant="stop", interactive=False)
@@ -155,7 +155,7 @@ def _seeing(say: Any, language: str) -> Components:  # noqa: ANN401
         gr.HTML(tag("p", text(say["viewer.surface_told"]), class_="vx-note"))
         found["model"] = model(say["viewer.model"])
     with gr.Accordion(say["prior"], open=False):
-        gr.HTML(viewer.chooser(language, "input"))
+        gr.HTML(viewer.chooser(language, "input"), apply_default_css=False)
         found["beside"] = gr.HTML("", elem_id="vx-beside")
         with gr.Row():
             found["compare"] = gr.Button(say["prior.compare"], size="sm", interactive=False)

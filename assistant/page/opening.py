@@ -13,6 +13,7 @@ from assistant.page.uploads import UploadError
 from assistant.page.work import Beside, FullError, Request
 from assistant.referral import Referral
 from assistant.study import SAMPLE, SAMPLE_NAME
+from prompts import page
 from segment.reading.source import file_name
 
 
@@ -39,7 +40,7 @@ class Opening:
         except ValueError:
             store.delete(self.owner, kept.id)
             raise
-        store.change(kept.id, name=kept.created[:10] if path == into else file_name(path))
+        store.change(kept.id, name=self._counted(into) if path == into else file_name(path))
         return self._queued(kept, Request(path, _chosen(series), referral))
 
     def beside(self, desk: Desk, token: str) -> Desk:
@@ -100,6 +101,11 @@ class Opening:
         for name in (scene.SURFACE, scene.PLACES):  # of what was read before
             (desk.folder / name).unlink(missing_ok=True)
         return desk
+
+    def _counted(self, folder: Path) -> str:
+        """Name a delivery of several files by how many they are: their names may name a patient."""
+        count = sum(path.is_file() for path in folder.rglob("*"))
+        return page.load(self.language)["study.files"].format(count=count)
 
     def _request(self, kept: Kept, wanted: Wanted, referral: Referral) -> Request:
         return request_of(Desk(self.parts.store, self.owner, kept.id), wanted, referral)

@@ -48,7 +48,10 @@ FILES = (
 )
 STATIC = ("niivue.umd.js", "page.js", "page.css")
 CHUNK = 2**20
-STYLE = "body{font-family:sans-serif;max-width:24rem;margin:3rem auto}label,input{display:block}"
+STYLE = (
+    ":root{color-scheme:light dark}label,input{display:block}"
+    "body{font-family:sans-serif;max-width:24rem;margin:3rem auto}"
+)
 LOG = logging.getLogger(__name__)
 
 

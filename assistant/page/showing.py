@@ -259,7 +259,7 @@ class Showing:
             return status(self.say["step.waiting"].format(place=place))
         steps = prompts.load(self.language).steps
         name = steps.get(job.step, self.say["step.loading"])
-        seconds = round(self.parts.workshop.remaining_s(job))
+        seconds = max(round(self.parts.workshop.remaining_s(job)), 1)
         is_overdue = self.parts.workshop.is_overdue(job)
         told = "step.overdue" if is_overdue else "step.remaining"
         left = self.say[told].format(seconds=seconds)

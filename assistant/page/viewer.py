@@ -72,6 +72,7 @@ def chooser(language: str, kind: str = "upload") -> str:
         data_event=kind,
         data_too_large=say["upload.too_large"],
         data_failed=say["upload.failed"],
+        data_empty=say["upload.empty"],
     )
 
 
@@ -168,6 +169,7 @@ def _number(name: str, label: str) -> str:
 def _slices(say: Mapping[str, str]) -> str:
     """Write a picture and a slider for each plane."""
     told = tag("p", text(say["viewer.no_webgl"]))
+    told += tag("p", text(say["prior.no_webgl"]), id="vx-slices-prior", hidden=True)
     parts = []
     for plane in PLANES:
         label = say["viewer.slice"].format(plane=say[f"viewer.{plane}"])

@@ -55,9 +55,19 @@ def dropped(page, study):
         session.send("Input.dispatchDragEvent", {"type": kind, "data": data, **place})
 
 
+def test_a_folder_without_files_is_told_to_be_empty(visit, tmp_path):
+    (tmp_path / "nothing" / "below").mkdir(parents=True)
+    page = visit("/en/?no-webgl=1", token="e" * 43)
+    dropped(page, tmp_path / "nothing")
+    page.wait_for_selector("#vx-viewer-status >> text=There are no files in what was dropped.")
+    assert "No study is open" in page.inner_text("#vx-status")
+
+
 @pytest.mark.parametrize("send", [as_files, as_a_folder, as_a_zip, dropped])
 def test_a_series_arrives_whole(visit, study, sentence, send):
     page = visit("/en/?no-webgl=1", token=f"{send.__name__:f<43}")
     send(page, study)
     page.wait_for_selector(REFUSAL)
     assert sentence in page.inner_text(REFUSAL)
+    named = page.get_by_label("Open studies").input_value().partition(" · ")[0]
+    assert named == ("study.zip" if send is as_a_zip else "6 files")

@@ -69,7 +69,7 @@
     page.besides = key(feed);
     const prior = (page.beside = feed.prior || null);
     if (page.prior) page.prior.volumes.slice().forEach((volume) => page.prior.removeVolume(volume));
-    find("#vx-figure-prior").hidden = !prior;
+    find("#vx-figure-prior").hidden = find("#vx-slices-prior").hidden = !prior;
     all("#vx-stage figcaption").forEach((caption) => { caption.hidden = !prior; });
     if (!prior) {
       if (page.viewer) page.viewer.resizeListener();
@@ -338,8 +338,12 @@
         for (const child of part) await walk(child);
       }
     };
-    for (const entry of entries) if (entry) await walk(entry);
-    upload(files.length ? files : [...transfer.files], zone);
+    const plain = [...transfer.files]; // gone after the first wait
+    try {
+      for (const entry of entries) if (entry) await walk(entry);
+    } catch { return status(zone.dataset.failed); }
+    if (files.length || !entries.some(Boolean)) return upload(files.length ? files : plain, zone);
+    return status(zone.dataset.empty);
   }
 
   // ---- one listener for each kind of event, whatever is drawn later
