@@ -4,10 +4,8 @@ Each test drafts the sample unless one before it has, so any of them can run alo
 """
 
 import json
-import os
 import re
 from io import BytesIO
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -20,15 +18,7 @@ from tests.hostile.make import dicom_slices
 
 pytestmark = pytest.mark.slow
 OTHER = "s" * 43
-SHOTS = Path(__file__).resolve().parents[2] / "screenshots"
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]
-
-
-def shot(page, name):
-    """Keep a picture of the page in a folder that git ignores, where that is asked for."""
-    if os.environ.get("VOXCITE_SCREENSHOTS"):
-        SHOTS.mkdir(exist_ok=True)
-        page.screenshot(path=SHOTS / f"{name}.png", full_page=True)
 
 
 def exported(page, served, name):
@@ -38,7 +28,6 @@ def exported(page, served, name):
 
 
 def test_a_number_of_the_draft_is_the_one_in_the_evidence(drafted):
-    shot(drafted, "drafted")
     line = drafted.locator(".vx-line", has_text="The volume of the left hippocampus").first
     value = re.search(r"\d\.\d\d mL", line.inner_text())[0]
     assert value in drafted.locator("#record-m1").inner_text()
@@ -119,7 +108,6 @@ def test_a_sentence_is_edited_in_a_persons_name(drafted):
     drafted.get_by_role("button", name="Keep this sentence").click()
     drafted.wait_for_selector("text=edited by Dr Test")
     assert "On review the volume of the left hippocampus" in drafted.inner_text(".vx-report")
-    shot(drafted, "edited")
 
 
 def test_an_overridden_value_is_followed_everywhere(drafted, served):
@@ -143,7 +131,6 @@ def test_signing_takes_the_mark_of_a_draft_from_the_page_and_the_files(drafted, 
     drafted.get_by_role("button", name="Sign the report").click()
     drafted.wait_for_selector("text=SIGNED by Dr Test")
     assert "DRAFT" not in exported(drafted, served, "markdown").text()
-    shot(drafted, "signed")
 
 
 @pytest.mark.parametrize("name", ["json", "markdown", "docx", "fhir", "pdf"])
@@ -220,7 +207,6 @@ def test_a_file_named_as_a_script_is_text(visit):
     )
     assert page.locator(".vx-refusal img").count() == 0
     assert page.title() == "voxcite"
-    shot(page, "refused")
 
 
 def test_nothing_of_a_study_is_seen_beside_another_that_was_refused(viewed):
@@ -268,21 +254,15 @@ def test_without_webgl_the_server_draws_the_slices(drafted):
     assert crosshair(page)[0] > 15
     page.locator('#vx-slices input[data-plane="axial"]').press("ArrowRight")
     assert picture.get_attribute("src") != before
-    shot(page, "no-webgl")
 
 
-@pytest.mark.parametrize("width", [1280, 800])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("language", ["en", "zh"])
-def test_the_page_holds_the_rules_of_wcag(drafted, visit, language, scheme, width):
+def test_a_report_in_another_language_than_the_page_holds_the_rules_of_wcag(drafted, visit):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright")
-    page = visit(f"/{language}/?no-webgl=1", token=TOKEN, width=width, scheme=scheme)
+    page = visit("/zh/?no-webgl=1", token=TOKEN)
     page.wait_for_selector(".vx-report [data-act]")
-    shot(page, f"{language}-{scheme}-{width}")
+    assert page.locator(".vx-report >> text=left hippocampus").count() > 0
     found = axe.Axe().run(page, options={"runOnly": RULES}).response["violations"]
-    told = [(rule["id"], node["html"][:200]) for rule in found for node in rule["nodes"]]
-    assert told == []
-    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    assert [(rule["id"], node["html"][:200]) for rule in found for node in rule["nodes"]] == []
 
 
 def test_one_of_several_series_is_chosen_by_its_picture(visit, tmp_path):
@@ -293,7 +273,6 @@ def test_one_of_several_series_is_chosen_by_its_picture(visit, tmp_path):
     page.wait_for_selector(".vx-choice >> nth=1")
     loaded = "[...document.querySelectorAll('.vx-choice img')].every((i) => i.naturalWidth > 0)"
     page.wait_for_function(loaded)
-    shot(page, "series")
     page.get_by_role("button", name="Series 5").click()
     page.wait_for_selector(".vx-choice", state="detached")
     page.wait_for_selector(".vx-refusal")  # read, and too small to be a head
