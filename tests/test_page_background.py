@@ -42,6 +42,8 @@ def test_a_study_that_another_window_opened_meanwhile_is_shown(parts):
     steps = Actions(parts, "en").load(ADA)
     next(steps), next(steps)
     kept = parts.store.add("ada", "scan", "hippocampus", "en")
+    assert next(steps) == {}  # it is being opened, and nothing of it is there
+    parts.store.change(kept.id, state="failed")
     *_, shown = steps
     assert shown["study"] == kept.id
     assert page.load("en")["study.none"] not in shown["status"]

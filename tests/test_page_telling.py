@@ -1,5 +1,7 @@
 """An answer that is stopped keeps what was told of it, and is kept once."""
 
+import threading
+
 import pytest
 
 import prompts
@@ -25,8 +27,7 @@ def test_lines_that_were_told_before_a_stop_are_kept_and_marked(desk, language):
     steps = asking.answering(desk, question, assistant_of, telling)
     told = next(steps)
     asking.keep_stopped(desk, question, tellings.stop(desk.study, question))
-    *_, last = steps
-    assert last == told  # nothing is added any more, and nothing is kept twice
+    assert list(steps) == []  # nothing is told any more, and nothing is kept twice
     asked, answered = asking.history(desk)
     assert asked["content"].startswith(question[:5])
     assert answered["content"].startswith(asking.shown(told))
@@ -51,10 +52,37 @@ def test_a_study_that_is_deleted_stops_its_answers():
     tellings = Tellings()
     mine, other = tellings.begin("a", "How large?"), tellings.begin("b", "How large?")
     tellings.forget("a")
-    assert (mine.close(), other.close()) == (False, True)
+    assert (mine.is_stopped, other.is_closed) == (True, False)
 
 
 def test_nothing_is_added_to_an_answer_that_is_closed():
     telling = Telling()
-    assert telling.close()
-    assert telling.add(object()) == ()
+    assert telling.stop()
+    assert not telling.add(object())
+    assert not telling.end((object(),), pytest.fail)
+    assert telling.lines == ()
+
+
+def test_whoever_waits_is_woken_by_a_line_and_by_the_end():
+    telling, line = Telling(), object()
+    threading.Timer(0.05, telling.add, [line]).start()
+    assert telling.news(0, 30) == (line,)
+    kept = []
+    threading.Timer(0.05, telling.end, [(line, line), lambda: kept.append(line)]).start()
+    assert telling.news(1, 30) == (line, line)
+    assert kept == [line]
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("expected a report"), RuntimeError("a fault of ours")]
+)
+def test_an_answer_that_fails_ends_and_says_why(desk, error, caplog):  # noqa: F811
+    def failing(exam, language):
+        raise error
+
+    telling = Telling()
+    asking.begin(desk, QUESTION["en"], failing, telling)
+    telling.news(0, 30)
+    assert telling.is_closed
+    assert str(telling.failure) == ("" if caplog.records else "expected a report")
+    assert desk.store.turns(desk.study) == ()

@@ -19,6 +19,8 @@ from assistant.page.markup import markdown, tag, text
 from assistant.page.opening import Opening
 from assistant.page.server import Parts
 from assistant.page.showing import Showing, Updates
+from assistant.page.store import UNFINISHED, Kept
+from assistant.page.telling import Telling
 from assistant.page.told import told
 from assistant.page.work import Request
 from assistant.referral import Referral
@@ -218,13 +220,18 @@ class Actions:
         while not self.parts.warmed.wait(POLL_S):
             if not is_shown():
                 return
-            if kept := self.parts.store.list(str(request.username)):
+            kept = self.parts.store.list(str(request.username))
+            if kept and self._is_begun(kept[0]):
                 yield from self.choose(request, kept[0].id)
                 return
             yield {} if is_told else {"status": self.show.warming()}
             is_told = True
         if is_told and is_shown():
             yield {"status": self.show.blank()["status"]}
+
+    def _is_begun(self, kept: Kept) -> bool:
+        """Whether a study is at work or was, and is not only being opened."""
+        return kept.state not in UNFINISHED or self.parts.workshop.job(kept.id) is not None
 
     def choose(self, request: gr.Request, study: str) -> Iterator[Updates]:
         """Show one of the open studies."""
@@ -343,19 +350,27 @@ class Actions:
         is_shown = self.parts.windows.still(str(request.session_hash))
         messages = asking.history(desk)
         asked = {"role": "user", "content": markdown(question.strip())}
+        telling = self.parts.tellings.begin(study, question)
+        asking.begin(desk, question, self.parts.assistant_of, telling)
         yield {"question": "", "chatbot": [*messages, asked], "asked": question, "hush": True}
         lines: tuple[Line, ...] = ()
-        telling = self.parts.tellings.begin(study, question)
-        try:
-            for lines in asking.answering(desk, question, self.parts.assistant_of, telling):
-                answer = {"role": "assistant", "content": asking.shown(lines)}
-                yield {"chatbot": [*messages, asked, answer]} if is_shown() else {}
-        except ValueError as error:
-            sorry = markdown(told(error, self.language) or self.show.say["chat.failed"])
-            answer = {"role": "assistant", "content": sorry}
-            yield {"chatbot": [*messages, asked, answer]} if is_shown() else {}
+        while not telling.is_closed:
+            before, lines = lines, telling.news(len(lines), POLL_S)
+            answer = {"role": "assistant", "content": asking.shown(lines)}
+            is_new = lines != before and is_shown() and not telling.is_stopped
+            yield {"chatbot": [*messages, asked, answer]} if is_new else {}
+        if telling.is_stopped:
+            return  # who stopped it shows what was told
         self.parts.tellings.end(study, question)
-        yield {"hush": False}
+        answer = {"role": "assistant", "content": self._answered(telling)}
+        shown = {"chatbot": [*messages, asked, answer]} if is_shown() else {}
+        yield {**shown, "hush": False}
+
+    def _answered(self, telling: Telling) -> str:
+        """Write the whole answer, or why there is none."""
+        if telling.failure is None:
+            return asking.shown(telling.lines)
+        return markdown(told(telling.failure, self.language) or self.show.say["chat.failed"])
 
     def hush(self, request: gr.Request, study: str, question: str) -> Updates:
         """Stop an answer; the lines that were told are kept, a question without one is not."""

@@ -3,8 +3,11 @@
 Knows nothing of how the page shows an answer.
 """
 
+import logging
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
+from functools import partial
 
 from assistant.answer import Answer
 from assistant.draft import Statement
@@ -20,6 +23,7 @@ from segment.measurement import Measurement
 
 LONGEST_QUESTION = 1000  # characters
 MOST_TURNS = 6
+LOG = logging.getLogger(__name__)
 
 
 def answering(
@@ -30,7 +34,7 @@ def answering(
 ) -> Iterator[tuple[Line, ...]]:
     """Yield the lines of the answer as they come; the question and its answer are kept.
 
-    What is stopped in ``telling`` is kept by who stops it.
+    What is stopped in ``telling`` goes no further, and is kept by who stops it.
     """
     question = question.strip()[:LONGEST_QUESTION]
     telling = telling or Telling()
@@ -38,11 +42,34 @@ def answering(
     language = language_of(question)
     turns = tuple(_turns(desk, language))
     for step in assistant_of(report.exam, language).answering(report, question, turns):
-        if not isinstance(step, Answer):
-            yield telling.add(step)
-        elif telling.close():
-            _keep(desk, step, language)
-            yield step.lines
+        if isinstance(step, Answer):
+            if telling.end(step.lines, partial(_keep, desk, step, language)):
+                yield step.lines
+        elif not telling.add(step):
+            return
+        else:
+            yield telling.lines
+
+
+def begin(
+    desk: Desk, question: str, assistant_of: Callable[[str, str], Assistant], telling: Telling
+) -> None:
+    """Write an answer in a thread of its own: whoever waits for it can stop at once.
+
+    Gradio closes what it cancels, and lets nobody do anything until that has come to a line's end.
+    """
+
+    def write() -> None:
+        try:
+            for _ in answering(desk, question, assistant_of, telling):
+                pass
+        except ValueError as error:
+            telling.fail(error)
+        except Exception:  # of the study alone: the page goes on
+            LOG.exception("an answer failed")
+            telling.fail(ValueError())
+
+    threading.Thread(target=write, name="answer", daemon=True).start()
 
 
 def keep_stopped(desk: Desk, question: str, lines: Sequence[Line]) -> None:

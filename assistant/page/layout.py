@@ -283,13 +283,12 @@ def _connect(made: gr.Blocks, found: Components, act: Actions) -> None:
     on(found["override"].click, act.override, *mine, found["records"], *numbers)
     on(found["undo"].click, act.undo, *mine)
     on(found["sign"].click, act.sign, *mine)
-    asking = [
-        on(found["send"].click, act.ask, study, found["question"]),
-        on(found["question"].submit, act.ask, study, found["question"]),
-        on(found["again"].click, act.ask, study, found["asked"]),
-        *(on(button.click, act.ask, study, button) for button in found["suggestions"]),
-    ]
-    on(found["hush"].click, act.hush, study, found["asked"], cancels=asking)
+    on(found["send"].click, act.ask, study, found["question"])
+    on(found["question"].submit, act.ask, study, found["question"])
+    on(found["again"].click, act.ask, study, found["asked"])
+    for button in found["suggestions"]:
+        on(button.click, act.ask, study, button)
+    on(found["hush"].click, act.hush, study, found["asked"])
     on(found["stop"].click, act.stop, study, cancels=watching)
 
 

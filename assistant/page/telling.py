@@ -4,6 +4,7 @@ Knows nothing of pages, and of where an answer is kept.
 """
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from assistant.report import Line
@@ -14,22 +15,53 @@ class Telling:
     """One answer; whoever closes it first, its writer or who stops it, keeps it."""
 
     lines: tuple[Line, ...] = ()
-    _is_closed: bool = False
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    failure: ValueError | None = None
+    is_closed: bool = False
+    is_stopped: bool = False
+    _told: threading.Condition = field(default_factory=threading.Condition)
 
-    def add(self, line: Line) -> tuple[Line, ...]:
-        """Add a line that was told, unless the answer is closed; return all there are."""
-        with self._lock:
-            if not self._is_closed:
+    def add(self, line: Line) -> bool:
+        """Tell one more line; returns whether somebody still wants it."""
+        with self._told:
+            if not self.is_closed:
                 self.lines += (line,)
+            self._told.notify_all()
+            return not self.is_closed
+
+    def end(self, lines: tuple[Line, ...], keep: Callable[[], None]) -> bool:
+        """Keep the whole answer, then say that it is there; False once it was stopped."""
+        with self._told:
+            if self.is_closed:
+                return False
+            keep()
+            self.lines = lines
+            self._close()
+            return True
+
+    def fail(self, failure: ValueError) -> None:
+        """Say why there is no answer."""
+        with self._told:
+            self.failure = failure
+            self._close()
+
+    def stop(self) -> bool:
+        """Let no more be told; False for an answer that had ended."""
+        with self._told:
+            if self.is_closed:
+                return False
+            self.is_stopped = True
+            self._close()
+            return True
+
+    def news(self, seen: int, timeout_s: float) -> tuple[Line, ...]:
+        """Wait for lines after the first ``seen`` or for the end; return all there are."""
+        with self._told:
+            self._told.wait_for(lambda: len(self.lines) > seen or self.is_closed, timeout_s)
             return self.lines
 
-    def close(self) -> bool:
-        """Let no more be told; returns whether it was still open."""
-        with self._lock:
-            was_open = not self._is_closed
-            self._is_closed = True
-            return was_open
+    def _close(self) -> None:
+        self.is_closed = True
+        self._told.notify_all()
 
 
 @dataclass(eq=False)
@@ -50,7 +82,7 @@ class Tellings:
     def stop(self, study: str, question: str) -> tuple[Line, ...] | None:
         """Stop an answer and return what was told of it; None for one that had ended."""
         telling = self._open.pop((study, question.strip()), None)
-        return telling.lines if telling is not None and telling.close() else None
+        return telling.lines if telling is not None and telling.stop() else None
 
     def forget(self, study: str) -> None:
         """Stop whatever is being told of a study."""
