@@ -16,6 +16,7 @@ from assistant.page.server import Options, Parts
 from assistant.page.uploads import Uploads
 from assistant.page.windows import Windows
 from assistant.page.work import Job, Request
+from assistant.settings import Settings
 from tests.test_page_desk import desk  # noqa: F401
 
 ADA = SimpleNamespace(username="ada", session_hash="window")
@@ -24,19 +25,26 @@ SAY = page.load("en")
 
 @pytest.fixture
 def act(desk, tmp_path):  # noqa: F811
-    options = Options(desk.store.folder)
+    options = Options(desk.store.folder, settings=Settings(writer="template"))
     return Actions(Parts(options, desk.store, Uploads(tmp_path / "uploads")), "en")
 
 
 def test_a_report_that_another_window_changed_is_not_signed_unseen(desk, act):  # noqa: F811
     seen = act.show.shown(desk)["seen"]
     desk.override("m4", 3.5, (3.2, 3.8), "Dr One")
-    with pytest.warns(UserWarning, match="changed in another window"):
-        updates = act.sign(ADA, desk.study, seen, "Dr Two")
+    updates = act.sign(ADA, desk.study, seen, "Dr Two")
+    assert SAY["study.changed"] in updates["notice"]
     assert desk.kept.signature is None
     assert "3.50 mL" in updates["draft"]
     act.sign(ADA, desk.study, updates["seen"], "Dr Two")
     assert desk.kept.signature["who"] == "Dr Two"
+
+
+def test_what_was_not_done_is_told_until_something_is(desk, act):  # noqa: F811
+    seen = act.show.shown(desk)["seen"]
+    assert SAY["who.missing"] in act.sign(ADA, desk.study, seen, " ")["notice"]
+    assert SAY["denied.nothing-to-undo"] in act.undo(ADA, desk.study, seen, "Dr Two")["notice"]
+    assert act.sign(ADA, desk.study, seen, "Dr Two")["notice"] == ""
 
 
 def test_questions_and_exports_change_nothing_that_was_seen(desk, act):  # noqa: F811

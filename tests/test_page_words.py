@@ -5,6 +5,7 @@ import string
 import pytest
 
 import prompts
+from assistant import exports
 from assistant.denial import Denial, DeniedError
 from assistant.page.told import HELPS, help_for, told
 from assistant.serve.resume import DIED
@@ -65,3 +66,9 @@ def test_a_refusal_helps_with_one_thing_at_most():
     codes = [code for group in HELPS.values() for code in group]
     assert len(codes) == len(set(codes))
     assert help_for(Refusal.SERVER, "en") == page.load("en")["help.operator"]
+
+
+@pytest.mark.parametrize("language", prompts.languages())
+def test_every_format_of_a_file_has_words(language):
+    formats = {key for key in page.load(language) if key.startswith("export.format.")}
+    assert formats == {f"export.format.{name}" for name in exports.available()}

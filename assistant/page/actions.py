@@ -48,7 +48,8 @@ class Actions:
         try:
             _ = desk.kept
         except KeyError as error:
-            raise gr.Error(self.show.say["study.gone"]) from error
+            say = self.show.say
+            raise gr.Error(say["study.gone"], title=say["notice"]) from error
         return desk
 
     def open_sample(self, request: gr.Request, exam: str, *written: str) -> Iterator[Updates]:
@@ -322,18 +323,19 @@ class Actions:
         Where another window has changed it since, nothing is done and the change is shown.
         """
         if missing := self._missing(study, who):
-            gr.Warning(self.show.say[missing])
-            return {}
+            return self._noted(self.show.say[missing])
         desk = self.desk(request, study)
         if seen != desk.version():
-            gr.Warning(self.show.say["study.changed"])
-            return self.show.shown(desk)
+            return self.show.shown(desk) | self._noted(self.show.say["study.changed"])
         try:
             act(desk)
         except ValueError as error:
-            gr.Warning(text(told(error, self.language)))
-            return {}
+            return self._noted(told(error, self.language))
         return self.show.shown(desk)
+
+    def _noted(self, sentence: str) -> Updates:
+        """Say why an act was not done, below the draft, until the next one."""
+        return {"notice": tag("p", text(sentence), role="alert", class_="vx-refusal")}
 
     def _missing(self, study: str, who: str) -> str | None:
         """Name the sentence that says what an act still needs."""

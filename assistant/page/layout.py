@@ -170,6 +170,7 @@ def _reading(say: Any) -> Components:  # noqa: ANN401
     """Lay out the draft and what can be done to it."""
     gr.HTML(tag("h2", text(say["draft"])))
     found: Components = {"draft": gr.HTML("", apply_default_css=False, elem_id="vx-draft")}
+    found["notice"] = gr.HTML("", apply_default_css=False, elem_id="vx-notice")
     found["who"] = gr.Textbox("", label=say["who"], max_lines=1, max_length=120)
     with gr.Group(visible=False, elem_id="vx-editing") as found["editing"]:
         found["line"] = gr.Number(0, visible=False, precision=0)
@@ -183,7 +184,7 @@ def _reading(say: Any) -> Components:  # noqa: ANN401
     with gr.Accordion(say["override"], open=False):
         with gr.Row():
             found["records"] = gr.Dropdown(
-                label=say["override.record"], choices=[], filterable=False, min_width=100
+                label=say["override.record"], choices=[], filterable=False, scale=3, min_width=160
             )
             for name in ("value", "lower", "upper"):
                 found[name] = gr.Number(

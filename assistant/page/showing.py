@@ -53,6 +53,7 @@ class Showing:
         return {
             "study": "",
             "seen": "",
+            "notice": "",
             "status": status(say["study.none"]),
             "draft": tag("p", text(say["draft.empty"]), class_="vx-empty"),
             "evidence": evidence.table((), prompts.load(self.language), {}),
@@ -153,7 +154,14 @@ class Showing:
         manuscript, report = desk.manuscript(), desk.report()
         places = scene.read_places(desk.folder)
         measured = manuscript.original.measurements
-        own = [r.id for r in report.measurements if r.expression is None]
+        own = [
+            (
+                f"{r.id} · {words.structure(r.structure, r.side)} · {words.quantities[r.quantity]}",
+                r.id,
+            )
+            for r in report.measurements
+            if r.expression is None
+        ]
         return {
             "status": status(self.say["step.drafted"]),
             "draft": drafting.document(report, manuscript.passages, words, self.language),
@@ -207,7 +215,8 @@ class Showing:
         has_dicom = source.is_dir() and not any(".nii" in p.name for p in source.iterdir())
         items = []
         for name in export_names(has_dicom=has_dicom):
-            label = self.say["export.write"].format(name=name)
+            shown = self.say.get(f"export.format.{name}", name)
+            label = self.say["export.write"].format(name=shown)
             address = f"/study/{desk.study}/export/{name}?language={self.language}"
             items.append(tag("li", tag("a", text(label), href=address, download=True)))
         return tag("ul", "".join(items), class_="vx-exports") + self._writing()

@@ -70,7 +70,7 @@ def test_a_file_that_is_being_written_is_stopped_and_not_in_the_trail(window, sc
     page.locator("button.label-wrap", has_text="Export").click()
     with hold("exporting"):
         page.locator('.vx-exports a[href*="/markdown?"]').click()
-        assert "markdown" in page.locator("#vx-exporting").inner_text()
+        assert "Markdown" in page.locator("#vx-exporting").inner_text()
         page.get_by_role("button", name="Stop writing").click()
         page.wait_for_selector("text=Stopped; no file was kept.")
         assert not page.locator("#vx-exporting").is_visible()
