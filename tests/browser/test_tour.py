@@ -22,9 +22,9 @@ STATES = {
 
 @pytest.fixture
 def eye(chromium):
-    """What looks, and leaves pictures in a folder that git ignores."""
+    """What looks, and leaves pictures in a folder that git ignores; ``tour.py`` leaves all."""
     SHOTS.mkdir(exist_ok=True)
-    return tour.Eye(chromium, SHOTS)
+    return tour.Eye(chromium, SHOTS, tour.DIAGONAL)
 
 
 @languages
