@@ -33,9 +33,11 @@ class MixedNorm(nn.Module):
 
     def forward(self, features: Float32[Tensor, "b c i j k"]) -> Float32[Tensor, "b c i j k"]:
         """Normalise each window of a batch by itself."""
-        var, mean = torch.var_mean(features, dim=(2, 3, 4), correction=0)
-        mean = torch.lerp(self.running_mean, mean, WINDOW_SHARE)
-        var = torch.lerp(self.running_var, var, WINDOW_SHARE)
+        # two means: on processors torch.var_mean takes four times as long
+        own = features.mean(dim=(2, 3, 4), keepdim=True)
+        own_var = (features - own).square().mean(dim=(2, 3, 4))
+        mean = torch.lerp(self.running_mean, own[..., 0, 0, 0], WINDOW_SHARE)
+        var = torch.lerp(self.running_var, own_var, WINDOW_SHARE)
         scale = self.weight * torch.rsqrt(var + self.eps)
         shift = self.bias - mean * scale
         return torch.addcmul(shift[..., None, None, None], features, scale[..., None, None, None])
