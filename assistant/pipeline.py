@@ -5,8 +5,9 @@ Scan in, report out. Knows nothing of files to write or of who shows the steps.
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cache, partial
 from importlib.metadata import version
+from types import MappingProxyType
 from typing import Any, Literal
 
 import prompts
@@ -405,7 +406,7 @@ class Assistant:
             "input": of_volume(volume),
             "exam": self.exam.name,
             "plan": of_settings(self.settings),
-            "versions": {name: version(name) for name in VERSIONED},
+            "versions": dict(_versions()),
         }
         if segmented.pieces:
             if self.own is not None:
@@ -429,3 +430,9 @@ class Assistant:
 
     def _calibration_n(self) -> int:
         return max(len(scores) for scores in self.calibrated.levels[0].volume.values())
+
+
+@cache
+def _versions() -> Mapping[str, str]:
+    """Read once which packages measure and write."""
+    return MappingProxyType({name: version(name) for name in VERSIONED})

@@ -6,6 +6,7 @@ the face of a real head lies outside and is never drawn.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
@@ -215,18 +216,23 @@ class _Words:
 
     def __init__(self, labels: Mapping[str, str]) -> None:
         self._labels = labels
-        font = ImageFont.load_default(TEXT_PX)
-        self._missing = bytes(font.getmask("\uffff"))
-        self._font = font
 
     def __getitem__(self, key: str) -> str:
         text = self._labels.get(key, key)
-        return text if self._can_draw(text) else ENGLISH.get(key, key)
+        return text if _can_draw(text) else ENGLISH.get(key, key)
 
-    def _can_draw(self, text: str) -> bool:
-        """Whether no character of a text comes out as the font's empty box."""
-        marks = (c for c in text if not c.isspace())
-        return all(bytes(self._font.getmask(c)) != self._missing for c in marks)
+
+@cache
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size)
+
+
+@cache
+def _can_draw(text: str) -> bool:
+    """Whether no character of a text comes out as the font's empty box."""
+    font = _font(TEXT_PX)
+    missing = bytes(font.getmask("\uffff"))
+    return all(bytes(font.getmask(c)) != missing for c in text if not c.isspace())
 
 
 def _view(
@@ -329,8 +335,7 @@ def _write(
     colour: Colour = INK,
 ) -> None:
     """Write a word with a dark rim, so that it is read on any grey."""
-    font = ImageFont.load_default(size)
-    pen.text(place, text, colour, font, anchor, stroke_width=2, stroke_fill=PAPER)
+    pen.text(place, text, colour, _font(size), anchor, stroke_width=2, stroke_fill=PAPER)
 
 
 def _page(
@@ -361,7 +366,7 @@ def _page(
     for colour, part in zip(COLOURS, shown, strict=False):
         pen.line((x, last, x + 22, last), fill=colour, width=3)
         _write(pen, (x + 28, last), words[part], anchor="lm")
-        x += 28 + pen.textlength(words[part], ImageFont.load_default(TEXT_PX)) + 20
+        x += 28 + pen.textlength(words[part], _font(TEXT_PX)) + 20
     if not shown:
         _write(pen, (x, last), words["empty"], anchor="lm", colour=ALARM)
     return page
