@@ -1,8 +1,10 @@
 """Studies a second in a batch and one by one, and what the batch itself costs a study.
 
     python -m tests.benchmarks.batch [--data DIR] [--crops 200] [--toys 1000] [--workers N]
+        [--runtimes torch openvino]
 
-The crops are measured by the shipped networks and written by the template. One by one is the inner
+The crops are measured by the shipped networks, in each runtime that is named, and written by the
+template. One by one is the inner
 call of `voxcite draft`, with its files, in this process and with all cores; the batch's time is
 counted from its first outcome, since starting workers is paid once, and that is printed as well.
 The toys are studies that take some milliseconds: what they take in the batch beyond the same calls
@@ -16,7 +18,9 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 from assistant import Settings, batch, read_study
 from assistant.batch import Cluster, Outcome
@@ -26,10 +30,13 @@ from assistant.batch.work import Recipe
 from assistant.output import write_draft
 from assistant.pipeline import Assistant
 from assistant.written import now, written_whole
+from segment.runtime import Runtime
 from tests.batches import written
 from tests.phantoms import head
 from tests.shared_data import shared_data
 from tests.test_batch_kill import nowhere
+
+WRITTEN = Settings(writer="template", reader="none")
 
 
 def links(scans: list[Path], count: int, folder: Path) -> None:
@@ -39,9 +46,11 @@ def links(scans: list[Path], count: int, folder: Path) -> None:
         (folder / f"s{number:05}.nii.gz").symlink_to(scans[number % len(scans)].resolve())
 
 
-def one_by_one(folder: Path, output: Path, recipe: Recipe, side: str | None) -> float:
+def one_by_one(
+    folder: Path, output: Path, recipe: Recipe, side: str | None, settings: Settings = WRITTEN
+) -> float:
     """Draft studies in a loop as single drafts are; return seconds, the first study apart."""
-    assistant = recipe(Settings(writer="template", reader="none"))
+    assistant = recipe(settings)
     paths = sorted(folder.iterdir())
     for number, path in enumerate(paths):
         if number == 1:
@@ -64,10 +73,11 @@ def batched(
     side: str | None,
     workers: int,
     cluster: Cluster | None = None,
+    settings: Settings = WRITTEN,
 ) -> tuple[float, float]:
     """Draft the same studies as a batch; return seconds after the first outcome and before it."""
     began = time.perf_counter()
-    planned = batch.plan(folder, Settings(writer="template", reader="none"), side=side)
+    planned = batch.plan(folder, settings, side=side)
     drafting = batch.run(planned, output, workers=workers, recipe=recipe, cluster=cluster)
     moments = list(_moments(drafting))
     return moments[-1] - moments[0], moments[0] - began
@@ -84,6 +94,15 @@ def print_row(name: str, count: int, alone_s: float, batch_s: float, start_s: fl
     alone, together = (count - 1) / alone_s, (count - 1) / batch_s
     rates = f"{alone:.2f} | {together:.2f} | {together / alone:.2f}"
     print(f"| {name} | {count} | {rates} | {start_s:.1f} |", flush=True)
+
+
+def print_crops(folder: Path, output: Path, runtime: Runtime, workers: int) -> None:
+    """Print the rates of crops that are measured in a runtime."""
+    settings, recipe = replace(WRITTEN, runtime=runtime), Assistant.from_settings
+    alone_s = one_by_one(folder, output / "alone", recipe, "left", settings)
+    batch_s, start_s = batched(folder, output / "batch", recipe, "left", workers, settings=settings)
+    count = len(list(folder.iterdir()))
+    print_row(f"hippocampus crops, {runtime}", count, alone_s, batch_s, start_s)
 
 
 def print_overhead(count: int, scratch: Path) -> None:
@@ -123,6 +142,7 @@ def main() -> None:
     parser.add_argument("--crops", type=int, default=200)
     parser.add_argument("--toys", type=int, default=1000)
     parser.add_argument("--workers", type=int, default=cores())
+    parser.add_argument("--runtimes", nargs="+", default=["torch"], choices=get_args(Runtime))
     asked = parser.parse_args()
     if asked.data is not None:
         os.environ["VOXCITE_DATA"] = str(asked.data)
@@ -133,11 +153,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
         links(scans, asked.crops, scratch / "crops")
-        alone_s = one_by_one(scratch / "crops", scratch / "alone", Assistant.from_settings, "left")
-        batch_s, start_s = batched(
-            scratch / "crops", scratch / "batch", Assistant.from_settings, "left", asked.workers
-        )
-        print_row("hippocampus crops", asked.crops, alone_s, batch_s, start_s)
+        for runtime in asked.runtimes:
+            print_crops(scratch / "crops", scratch / runtime, runtime, asked.workers)
         print_overhead(asked.toys, scratch)
 
 
