@@ -1,7 +1,5 @@
 """Calibration on cases that the networks never saw, end to end at toy size."""
 
-import json
-
 import numpy as np
 import pytest
 
@@ -13,7 +11,7 @@ from segment.geometry import Geometry
 from segment.models.ensemble import read
 from segment.models.training.run import train
 from segment.volume import Volume
-from tests.toy_segmenter import toy_plan, write_crops
+from tests.toy_segmenter import plan_text, toy_plan, write_crops
 
 PLAN = toy_plan(sizes={}, patch=(32, 32, 32), batch=2, fold_members=2)
 CASES = tuple(range(1, 21))
@@ -44,11 +42,7 @@ def test_a_crossfit_writes_weights_scores_and_every_case(data, tmp_path):
 
 def test_a_calibration_without_its_networks_is_refused_in_one_sentence(data, tmp_path, capsys):
     plan = tmp_path / "plan.toml"
-    lines = [
-        f"{key} = {json.dumps(list(value) if isinstance(value, tuple) else value)}"
-        for key, value in vars(PLAN).items()
-    ]
-    plan.write_text("\n".join(lines))
+    plan.write_text(plan_text(PLAN))
     command = ["calibrate", "--config", plan, "--data", data, "--runs", tmp_path, "-o", tmp_path]
     assert main([str(word) for word in command]) == REFUSED
     assert "not trained yet" in capsys.readouterr().err

@@ -45,6 +45,18 @@ def toy_plan(**changes):
     return replace(plan, **changes)
 
 
+def plan_text(plan):
+    """Write a plan as the TOML that it is read from."""
+    values = ((key, list(v) if isinstance(v, tuple) else v) for key, v in vars(plan).items())
+    return "".join(f"{key} = {_toml(value)}\n" for key, value in values)
+
+
+def _toml(value):
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{key} = {_toml(entry)}" for key, entry in value.items()) + " }"
+    return json.dumps(value)
+
+
 def write_crops(folder, shape, blocks, *, train, val=()):
     """Write noisy crops, in which block ``n`` is bright and labelled ``n``, and their split.
 

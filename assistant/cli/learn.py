@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from prompts import Phrasebook
     from segment.models.training.plan import TrainingPlan
     from segment.models.training.run import Progress as Epoch
+    from segment.models.training.start import Fit
 
 DATA = "VOXCITE_DATA"
 
@@ -28,6 +29,17 @@ def add_train(commands: "Commands") -> None:
     segmenter = parts.add_parser("segmenter", help="the ensemble and its out-of-fold twins")
     segmenter.add_argument("--config", type=Path, help="TOML; the default is the shipped plan")
     _add_network(segmenter)
+    segmenter.add_argument(
+        "--init",
+        type=Path,
+        metavar="CHECKPOINT",
+        help="weights.safetensors to begin with: what fits is read, the rest begins anew",
+    )
+    segmenter.add_argument(
+        "--schedule",
+        metavar="NAME",
+        help="scratch, gentle or head-first; default: gentle with --init, else scratch",
+    )
     segmenter.add_argument(
         "--share", type=_share, default=(1, 1), help="K/N: every Nth run, from the Kth on"
     )
@@ -76,11 +88,16 @@ def _add_folders(command: argparse.ArgumentParser) -> None:
 def run_train(chosen: argparse.Namespace) -> int:
     """Train every network of a plan, or go on where it was interrupted."""
     plan = _plan(chosen)
-    from segment.models.training.run import parameters, train
+    from segment.models.training.run import fit_of, parameters, train
+    from segment.models.training.start import GENTLE, SCRATCH, Start
 
     share, shares = chosen.share
     runs = chosen.runs or Path("runs") / plan.network
-    progress = train(plan, chosen.data, runs, share=share - 1, shares=shares)
+    usual = SCRATCH if chosen.init is None else GENTLE
+    start = Start(chosen.init, chosen.schedule or usual)
+    if chosen.init is not None:
+        print(f"{chosen.init.name}: {told_of(fit_of(plan, start))}; schedule {start.schedule}")
+    progress = train(plan, chosen.data, runs, start=start, share=share - 1, shares=shares)
     for number, step in enumerate(progress):
         if number == 0:
             print(f"{plan.network}: {parameters(plan):,} parameters a member")
@@ -92,6 +109,13 @@ def line_of_epoch(step: "Epoch") -> str:
     """Say how far a segmenter's training is, and how fast."""
     told = f"{step.run} epoch {step.epoch}/{step.epochs} loss {step.loss:.4f}"
     return told + _speed(step.samples_per_s, step.processes)
+
+
+def told_of(fit: "Fit") -> str:
+    """Say how much of a network was read, and name what begins anew."""
+    whole = len(fit.read) + len(fit.new)
+    new = ", ".join(fit.new) or "nothing"
+    return f"{len(fit.read)} of {whole} tensors read; new: {new}"
 
 
 def run_train_reader(chosen: argparse.Namespace) -> int:

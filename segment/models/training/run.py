@@ -32,11 +32,13 @@ from segment.models.training.processes import (
     state_of_optimiser,
     whole,
 )
+from segment.models.training.start import SCRATCH, Fit, Start
 from segment.models.training.together import share_norms, whole_batch
 from segment.models.windows import around, cut
 from segment.resume import cut_log, replacing
 
 T = TypeVar("T")
+FROM_SCRATCH = Start()
 
 
 @dataclass(frozen=True)
@@ -54,9 +56,42 @@ class Progress:
     processes: int = 1
 
 
+@dataclass(frozen=True)
+class Stage:
+    """Epochs that share an optimiser and its schedule.
+
+    While it is held, only what no checkpoint held learns; when it settles, crops are nearly plain
+    and steps become smaller.
+    """
+
+    begin: int
+    end: int
+    learning_rate: float
+    is_held: bool = False
+    is_settling: bool = False
+
+
+def stages_of(plan: TrainingPlan, epochs: int, start: Start, fit: Fit) -> tuple[Stage, ...]:
+    """List the stages of a run that learns for so many epochs before it settles."""
+    numbers = start.numbers
+    held = round(numbers.held_share * epochs) if fit.read and fit.new else 0
+    settled = epochs + plan.settling_epochs
+    stages = (
+        Stage(0, held, plan.learning_rate, is_held=True),
+        Stage(held, epochs, plan.learning_rate * numbers.rate_share),
+        Stage(epochs, settled, plan.settling_learning_rate, is_settling=True),
+    )
+    return tuple(stage for stage in stages if stage.begin < stage.end)
+
+
 def untrained(plan: TrainingPlan) -> nn.Module:
     """Build the network of a plan as it is before training."""
     return build_network(plan.network, plan.patch, len(plan.structures), plan.sizes, "batch")
+
+
+def fit_of(plan: TrainingPlan, start: Start) -> Fit:
+    """Say what of a network its start holds; raises ValueError where nothing fits."""
+    return start.load_into(untrained(plan), 0)
 
 
 def parameters(plan: TrainingPlan) -> int:
@@ -68,15 +103,22 @@ class Trainer:
     """One run in memory, seen from one process: network, optimiser, schedule and augmentation."""
 
     def __init__(
-        self, plan: TrainingPlan, run: Run, cases: list[dict[str, Tensor]], crew: Crew
+        self,
+        plan: TrainingPlan,
+        run: Run,
+        cases: list[dict[str, Tensor]],
+        crew: Crew,
+        start: Start = FROM_SCRATCH,
     ) -> None:
         plan.check_shared(crew.count)
         if len(cases) < plan.batch:
             msg = f"{len(cases)} cases do not fill a batch of {plan.batch}; make the batch smaller"
             raise ValueError(msg)
         torch.manual_seed(run.seed)
-        self.plan, self.run, self.cases, self.crew = plan, run, cases, crew
+        self.plan, self.run, self.cases = plan, run, cases
+        self.crew, self.start = crew, start
         self.network = untrained(plan)
+        self.fit = start.load_into(self.network, run.seed)
         if crew.count > 1:
             share_norms(self.network, crew.count)
         if crew.is_sharded:
@@ -85,28 +127,25 @@ class Trainer:
         self.steps_per_epoch = len(cases) // plan.batch
         self.loss = DiceCELoss(to_onehot_y=True, softmax=True, include_background=False, batch=True)
         self.epoch = 0
-        self.epochs = run.epochs + plan.settling_epochs
-        self._begin_stage()
+        self.stages = stages_of(plan, run.epochs, start, self.fit)
+        self.epochs = self.stages[-1].end
+        self._begin(self.stages[0])
 
-    def _begin_stage(self) -> None:
-        """Take the optimiser and the schedule of the stage that ``epoch`` belongs to."""
-        plan = self.plan
-        rate = plan.settling_learning_rate if self._is_settling else plan.learning_rate
-        epochs = plan.settling_epochs if self._is_settling else self.run.epochs
-        steps = max(1, epochs) * self.steps_per_epoch + 1
+    def _begin(self, stage: Stage) -> None:
+        """Take the optimiser and the schedule of a stage."""
+        self.stage = stage
+        held = set(self.fit.read) if stage.is_held else set()
+        self._learning = [p for name, p in self.network.named_parameters() if name not in held]
+        rate = stage.learning_rate
+        steps = (stage.end - stage.begin) * self.steps_per_epoch + 1
         self.optimiser = torch.optim.AdamW(
-            self.network.parameters(), lr=rate, weight_decay=plan.weight_decay
+            self._learning, lr=rate, weight_decay=self.plan.weight_decay
         )
         self.schedule: torch.optim.lr_scheduler.LRScheduler
-        if self._is_settling:
+        if stage.is_settling:
             self.schedule = torch.optim.lr_scheduler.PolynomialLR(self.optimiser, steps)
         else:
             self.schedule = torch.optim.lr_scheduler.OneCycleLR(self.optimiser, rate, steps)
-
-    @property
-    def _is_settling(self) -> bool:
-        """Whether the last stage has come: nearly plain crops, in small steps."""
-        return self.epoch >= self.run.epochs
 
     def train_one_epoch(self) -> float:
         """Go once through the cases; return the mean loss.
@@ -115,8 +154,8 @@ class Trainer:
         resumed run sees what an uninterrupted one would have seen, and several processes together
         what one sees.
         """
-        if self.epoch == self.run.epochs:
-            self._begin_stage()
+        if self.epoch == self.stage.end:
+            self._begin(self._stage_at(self.epoch))
         order = np.random.default_rng([self.run.seed, self.epoch]).permutation(len(self.cases))
         total = 0.0
         for step in range(self.steps_per_epoch):
@@ -134,12 +173,16 @@ class Trainer:
 
     def _varied(self, index: int) -> dict[str, MetaTensor]:
         """Vary a case as its seed and the epoch say."""
-        strength = self.plan.settling_strength if self._is_settling else 1.0
+        strength = self.plan.settling_strength if self.stage.is_settling else 1.0
         drawn = np.random.SeedSequence([self.run.seed, self.epoch, index]).generate_state(1)
         varied: dict[str, MetaTensor] = augmentation(self.plan.patch, int(drawn[0]), strength)(
             self.cases[index]
         )
         return varied
+
+    def _stage_at(self, epoch: int) -> Stage:
+        """Return the stage that an epoch, counted from 0, belongs to."""
+        return next(stage for stage in self.stages if epoch < stage.end)
 
     def step(
         self, images: Float32[Tensor, "batch 1 i j k"], labels: Float32[Tensor, "batch 1 i j k"]
@@ -153,9 +196,9 @@ class Trainer:
         if not torch.isfinite(loss):
             msg = f"{self.run.name}: the loss is not finite; lower learning_rate or enlarge patch"
             raise ValueError(msg)
-        self.optimiser.zero_grad()
+        self.network.zero_grad()  # what is held, too, has gradients: several processes share all
         loss.backward()
-        nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        nn.utils.clip_grad_norm_(self._learning, 1.0)
         self.optimiser.step()
         self.schedule.step()
         return float(loss.detach())
@@ -179,6 +222,7 @@ class Trainer:
             "optimiser": state_of_optimiser(self.optimiser),
             "schedule": self.schedule.state_dict(),
             "epoch": self.epoch,
+            "start": self.start.told,
         }
         if self.crew.is_first:
             with replacing(path) as temporary:
@@ -192,9 +236,12 @@ class Trainer:
     def resume(self, path: Path) -> None:
         """Go on from a checkpoint, whatever the number of processes that wrote it.
 
-        Raises ValueError when it is another architecture's.
+        Raises ValueError when it is another architecture's, or began otherwise.
         """
         state = torch.load(path, weights_only=True, map_location="cpu")
+        if (found := state.get("start", SCRATCH)) != self.start.told:
+            msg = f"{self.run.name}: expected a run that began with {self.start.told}, found one"
+            raise ValueError(f"{msg} with {found}; give another --runs folder")
         held = self.network.state_dict()
         if _shapes(state["network"]) != _shapes(held):
             msg = (
@@ -206,13 +253,14 @@ class Trainer:
             {name: pieces(state["network"][name], like) for name, like in held.items()}
         )
         self.epoch = state["epoch"]
-        if self.epoch > self.run.epochs:
-            self._begin_stage()
+        self._begin(self._stage_at(self.epoch - 1))
         put_optimiser(self.optimiser, state["optimiser"])
         self.schedule.load_state_dict(state["schedule"])
 
 
-def train_run(plan: TrainingPlan, run: Run, data: Path, output: Path) -> Iterator[Progress]:
+def train_run(
+    plan: TrainingPlan, run: Run, data: Path, output: Path, start: Start = FROM_SCRATCH
+) -> Iterator[Progress]:
     """Train one run, or the rest of it; write its weights as safetensors.
 
     The first of several processes yields each epoch.
@@ -224,7 +272,7 @@ def train_run(plan: TrainingPlan, run: Run, data: Path, output: Path) -> Iterato
         return
     crew = Crew.gather(is_sharded=plan.fully_sharded)
     cases = read_cases(data / plan.images, data / plan.labels, run.train)
-    trainer = Trainer(plan, run, cases, crew)
+    trainer = Trainer(plan, run, cases, crew, start)
     if checkpoint.exists():
         trainer.resume(checkpoint)
     crew.wait()
@@ -234,7 +282,7 @@ def train_run(plan: TrainingPlan, run: Run, data: Path, output: Path) -> Iterato
     trainer.take_statistics()
     found = trainer.weights()
     if crew.is_first:
-        told = {"run": run.name, "seed": str(run.seed)}
+        told = {"run": run.name, "seed": str(run.seed), "start": start.told}
         with replacing(weights) as temporary:
             save_file(found, temporary, metadata=told)
     crew.wait()
@@ -272,7 +320,13 @@ def _window(case: dict[str, Tensor]) -> Float32[Tensor, "1 i j k"]:
 
 
 def train(
-    plan: TrainingPlan, data: Path, output: Path, *, share: int = 0, shares: int = 1
+    plan: TrainingPlan,
+    data: Path,
+    output: Path,
+    *,
+    start: Start = FROM_SCRATCH,
+    share: int = 0,
+    shares: int = 1,
 ) -> Iterator[Progress]:
     """Train every run of the plan, or every ``shares``-th one of several that are started apart.
 
@@ -282,4 +336,4 @@ def train(
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // shares))
     split = json.loads((data / plan.split).read_text(encoding="utf-8"))
     for run in plan_runs(plan, split)[share::shares]:
-        yield from train_run(plan, run, data, output)
+        yield from train_run(plan, run, data, output, start)
