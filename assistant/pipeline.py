@@ -297,7 +297,8 @@ class Assistant:
         """Segment both sides, unless the registration cannot be trusted."""
         reason = doubt(registration)
         if reason is not None:
-            return Segmented((Missing("left", reason), Missing("right", reason)), registration)
+            missing = tuple(Missing(side, reason) for side in self.organ.sides)
+            return Segmented(missing, registration)
         found = segment_head(volume, self.organ, registration, self.loading.result())
         return Segmented(found, registration)
 

@@ -9,9 +9,9 @@ from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Float32, UInt8
-from nibabel.orientations import io_orientation, ornt_transform
 from scipy import ndimage
 
+from segment.canonical import canonical, mirrored
 from segment.geometry import Geometry
 from segment.measurement import Reason
 from segment.models import Box, Segmenter
@@ -25,7 +25,6 @@ from segment.volume import Volume
 BOX = (48, 64, 48)  # voxels of 1 mm cut out of a head: the structure and a centimetre around it
 CORE_MM = (24.0, 40.0, 26.0)  # the median extent of the tracings: must lie in the scan's field
 LEAST_CORE_INSIDE = 0.98
-NATIVE_MM, NATIVE_TOLERANCE_MM = 1.0, 0.01
 AROUND = 2  # voxels kept around the mask when it is carried to the scan's grid
 
 
@@ -59,16 +58,13 @@ Side = Found | Missing
 def segment_head(
     volume: Volume, organ: Organ, registration: Registration, segmenter: Segmenter
 ) -> tuple[Side, ...]:
-    """Segment both sides of a head that was registered."""
-    grids = {
-        "left": registration.box(organ.centre_mni_mm["left"], BOX),
-        "right": mirrored(registration.box(organ.centre_mni_mm["right"], BOX)),
-    }
+    """Segment each side of an organ of a head that was registered."""
+    grids = {side: side_box(registration, organ.centre_mni_mm[side], side) for side in organ.sides}
     boxes = {side: Box(*sample(volume, grid)) for side, grid in grids.items()}
     seen = [side for side, box in boxes.items() if _core_inside(box) >= LEAST_CORE_INSIDE]
     probability = dict(zip(seen, segmenter([boxes[s] for s in seen]), strict=True)) if seen else {}
     sides: list[Side] = []
-    for side in ("left", "right"):
+    for side in organ.sides:
         if side not in probability:
             sides.append(Missing(side, Reason.OUTSIDE_FIELD))
             continue
@@ -76,6 +72,14 @@ def segment_head(
             _found(volume, side, grids[side], boxes[side].inside, probability[side], segmenter)
         )
     return tuple(sides)
+
+
+def side_box(
+    registration: Registration, centre_mm: tuple[float, float, float], side: Which
+) -> Geometry:
+    """Lay the box that networks see around a point of the template; the right one's is mirrored."""
+    grid = registration.box(centre_mm, BOX)
+    return mirrored(grid) if side == "right" else grid
 
 
 def segment_crop(volume: Volume, side: Literal["left", "right"], segmenter: Segmenter) -> Found:
@@ -98,39 +102,6 @@ def segment_crops(
         )
     ]
     return [replace(one, shift_mm=0.0) for one in found]  # nobody said where the structure lies
-
-
-def mirrored(grid: Geometry) -> Geometry:
-    """Count a grid's first axis backwards, so that a right structure looks like a left one."""
-    affine = grid.affine.copy()
-    affine[:3, 3] += affine[:3, 0] * (grid.shape[0] - 1)
-    affine[:3, 0] *= -1
-    return Geometry(grid.shape, affine)
-
-
-def canonical(geometry: Geometry) -> Geometry:
-    """Lay a 1 mm grid over a field along its own axes, ordered right, front, head.
-
-    A field of 1 mm voxels keeps its voxels; others get a new grid of the same extent.
-    """
-    wanted = ornt_transform(np.array([[0, 1], [1, 1], [2, 1]]), io_orientation(geometry.affine))
-    affine, shape = geometry.affine.copy(), np.array(geometry.shape)
-    order, flips = wanted[:, 0].astype(int), wanted[:, 1]
-    shape, columns = shape[order], affine[:3, order]
-    origin = affine[:3, 3].copy()
-    for axis, flip in enumerate(flips):
-        if flip < 0:
-            origin += columns[:, axis] * (shape[axis] - 1)
-            columns[:, axis] *= -1
-    spacing = np.linalg.norm(columns, axis=0)
-    if np.abs(spacing - NATIVE_MM).max() > NATIVE_TOLERANCE_MM:
-        corner = origin - columns.sum(axis=1) / 2
-        shape = np.maximum(1, np.round(shape * spacing / NATIVE_MM)).astype(int)
-        columns = columns / spacing * NATIVE_MM
-        origin = corner + columns.sum(axis=1) / 2
-    affine[:3, :3], affine[:3, 3] = columns, origin
-    i, j, k = (int(n) for n in shape)
-    return Geometry((i, j, k), affine)
 
 
 def paint(geometry: Geometry, sides: Sequence[Side]) -> UInt8[np.ndarray, "i j k"]:
@@ -168,7 +139,7 @@ def _core_inside(box: Box) -> float:
 
 def _found(
     volume: Volume,
-    side: Literal["left", "right"],
+    side: Which,
     grid: Geometry,
     inside: Bool[np.ndarray, "i j k"],
     probability: Float32[np.ndarray, "member structure i j k"],

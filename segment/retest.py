@@ -20,10 +20,11 @@ from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
 from segment.calibration import Calibrated, conformal_rank
+from segment.canonical import canonical
 from segment.crossfit import THICKNESSES, thickened
 from segment.deform import Deformation
 from segment.geometry import Geometry
-from segment.infer import Side, canonical, segment_crops, segment_head
+from segment.infer import Side, segment_crops, segment_head
 from segment.measure import VOLUME, Wanted, measure
 from segment.measurement import Measurement
 from segment.models import Segmenter

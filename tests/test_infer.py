@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from segment import models, organs
-from segment.infer import Found, Missing, canonical, mirrored, paint, segment_crop, segment_head
+from segment.canonical import canonical, mirrored
+from segment.infer import Found, Missing, paint, segment_crop, segment_head
 from segment.measurement import Reason
 from segment.models import Segmenter
 from segment.volume import Volume
