@@ -4,11 +4,13 @@ A language is complete when it has the same keys and the same slots as ``en``;
 ``tests/contracts/test_languages.py`` holds it to that.
 """
 
+import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from functools import cache
 from importlib.resources import files
+from pathlib import Path
 from string import ascii_uppercase
 from typing import Any
 
@@ -19,6 +21,7 @@ TERMS: tuple[str, ...] = (
     *(f"C{level}" for level in range(1, 8)),
     *(f"L{level}" for level in range(1, 6)),
 )
+OF_ORGANS = {"exams", "structures", "phrases"}  # what an organ of the user's has words for
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,6 +126,8 @@ def load(language: str) -> Phrasebook:
     if unknown := sorted(table.keys() ^ known):
         msg = f"language {language}: the tables {unknown} of phrases.toml are missing or unknown"
         raise ValueError(msg)
+    for own in _own_words(language):
+        table = {**table, **{name: {**words, **table[name]} for name, words in own.items()}}
     return Phrasebook(language=language, **table)
 
 
@@ -137,6 +142,18 @@ def _with_lesions(table: dict[str, Any]) -> dict[str, Any]:
     lexicon = table["lexicon"]
     lexicon["quantities"] |= {key: [text] for key, text in names.items()}
     return table
+
+
+def _own_words(language: str) -> Iterator[Mapping[str, Mapping[str, Any]]]:
+    """Read the words of each organ on the user's shelves; raises ValueError for other tables."""
+    base = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
+    shelves = Path(os.environ.get("VOXCITE_SHELVES") or Path(base) / "voxcite" / "shelves")
+    for path in sorted(shelves.glob(f"*/words.{language}.toml")):
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        if wrong := sorted(table.keys() ^ OF_ORGANS):
+            msg = f"{path.name} of {path.parent.name}: the tables {wrong} are missing or unknown"
+            raise ValueError(f"{msg}; make it anew with `voxcite adapt`")
+        yield table
 
 
 def read_table(language: str, name: str) -> dict[str, Any]:

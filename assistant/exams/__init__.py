@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Literal
 
+from segment.shelf import EXAM, owned, shelves
 from segment.table import filled
 
 SUPPLIED = "supplied"
@@ -51,9 +52,8 @@ class Exam:
 
 
 def available() -> tuple[str, ...]:
-    """Name the exams that have a file here."""
-    here = files(__package__)
-    return tuple(sorted(f.name[:-5] for f in here.iterdir() if f.name.endswith(".toml")))
+    """Name the exams that have a file here or on the user's shelves."""
+    return tuple(sorted({*_shipped(), *owned(EXAM)}))
 
 
 def drawn() -> tuple[str, ...]:
@@ -66,5 +66,11 @@ def load(name: str) -> Exam:
     if name not in available():
         msg = f"unknown exam {name!r}; there are {', '.join(available())}"
         raise ValueError(msg)
-    text = files(__package__).joinpath(f"{name}.toml").read_text(encoding="utf-8")
-    return filled(Exam, tomllib.loads(text), f"exam {name}")
+    is_shipped = name in _shipped()
+    file = files(__package__) / f"{name}.toml" if is_shipped else shelves() / name / EXAM
+    return filled(Exam, tomllib.loads(file.read_text(encoding="utf-8")), f"exam {name}")
+
+
+def _shipped() -> tuple[str, ...]:
+    here = files(__package__)
+    return tuple(f.name.removesuffix(".toml") for f in here.iterdir() if f.name.endswith(".toml"))

@@ -4,7 +4,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.resources import files
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any, Protocol, cast, runtime_checkable
 
@@ -15,6 +15,7 @@ from segment.calibration import Calibrated
 from segment.repeatability import Repeatability
 from segment.runtime import Runtime
 from segment.segmentation import Segmentation
+from segment.shelf import MODEL, folder, known
 from segment.table import shelved
 from segment.volume import Volume
 
@@ -71,6 +72,9 @@ class FieldSegmenter(Protocol):
         """Segment a scan; each of its networks is a member."""
 
 
+# What a model on the user's shelves says of itself, and what it has not from its network's model.
+OF_USERS = {"name", "version", "network", "structures", "weights", "calibration", "card"}
+NOTHING_SHIPPED: Mapping[str, Any] = {"repeatability": None}
 # Kinds of folders a user may bring.
 OWN: Mapping[str, str] = {"nnunet": "segment.models.nnunet", "bundle": "segment.models.bundle"}
 
@@ -89,22 +93,39 @@ def load_own(name: str, *, is_trusted: bool = False) -> FieldSegmenter:
 
 
 def available() -> tuple[str, ...]:
-    """Name the models that have a folder here."""
-    return shelved(__package__, "model.toml")
+    """Name the models that have a folder here or on the user's shelves."""
+    return known(__package__, MODEL)
 
 
 def describe(name: str) -> Mapping[str, Any]:
-    """Read a model's own facts; raises ValueError for an unknown name."""
+    """Read a model's own facts; raises ValueError for an unknown name.
+
+    A model of the user's has the network of one that has a folder here, and nothing that could run
+    code of its own.
+    """
     if name not in available():
         msg = f"unknown segmenter {name!r}; there are {', '.join(available())}"
         raise ValueError(msg)
-    text = files(__package__).joinpath(name, "model.toml").read_text(encoding="utf-8")
-    return tomllib.loads(text)
+    facts = tomllib.loads(place(name).joinpath(MODEL).read_text(encoding="utf-8"))
+    if name in shelved(__package__, MODEL):
+        return facts
+    if wrong := sorted(facts.keys() ^ OF_USERS):
+        msg = f"model {name}: the keys {wrong} are missing or unknown; it takes {sorted(OF_USERS)}"
+        raise ValueError(msg)
+    if facts["network"] not in shelved(__package__, MODEL):
+        msg = f"model {name}: expected the network of a shipped model, found {facts['network']!r}"
+        raise ValueError(f"{msg}; make it anew with `voxcite adapt`")
+    return {**describe(facts["network"]), **NOTHING_SHIPPED, **facts}
+
+
+def place(name: str) -> Traversable:
+    """Return where a model's folder lies."""
+    return folder(__package__, name, MODEL)
 
 
 def is_trained(name: str) -> bool:
     """Whether a model's weights lie in its folder."""
-    return files(__package__).joinpath(name, str(describe(name)["weights"])).is_file()
+    return place(name).joinpath(str(describe(name)["weights"])).is_file()
 
 
 def load(name: str, weights: Path | None = None, runtime: Runtime = "torch") -> Segmenter:
@@ -129,7 +150,7 @@ def calibrated(name: str, calibration: Path | None = None) -> Calibrated:
     if "calibration" not in describe(name):
         msg = f"{name} has no calibration, so no interval and no report; choose unet"
         raise ValueError(msg)
-    text = files(__package__).joinpath(name, str(describe(name)["calibration"]))
+    text = place(name).joinpath(str(describe(name)["calibration"]))
     return Calibrated.from_json(text.read_text(encoding="utf-8"))
 
 
@@ -138,7 +159,7 @@ def repeatability(name: str) -> Repeatability:
     file = describe(name).get("repeatability")
     if file is None:
         return Repeatability.unknown()
-    text = files(__package__).joinpath(name, str(file)).read_text(encoding="utf-8")
+    text = place(name).joinpath(str(file)).read_text(encoding="utf-8")
     return Repeatability.from_toml(text)
 
 
@@ -146,7 +167,7 @@ def figures(name: str) -> tuple[str, ...]:
     """Return the figures of a model's card, a sentence each; "no results" where there are none."""
     if not is_trained(name):
         return (f"untrained; `{_training(name)}` trains it",)
-    path = files(__package__).joinpath(name, "figures.txt")
+    path = place(name).joinpath("figures.txt")
     if not path.is_file():
         return ("no results",)
     return tuple(path.read_text(encoding="utf-8").splitlines())

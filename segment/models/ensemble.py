@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from importlib.resources import as_file, files
+from importlib.resources import as_file
 from itertools import cycle
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from segment.models import Box, describe
+from segment.models import Box, describe, place
 from segment.models.network import build_network, load_state
 from segment.models.running import Network, networks_in
 from segment.models.windows import (
@@ -108,18 +108,25 @@ def load(name: str, weights: Path | None = None, runtime: Runtime = "torch") -> 
     """Load the ensemble that a network's folder ships, or one in the same layout."""
     facts = describe(name)
     if weights is None:
-        with as_file(files("segment.models").joinpath(name, facts["weights"])) as path:
+        with as_file(place(name).joinpath(facts["weights"])) as path:
             return read(path, f"{facts['name']}-{facts['version']}", name, runtime)
     return read(weights, f"{facts['name']}-own", name, runtime)
 
 
-def read(path: Path, name: str, network: str = "unet", runtime: Runtime = "torch") -> Ensemble:
+def read(
+    path: Path,
+    name: str,
+    network: str = "unet",
+    runtime: Runtime = "torch",
+    structures: Sequence[str] = (),
+) -> Ensemble:
     """Read an ensemble from safetensors: ``seed/parameter`` keys and the temperature.
 
+    ``structures`` are those of the network's own model unless others are given.
     Raises ValueError when the file holds something else or weights of another architecture than
     the one that has the folder ``network``, and when the runtime cannot be had.
     """
-    structures = tuple(describe(network)["structures"])
+    structures = tuple(structures or describe(network)["structures"])
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     temperature, states = _unpacked(path)
     build = partial(_built, states, len(structures), network, path.name)

@@ -28,14 +28,17 @@ def build_network(
 ) -> nn.Module:
     """Build one member of an ensemble of the network that has the folder ``name``.
 
+    A model on the user's shelves names that folder.
+
     Maps ``batch 1 i j k`` normalised intensities of a window to ``batch structure i j k`` logits.
     ``changes`` stand in the place of sizes in the folder's ``model.toml``. In training features
     are normalised over the batch, which learns faster; a trained network mixes those statistics
     with each window's own, since no scanner is the training's. Both have the same parameters and
     statistics.
     """
-    sizes = describe(name)["sizes"]
-    module = import_module(f"segment.models.{name}.network")
+    facts = describe(name)
+    sizes = facts["sizes"]
+    module = import_module(f"segment.models.{facts.get('network', name)}.network")
     build: Callable[..., nn.Module] = module.build
     network = build(tuple(window), structures, **{**sizes, **changes})
     if norm == "mixed":

@@ -3,12 +3,11 @@
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from typing import Any
 
 from segment.measurement import Reference
 from segment.segmentation import Side
-from segment.table import shelved
+from segment.shelf import ORGAN, folder, known
 
 
 @dataclass(frozen=True)
@@ -53,6 +52,7 @@ class Organ:
 
 
 NEEDED = {"name", "sides", "code", "structures"}
+UNSAID_CODE = "91723000"  # SNOMED CT, Anatomical structure: of an organ whose own nobody looked up
 OPTIONAL = {"centre_mni_mm", "reference"}
 
 
@@ -69,8 +69,8 @@ def label_numbers(organ: Organ, sides: Sequence[Side]) -> Mapping[tuple[Side, st
 
 
 def available() -> tuple[str, ...]:
-    """Name the organs that have a folder here."""
-    return shelved(__package__, "organ.toml")
+    """Name the organs that have a folder here or on the user's shelves."""
+    return known(__package__, ORGAN)
 
 
 def load(name: str) -> Organ:
@@ -78,7 +78,12 @@ def load(name: str) -> Organ:
     if name not in available():
         msg = f"unknown organ {name!r}; there are {', '.join(available())}"
         raise ValueError(msg)
-    text = files(__package__).joinpath(name, "organ.toml").read_text(encoding="utf-8")
+    text = folder(__package__, name, ORGAN).joinpath(ORGAN).read_text(encoding="utf-8")
+    return read(text, name)
+
+
+def read(text: str, name: str) -> Organ:
+    """Read an organ from its TOML; raises ValueError for an unknown or missing key."""
     table = tomllib.loads(text)
     if unknown := sorted((table.keys() - OPTIONAL) ^ NEEDED):
         msg = f"organ {name}: the keys {unknown} are missing or unknown"

@@ -1,0 +1,70 @@
+"""An organ on the user's shelves is found beside the package's own, and hides none of these."""
+
+from importlib.resources import files
+
+import pytest
+
+import prompts
+from assistant.cli import OK, main
+from segment import models, organs
+from segment.writing import toml_text
+
+
+def test_a_structure_that_is_on_the_shelf_is_listed(shelf, capsys):
+    place_organ(shelf)
+    assert main(["list"]) == OK
+    first, second, third, *_ = capsys.readouterr().out.splitlines()
+    assert all("amygdala" in line for line in (first, second, third))
+
+
+def place_organ(shelf):
+    """Put an organ without weights on the shelf."""
+    folder = shelf / "amygdala"
+    folder.mkdir(parents=True)
+    (folder / "organ.toml").write_text(
+        'name = "amygdala"\nsides = ["none"]\ncode = "91723000"\n'
+        '[centre_mni_mm]\nnone = [0.0, 0.0, 0.0]\n[structures.amygdala]\nlabels = ["amygdala"]\n'
+    )
+    exam = files("assistant.exams").joinpath("hippocampus.toml").read_text(encoding="utf-8")
+    (folder / "exam.toml").write_text(exam.replace('"hippocampus"', '"amygdala"'))
+    facts = {
+        "name": "unet-amygdala",
+        "version": "1",
+        "network": "unet",
+        "structures": ["background", "amygdala"],
+        "weights": "weights.safetensors",
+        "calibration": "calibration.json",
+        "card": "CARD.md",
+    }
+    (folder / "model.toml").write_text(toml_text(facts))
+    return folder
+
+
+def test_a_model_on_the_shelf_runs_no_code_of_its_own(shelf):
+    file = place_organ(shelf) / "model.toml"
+    file.write_text(file.read_text() + 'factory = "os:system"\n')
+    with pytest.raises(ValueError, match=r"^model amygdala: the keys \['factory'\]"):
+        models.describe("amygdala")
+
+
+def test_a_model_on_the_shelf_has_a_shipped_network(shelf):
+    file = place_organ(shelf) / "model.toml"
+    file.write_text(file.read_text().replace('"unet"', '"amygdala"'))
+    with pytest.raises(ValueError, match="expected the network of a shipped model"):
+        models.describe("amygdala")
+
+
+def test_what_is_on_the_shelf_hides_nothing_that_is_shipped(shelf):
+    place_organ(shelf).rename(shelf / "hippocampus")
+    assert organs.load("hippocampus").code == "5366008"
+    assert models.describe("unet")["name"] == "unet-hippocampus"
+    (shelf / "hippocampus" / "words.en.toml").write_text(
+        '[exams]\nhippocampus = "x"\n[structures.hippocampus]\nleft = "y"\n[phrases]\n'
+    )
+    assert prompts.load("en").structure("hippocampus", "left") == "left hippocampus"
+
+
+def test_words_on_the_shelf_with_other_tables_are_refused(shelf):
+    (place_organ(shelf) / "words.en.toml").write_text('[lexicon]\nhedge = ["x"]\n')
+    with pytest.raises(ValueError, match=r"^words\.en\.toml of amygdala: the tables"):
+        prompts.load("en")
