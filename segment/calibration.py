@@ -132,10 +132,19 @@ def conformal_rank(n: int, coverage: float) -> int:
     """Return ceil((n + 1) coverage); raises ValueError where n cannot support the coverage."""
     rank = _ceil((n + 1) * coverage)
     if rank > n:
-        needed = _ceil(coverage / (1 - coverage))
+        needed = cases_needed(coverage)
         msg = f"coverage {coverage:g} needs {needed} calibration cases, there are {n}"
         raise ValueError(msg)
     return rank
+
+
+def cases_needed(coverage: float, *, is_two_sided: bool = False) -> int:
+    """Return how many cases an interval of this coverage needs.
+
+    ``is_two_sided`` says that each side is fitted by itself, as that of a volume.
+    """
+    share = (1 + coverage) / 2 if is_two_sided else coverage
+    return _ceil(share / (1 - share))
 
 
 def _ceil(number: float) -> int:

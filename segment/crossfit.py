@@ -17,7 +17,7 @@ from jaxtyping import Float32, Float64, Int64
 from scipy.optimize import minimize
 from scipy.special import softmax
 
-from segment.calibration import Calibrated, Level, reach, spread
+from segment.calibration import Calibrated, Level, cases_needed, reach, spread
 from segment.geometry import Geometry
 from segment.infer import segment_crop
 from segment.measure import agreement, member_volumes_ml
@@ -58,7 +58,7 @@ class Case:
 
 
 @dataclass(frozen=True, eq=False)
-class _Fold:
+class Fold:
     """An ensemble and the cases it never saw."""
 
     number: int
@@ -76,15 +76,22 @@ class CrossfitProgress:
 
 
 def crossfit(
-    plan: TrainingPlan, organ: Organ, data: Path, runs: Path, output: Path
+    plan: TrainingPlan,
+    organ: Organ,
+    data: Path,
+    runs: Path,
+    output: Path,
+    coverage: float = NOMINAL,
 ) -> Iterator[CrossfitProgress]:
     """Fit temperature and scores; write weights.safetensors, calibration.json and cases.csv.
 
+    ``coverage`` is that of the intervals to come; where there are too few subjects for it, the
+    calibration holds no scores.
     Raises FileNotFoundError for a run that is not trained yet.
     """
     split = json.loads((data / plan.split).read_text(encoding="utf-8"))
     planned = plan_runs(plan, split)
-    folds = _folds(plan, planned, runs)
+    folds = folds_of(plan, planned, runs)
     held_out = [(fold, case) for fold in folds for case in fold.cases]
     drawn = []
     for done, (fold, case) in enumerate(held_out, start=1):
@@ -98,7 +105,7 @@ def crossfit(
         for done, (fold, case) in enumerate(held_out, start=1):
             found += _judge(fold, plan, organ, data, case, thickness)
             yield CrossfitProgress(f"{thickness} mm slices", done, len(held_out))
-    calibrated = calibrate(found, organ, temperature.tolist(), plan.split)
+    calibrated = calibrate(found, organ, temperature.tolist(), plan.split, coverage)
     output.mkdir(parents=True, exist_ok=True)
     members = {r.seed: runs / r.name / WEIGHTS for r in planned if r.fold is None}
     pack(members, temperature, output / WEIGHTS)
@@ -137,12 +144,25 @@ def read_judged(path: Path) -> tuple[Case, ...]:
 
 
 def calibrate(
-    cases: Sequence[Case], organ: Organ, temperature: Sequence[float], source: str
+    cases: Sequence[Case],
+    organ: Organ,
+    temperature: Sequence[float],
+    source: str,
+    coverage: float = NOMINAL,
 ) -> Calibrated:
-    """Turn judged cases into floors, scores and the least agreement, by structure."""
+    """Turn judged cases into floors, scores and the least agreement, by structure.
+
+    Both sides of a head are alike, so subjects are counted: where they are too few for the
+    coverage, a list of scores is empty.
+    """
     at_native = [case for case in cases if case.thickness_mm == THICKNESSES[0]]
     by_name = {s.name: [c for c in at_native if c.structure == s.name] for s in organ.structures}
-    floor = {name: best_floor(mine) for name, mine in by_name.items()}
+    subjects = len({subject_of(case.case) for case in at_native})
+    has_volumes = subjects >= cases_needed(coverage, is_two_sided=True)
+    floor = {
+        name: best_floor(mine, coverage) if has_volumes else float(np.median(FLOORS))
+        for name, mine in by_name.items()
+    }
     levels = []
     for thickness in THICKNESSES:
         mine = [case for case in cases if case.thickness_mm == thickness]
@@ -150,17 +170,20 @@ def calibrate(
             s.name: tuple(sorted(score(c, floor[s.name]) for c in mine if c.structure == s.name))
             for s in organ.structures
         }
-        asymmetry = {
+        pairs = {
             s.name: tuple(sorted(_asymmetry_scores(mine, s, floor[s.name])))
             for s in organ.structures
         }
+        if not has_volumes:
+            volume = dict.fromkeys(volume, ())
+        has_pairs = has_volumes and min(map(len, pairs.values())) >= cases_needed(coverage)
+        asymmetry = pairs if has_pairs else dict.fromkeys(pairs, ())
         levels.append(Level(float(thickness), volume, asymmetry))
     coarsest = [case for case in cases if case.thickness_mm == THICKNESSES[-1]]
     least = {
         s.name: float(np.quantile(_agreements(coarsest, s.name), LEAST_AGREEMENT_QUANTILE))
         for s in organ.structures
     }
-    subjects = len({subject_of(case.case) for case in at_native})
     name = f"out-of-fold-{subjects}-subjects"
     return Calibrated(name, source, floor, least, tuple(temperature), tuple(levels))
 
@@ -175,7 +198,7 @@ def score(case: Case, floor: float) -> float:
     return case.log_ratio / spread(case.member_ml, floor)
 
 
-def best_floor(cases: Sequence[Case]) -> float:
+def best_floor(cases: Sequence[Case], coverage: float = NOMINAL) -> float:
     """Choose the lowest floor whose intervals are nearly as narrow as the narrowest, on average.
 
     The mean width hardly depends on the floor around its minimum, and under a low floor the
@@ -184,7 +207,7 @@ def best_floor(cases: Sequence[Case]) -> float:
     """
     widths = []
     for floor in FLOORS:
-        below, above = reach([score(c, floor) for c in cases], NOMINAL)
+        below, above = reach([score(c, floor) for c in cases], coverage)
         spreads = np.array([spread(c.member_ml, floor) for c in cases])
         widths.append(np.mean(np.exp(above * spreads) - np.exp(below * spreads)))
     nearly = np.array(widths) <= min(widths) * (1 + WIDTH_GIVEN_UP)
@@ -232,7 +255,7 @@ def _surprise(
     return float(-np.log(probability[labels, np.arange(len(labels))] + 1e-9).mean())
 
 
-def _folds(plan: TrainingPlan, planned: Sequence[Run], runs: Path) -> list[_Fold]:
+def folds_of(plan: TrainingPlan, planned: Sequence[Run], runs: Path) -> list[Fold]:
     """Load each fold's ensemble."""
     folds = []
     for number in sorted({run.fold for run in planned if run.fold is not None}):
@@ -245,8 +268,8 @@ def _folds(plan: TrainingPlan, planned: Sequence[Run], runs: Path) -> list[_Fold
         with TemporaryDirectory() as folder:
             packed = Path(folder) / WEIGHTS
             pack(paths, np.ones(len(plan.structures), np.float32), packed)
-            ensemble = read(packed, f"fold {number}", plan.network)
-            folds.append(_Fold(number, ensemble, mine[0].held_out))
+            ensemble = read(packed, f"fold {number}", plan.network, plan.structures)
+            folds.append(Fold(number, ensemble, mine[0].held_out))
     return folds
 
 
@@ -254,7 +277,7 @@ def _draw(
     ensemble: Ensemble, plan: TrainingPlan, data: Path, case: int
 ) -> tuple[Float32[np.ndarray, "member structure voxel"], Int64[np.ndarray, " voxel"]]:
     """Draw voxels of one case on which its members are not sure of the background."""
-    name = case_name(case)
+    name = case_name(case, plan.case)
     image, label = (read_nifti(data / f / name).array for f in (plan.images, plan.labels))
     (probability,) = ensemble([Box(image, np.ones(image.shape, dtype=bool))])
     unsure = np.argwhere((probability[:, 0].min(axis=0) < 0.999) | (label > 0))
@@ -265,10 +288,10 @@ def _draw(
 
 
 def _judge(
-    fold: _Fold, plan: TrainingPlan, organ: Organ, data: Path, case: int, thickness: int
+    fold: Fold, plan: TrainingPlan, organ: Organ, data: Path, case: int, thickness: int
 ) -> list[Case]:
     """Measure one case at one slice thickness beside the expert's count."""
-    name = case_name(case)
+    name = case_name(case, plan.case)
     image, label = (read_nifti(data / f / name) for f in (plan.images, plan.labels))
     scan = thickened(image, axis=case % 3, thickness=thickness)
     found = segment_crop(scan, "left", fold.ensemble).segmentation

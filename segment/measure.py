@@ -121,9 +121,10 @@ class _Counted:
     ) -> Measurement:
         """Return the record with its interval and with what speaks against it."""
         interval = self._interval(wanted, calibrated, level)
-        reason = self._reason(wanted, calibrated, interval)
+        reason = self._reason(wanted, calibrated, level, interval)
         segmentation = self.found.segmentation
         scores = () if level is None else level.volume[self.structure.name]
+        is_alone = reason is Reason.NO_INTERVAL
         return Measurement(
             id=self.record_id,
             structure=self.structure.name,
@@ -133,21 +134,21 @@ class _Counted:
             unit="mL",
             value=self.value_ml,
             interval=interval,
-            reliability=Reliability.REPORTABLE if reason is None else Reliability.NOT_RELIABLE,
+            reliability=_reliability(reason),
             reason=reason,
             method=f"{COUNTED}, {segmentation.model}",
             date=date,
-            calibration=None if level is None else calibration_of(calibrated, level, scores),
+            calibration=calibration_of(calibrated, level, scores) if level and scores else None,
             mask_sha256=sha256_of(self.mask),
             voxels=int(self.mask.sum()),
             voxel_volume_mm3=segmentation.geometry.voxel_volume_mm3,
-            reference=self.structure.volume_reference,
+            reference=None if is_alone else self.structure.volume_reference,
         )
 
     def _interval(
         self, wanted: Wanted, calibrated: Calibrated, level: Level | None
     ) -> Interval | None:
-        if level is None or self.value_ml == 0:
+        if level is None or self.value_ml == 0 or not level.volume[self.structure.name]:
             return None
         u = calibrated.spread(
             self.structure.name, member_volumes_ml(self.found.segmentation, self.structure)
@@ -156,9 +157,13 @@ class _Counted:
         return volume_interval(self.value_ml, u, scores, wanted.coverage)
 
     def _reason(
-        self, wanted: Wanted, calibrated: Calibrated, interval: Interval | None
+        self,
+        wanted: Wanted,
+        calibrated: Calibrated,
+        level: Level | None,
+        interval: Interval | None,
     ) -> Reason | None:
-        """Return the first reason why the value may not be reported."""
+        """Return the first reason why the value may not be reported, or not with an interval."""
         name = self.structure.name
         disagree = agreement(self.found.segmentation, self.structure)
         checks = (
@@ -167,10 +172,19 @@ class _Counted:
             (self.found.is_truncated, Reason.TRUNCATED),
             (disagree < calibrated.least_agreement[name], Reason.MEMBERS_DISAGREE),
             (not self.structure.is_plausible(self.value_ml), Reason.IMPLAUSIBLE_VOLUME),
-            (interval is None, Reason.OUTSIDE_CALIBRATION),
+            (level is None, Reason.OUTSIDE_CALIBRATION),
+            (interval is None, Reason.NO_INTERVAL),
             (_is_wider(interval, self.value_ml, wanted), Reason.INTERVAL_TOO_WIDE),
         )
         return next((reason for holds, reason in checks if holds), None)
+
+
+def _reliability(reason: Reason | None) -> Reliability:
+    """Say whether a value may stand: with its interval, alone or not."""
+    if reason is None:
+        return Reliability.REPORTABLE
+    is_alone = reason is Reason.NO_INTERVAL
+    return Reliability.WITHOUT_INTERVAL if is_alone else Reliability.NOT_RELIABLE
 
 
 def _is_wider(interval: Interval | None, value: float, wanted: Wanted) -> bool:
@@ -235,11 +249,16 @@ class _Pair:
         """Return the asymmetry index: left minus right, in % of the mean of both."""
         left, right = self.left, self.right
         reliability = self._reliability()
+        scores = () if level is None else level.asymmetry[left.structure]
         value = interval = calibration = None
+        is_alone = Reliability.WITHOUT_INTERVAL in {left.reliability, right.reliability}
+        if is_alone or (reliability is Reliability.REPORTABLE and not scores):
+            reliability, reason = Reliability.NOT_ASSESSED, Reason.NO_INTERVAL
+        else:
+            reason = Reason.DEPENDS_ON_UNRELIABLE
         if reliability is not Reliability.NOT_ASSESSED and left.value and right.value:
             value = 200 * (left.value - right.value) / (left.value + right.value)
             if reliability is Reliability.REPORTABLE and level is not None:
-                scores = level.asymmetry[left.structure]
                 interval = asymmetry_interval(left.value, right.value, u, scores, coverage)
                 calibration = calibration_of(calibrated, level, scores)
         return Measurement(
@@ -252,7 +271,7 @@ class _Pair:
             value=value,
             interval=interval,
             reliability=reliability if value is not None else Reliability.NOT_ASSESSED,
-            reason=None if interval is not None else Reason.DEPENDS_ON_UNRELIABLE,
+            reason=None if interval is not None else reason,
             method=SIDES_COMPARED,
             denominator=BOTH,
             date=left.date,
@@ -262,7 +281,9 @@ class _Pair:
         )
 
     def _reliability(self) -> Reliability:
-        """Return the worse of both sides' reliabilities."""
+        """Return the worse of both sides' reliabilities; of values alone nothing is derived."""
         states = {self.left.reliability, self.right.reliability}
-        worse_first = (Reliability.NOT_ASSESSED, Reliability.NOT_RELIABLE, Reliability.REPORTABLE)
-        return next(state for state in worse_first if state in states)
+        if states & {Reliability.NOT_ASSESSED, Reliability.WITHOUT_INTERVAL}:
+            return Reliability.NOT_ASSESSED
+        is_withheld = Reliability.NOT_RELIABLE in states
+        return Reliability.NOT_RELIABLE if is_withheld else Reliability.REPORTABLE

@@ -12,6 +12,7 @@ from segment.calibration import (
     Level,
     asymmetry_interval,
     calibration_of,
+    cases_needed,
     quantile,
     reach,
     spread,
@@ -272,3 +273,25 @@ def test_cases_become_sorted_scores_by_structure_and_thickness():
         assert all(len(s) == 40 and list(s) == sorted(s) for s in level.volume.values())
         assert all(len(s) == 20 and list(s) == sorted(s) for s in level.asymmetry.values())
     assert found.id == "out-of-fold-20-subjects"
+
+
+def cases_of(subjects):
+    """Judge both sides of some subjects at every thickness."""
+    rng = np.random.default_rng(4)
+    return [
+        replace(case, case=number, structure=structure.name, thickness_mm=thickness)
+        for thickness in (1, 2, 3, 5)
+        for structure in load("hippocampus").structures
+        for number, case in enumerate(simulated(rng, 2 * subjects), start=1)
+    ]
+
+
+@pytest.mark.parametrize(("subjects", "coverage"), [(18, 0.9), (6, 0.75)])
+def test_too_few_subjects_get_no_scores_though_both_sides_of_them_would_do(subjects, coverage):
+    organ = load("hippocampus")
+    few = calibrate(cases_of(subjects), organ, [1.0] * 3, "split.json", coverage)
+    enough = calibrate(cases_of(subjects + 1), organ, [1.0] * 3, "split.json", coverage)
+    assert not any(scores for level in few.levels for scores in level.volume.values())
+    assert not any(scores for level in few.levels for scores in level.asymmetry.values())
+    assert all(scores for level in enough.levels for scores in level.volume.values())
+    assert cases_needed(coverage, is_two_sided=True) == subjects + 1

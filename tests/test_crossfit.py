@@ -28,7 +28,7 @@ def data(tmp_path_factory):
 def test_a_crossfit_writes_weights_scores_and_every_case(data, tmp_path):
     list(train(PLAN, data, tmp_path / "runs"))
     steps = list(
-        crossfit(PLAN, organs.load("hippocampus"), data, tmp_path / "runs", tmp_path / "out")
+        crossfit(PLAN, organs.load("hippocampus"), data, tmp_path / "runs", tmp_path / "out", 0.8)
     )
     assert steps[-1].done == steps[-1].of == len(CASES)
     calibrated = Calibrated.from_json((tmp_path / "out" / "calibration.json").read_text())

@@ -285,3 +285,42 @@ def test_every_reason_that_a_measuring_can_give_has_a_test_here():
     of_uptake = {Reason.OUTLINE_LEAKS, Reason.HOTTER_NEIGHBOUR}
     assert here | of_masks | of_changes | of_uptake == set(Reason)
     assert not here & (of_masks | of_changes | of_uptake)
+
+
+def without_scores(**kept):
+    """Return a calibration of too few subjects for the volumes or the asymmetries."""
+    whole = calibrated()
+    none = dict.fromkeys(NAMES, ())
+    levels = tuple(replace(x, **dict.fromkeys(kept, none)) for x in whole.levels)
+    return replace(whole, levels=levels)
+
+
+def test_a_calibration_of_too_few_subjects_leaves_a_value_without_an_interval():
+    records = measured(
+        found("left"), found("right"), calibration=without_scores(volume=1, asymmetry=1)
+    )
+    *volumes, asymmetry = records
+    assert {record.reliability for record in volumes} == {Reliability.WITHOUT_INTERVAL}
+    assert {record.reason for record in volumes} == {Reason.NO_INTERVAL}
+    assert all(record.value > 0.5 and record.interval is None for record in volumes)
+    assert (asymmetry.reliability, asymmetry.reason) == (
+        Reliability.NOT_ASSESSED,
+        Reason.NO_INTERVAL,
+    )
+
+
+def test_too_few_pairs_leave_the_asymmetry_unassessed_and_the_volumes_as_they_are():
+    *volumes, asymmetry = measured(
+        found("left"), found("right"), calibration=without_scores(asymmetry=1)
+    )
+    assert {record.reliability for record in volumes} == {Reliability.REPORTABLE}
+    assert (asymmetry.reliability, asymmetry.reason) == (
+        Reliability.NOT_ASSESSED,
+        Reason.NO_INTERVAL,
+    )
+
+
+def test_what_speaks_against_a_value_counts_more_than_that_it_has_no_interval():
+    record, *_ = measured(found(is_truncated=True), calibration=without_scores(volume=1))
+    assert (record.reliability, record.reason) == (Reliability.NOT_RELIABLE, Reason.TRUNCATED)
+    assert record.calibration is None

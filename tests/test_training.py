@@ -19,7 +19,14 @@ from segment.models.ensemble import pack, read
 from segment.models.network import ALIASES, COUNTER, build_network, load_state, state_of
 from segment.models.norms import WINDOW_SHARE, MixedNorm
 from segment.models.training.cases import augmentation, read_cases
-from segment.models.training.plan import Run, TrainingPlan, fold_of, plan_runs, subject_of
+from segment.models.training.plan import (
+    Run,
+    TrainingPlan,
+    case_name,
+    fold_of,
+    plan_runs,
+    subject_of,
+)
 from segment.models.training.processes import Crew
 from segment.models.training.run import Progress, Trainer, train, train_run, untrained
 from segment.models.windows import WINDOW
@@ -30,6 +37,7 @@ PLAN = toy_plan(epochs=2)
 RUN = Run("member0", 0, None, 2, (1, 2), (3,))
 REPOSITORY = Path(__file__).resolve().parents[1]
 SPEED = re.compile(r"member0 epoch \d/5 loss [\d.]+, ([\d.]+) samples/s, ([\d.]+) a process")
+NAMES = [case_name(case) for case in RUN.train]
 SHIPPED = files(training).joinpath("train.toml")
 BLOCKS = (np.s_[6:13, 11:17, 5:12], np.s_[6:13, 5:11, 5:12])
 SPLIT = {"train": [c for c in range(1, 120) if c % 7], "val": [7, 14]}
@@ -152,6 +160,13 @@ def test_no_subject_is_trained_on_and_held_out():
         assert sorted(run.train + run.held_out) == SPLIT["train"]
 
 
+def test_a_split_may_say_which_cases_each_fold_leaves_out():
+    split = {"train": [1, 2, 3, 5], "val": [], "folds": [[1, 2], [3, 5]]}
+    runs = [run for run in plan_runs(PLAN, split) if run.fold is not None]
+    assert [run.held_out for run in runs] == [(1, 2), (3, 5)]
+    assert [run.train for run in runs] == [(3, 5), (1, 2)]
+
+
 def test_the_shipped_members_see_every_training_case_and_no_other():
     member, *_ = plan_runs(PLAN, SPLIT)
     assert (list(member.train), list(member.held_out)) == (SPLIT["train"], SPLIT["val"])
@@ -210,7 +225,8 @@ def test_a_log_holds_each_epoch_once_after_an_interruption(data, tmp_path):
 
 
 def test_the_settling_steps_are_small_and_become_smaller(data):
-    trainer = Trainer(PLAN, RUN, read_cases(data / "images", data / "labels", RUN.train), alone())
+    cases = read_cases(data / "images", data / "labels", NAMES)
+    trainer = Trainer(PLAN, RUN, cases, alone())
     for _ in range(PLAN.epochs):
         trainer.train_one_epoch()
     trainer.train_one_epoch()
@@ -218,7 +234,7 @@ def test_the_settling_steps_are_small_and_become_smaller(data):
 
 
 def test_an_augmentation_without_strength_only_shifts(data):
-    (case,) = read_cases(data / "images", data / "labels", [1])
+    (case,) = read_cases(data / "images", data / "labels", NAMES[:1])
     shifted = augmentation([16] * 3, 4, strength=0.0)(case)["image"].as_tensor()
     assert set(shifted.unique().tolist()) - {0.0}
     assert shifted.max() <= case["image"].max() + 1e-6
@@ -264,14 +280,14 @@ def test_a_plan_is_trained_in_shares(data, tmp_path, monkeypatch):
 
 
 def test_cases_are_read_on_one_scale(data):
-    (case,) = read_cases(data / "images", data / "labels", [1])
+    (case,) = read_cases(data / "images", data / "labels", NAMES[:1])
     assert case["image"].shape == case["label"].shape == (1, 20, 22, 18)
     assert float(case["image"].max()) <= 1.5
     assert set(case["label"].unique().tolist()) == {0.0, 1.0, 2.0}
 
 
 def test_an_augmentation_is_the_same_for_the_same_seed(data):
-    (case,) = read_cases(data / "images", data / "labels", [1])
+    (case,) = read_cases(data / "images", data / "labels", NAMES[:1])
     one, same, other = (augmentation([16] * 3, seed)(case)["image"] for seed in (5, 5, 6))
     assert torch.equal(one, same)
     assert not torch.equal(one, other)
@@ -279,7 +295,7 @@ def test_an_augmentation_is_the_same_for_the_same_seed(data):
 
 @pytest.mark.parametrize("seed", range(6))
 def test_an_augmentation_never_swaps_front_and_back(data, seed):
-    (case,) = read_cases(data / "images", data / "labels", [1])
+    (case,) = read_cases(data / "images", data / "labels", NAMES[:1])
     label = np.asarray(augmentation([16] * 3, seed)(case)["label"][0])
     assert np.argwhere(label == 1)[:, 1].mean() > np.argwhere(label == 2)[:, 1].mean() + 2
 
@@ -384,7 +400,7 @@ def test_a_mixed_norm_takes_most_of_its_statistics_from_the_window():
 
 
 def test_statistics_are_those_of_plain_crops(data, trained):
-    cases = read_cases(data / PLAN.images, data / PLAN.labels, RUN.train)
+    cases = read_cases(data / PLAN.images, data / PLAN.labels, NAMES)
     kept = load_file(trained[0] / "member0" / "weights.safetensors")
     trainer = Trainer(PLAN, RUN, cases, alone())
     load_state(trainer.network, kept)

@@ -11,7 +11,7 @@ from assistant.cli import OK, REFUSED, main
 from segment.models.ensemble import pack
 from segment.models.network import state_of
 from segment.models.training.cases import read_cases
-from segment.models.training.plan import Run
+from segment.models.training.plan import Run, case_name
 from segment.models.training.run import Trainer, fit_of, train_run, untrained
 from segment.models.training.start import Schedule, Start, schedules
 from tests.toy_segmenter import plan_text, toy_plan, write_crops
@@ -29,7 +29,7 @@ def data(tmp_path_factory):
 
 @pytest.fixture
 def cases(data):
-    return read_cases(data / "images", data / "labels", RUN.train)
+    return read_cases(data / "images", data / "labels", [case_name(case) for case in RUN.train])
 
 
 def checkpoint(folder, plan=PLAN, seed=9):

@@ -25,6 +25,7 @@ def toy_plan(**changes):
         images="images",
         labels="labels",
         split="split.json",
+        case="hippocampus_{:03d}.nii.gz",
         structures=STRUCTURES,
         patch=(16, 16, 16),
         batch=1,

@@ -216,6 +216,7 @@ def _measured(path: Path) -> "Measured":
 def run_calibrate(chosen: argparse.Namespace) -> int:
     """Fit temperature and intervals on cases that the networks never saw."""
     from segment import organs
+    from segment.calibration import Calibrated
     from segment.crossfit import crossfit
 
     plan = _plan(chosen)
@@ -231,6 +232,9 @@ def run_calibrate(chosen: argparse.Namespace) -> int:
                 running = step.step
             bar.update()
     print(f"wrote {output}")
+    calibrated = Calibrated.from_json((output / "calibration.json").read_text(encoding="utf-8"))
+    if not any(calibrated.levels[0].volume.values()):
+        print("too few subjects for an interval of this coverage: volumes will stand without one")
     return OK
 
 

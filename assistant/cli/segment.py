@@ -103,7 +103,8 @@ def _one_line(record: "Measurement") -> str:
     side = "" if record.side == "none" else f"{record.side} "
     label = f"{record.id} {side}{record.structure}, {record.quantity}"
     if record.reason is not None:
-        return f"{label}: {record.reliability} ({record.reason})"
+        value = "" if record.is_withheld else f"{record.value:.2f} {record.unit}, "
+        return f"{label}: {value}{record.reliability} ({record.reason})"
     interval = record.interval
     assert interval is not None
     return (

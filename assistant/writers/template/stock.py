@@ -60,7 +60,9 @@ def _technique(ledger: Ledger, exam: Exam) -> Iterator[str]:
     if not any(record.reason is Reason.NOT_HOUNSFIELD for record in ledger.records):
         yield SCANS[exam.modality]
     if assessed and exam.segmenter != SUPPLIED:
-        yield from MEASURING
+        yield from MEASURING[:-1]
+        is_alone = is_without_intervals(ledger.records)
+        yield SUPPLYING[-1] if is_alone else MEASURING[-1]
     elif assessed:
         has_mean = any(record.quantity == ATTENUATION for record in assessed)
         is_drawn_here = any(NETWORK in record.method for record in assessed)

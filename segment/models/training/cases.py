@@ -17,17 +17,15 @@ from monai.transforms.spatial.dictionary import RandAffined, RandSimulateLowReso
 from torch import Tensor
 
 from segment.models import Box
-from segment.models.training.plan import case_name
 from segment.models.windows import middle, scaled
 
 IMAGE_AND_LABEL = ("image", "label")
 
 
-def read_cases(images: Path, labels: Path, ids: Sequence[int]) -> list[dict[str, Tensor]]:
+def read_cases(images: Path, labels: Path, names: Sequence[str]) -> list[dict[str, Tensor]]:
     """Read crops and their labels into memory, normalised, as ``1 i j k`` tensors."""
     cases = []
-    for case in ids:
-        name = case_name(case)
+    for name in names:
         image = np.asarray(nibabel.Nifti1Image.from_filename(images / name).dataobj, np.float32)
         label = np.asarray(nibabel.Nifti1Image.from_filename(labels / name).dataobj, np.float32)
         box = Box(image, np.ones(image.shape, dtype=bool))

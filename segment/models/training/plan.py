@@ -26,6 +26,7 @@ class TrainingPlan:
     images: str
     labels: str
     split: str
+    case: str
     structures: tuple[str, ...]
     patch: tuple[int, int, int]
     batch: int
@@ -87,9 +88,9 @@ def subject_of(case: int) -> int:
     return (case + 1) // 2
 
 
-def case_name(case: int) -> str:
+def case_name(case: int, pattern: str = "hippocampus_{:03d}.nii.gz") -> str:
     """Name the file of a case."""
-    return f"hippocampus_{case:03d}.nii.gz"
+    return pattern.format(case)
 
 
 def fold_of(case: int, folds: int, rng_seed: int = 0) -> int:
@@ -97,13 +98,19 @@ def fold_of(case: int, folds: int, rng_seed: int = 0) -> int:
     return int(np.random.default_rng([rng_seed, subject_of(case)]).integers(folds))
 
 
-def plan_runs(plan: TrainingPlan, split: dict[str, list[int]]) -> tuple[Run, ...]:
-    """List the runs of a plan: the shipped members first, then each fold's."""
+def plan_runs(plan: TrainingPlan, split: Mapping[str, Any]) -> tuple[Run, ...]:
+    """List the runs of a plan: the shipped members first, then each fold's.
+
+    ``split`` holds the cases under ``train`` and ``val``; under ``folds`` it may list those that
+    each fold leaves out, which else are drawn.
+    """
     train, held_out = tuple(split["train"]), tuple(split["val"])
     runs = [Run(f"member{s}", s, None, plan.epochs, train, held_out) for s in range(plan.members)]
+    chosen = {case: fold for fold, cases in enumerate(split.get("folds", ())) for case in cases}
     for fold in range(plan.folds):
-        inside = tuple(c for c in train if fold_of(c, plan.folds) != fold)
-        outside = tuple(c for c in train if fold_of(c, plan.folds) == fold)
+        drawn = chosen or {case: fold_of(case, plan.folds) for case in train}
+        outside = tuple(c for c in train if drawn[c] == fold)
+        inside = tuple(c for c in train if drawn[c] != fold)
         for member in range(plan.fold_members):
             seed = 1000 + 100 * fold + member
             name = f"fold{fold}-{member}"

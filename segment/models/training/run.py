@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from segment.models.network import build_network, layers_of, parameters_of, state_of
 from segment.models.training.cases import augmentation, read_cases
-from segment.models.training.plan import Run, TrainingPlan, plan_runs
+from segment.models.training.plan import Run, TrainingPlan, case_name, plan_runs
 from segment.models.training.processes import (
     Crew,
     pieces,
@@ -271,7 +271,8 @@ def train_run(
     if weights.exists():
         return
     crew = Crew.gather(is_sharded=plan.fully_sharded)
-    cases = read_cases(data / plan.images, data / plan.labels, run.train)
+    names = [case_name(case, plan.case) for case in run.train]
+    cases = read_cases(data / plan.images, data / plan.labels, names)
     trainer = Trainer(plan, run, cases, crew, start)
     if checkpoint.exists():
         trainer.resume(checkpoint)
