@@ -8,6 +8,7 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 
+from assistant.cli.adapt import add_adapt
 from assistant.cli.ask import add_ask
 from assistant.cli.batch import add_batch
 from assistant.cli.check import add_export, add_verify
@@ -42,6 +43,7 @@ COMMANDS = (
     add_dicomweb,
     add_evaluate,
     add_train,
+    add_adapt,
     add_calibrate,
     add_repeatability,
     add_export,

@@ -1,0 +1,98 @@
+"""A structure that a user adds: its organ and networks, the exam that measures it, and its words.
+
+Knows nothing of how it is learnt or of who shows the steps.
+"""
+
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import prompts
+from assistant import exams
+from assistant.exams import Exam
+from assistant.settings import DEFAULT_EXAM
+from assistant.verify.lexer import lexicon, tokens
+from assistant.writers.template import NAME as TEMPLATE
+from assistant.written import written_whole
+from prompts import adapt as patterns
+from segment.adapt.plan import Request
+from segment.adapt.prepare import Step
+from segment.adapt.run import Adapted, adapt
+from segment.shelf import EXAM, shelves
+from segment.writing import toml_pair, toml_text
+
+NUMBERS = {"number", "number word"}  # kinds of tokens
+NOT_ASSESSED = ("outlines", "lesions", "other_organs", "change")
+
+
+def adapted(
+    request: Request, work: Path, called: Mapping[str, Mapping[str, str]]
+) -> Generator[Step, None, Adapted]:
+    """Learn a structure and put its folder on the user's shelves, whole or not at all.
+
+    ``called`` are names of the organ and its parts in other languages, by language and name; where
+    there is none, the name itself is used. Raises ScanError and ValueError as ``segment.adapt``.
+    """
+    _check_words(request, called)
+    with written_whole(shelves() / request.folder) as folder:
+        made = yield from adapt(request, work, folder)
+        exam = _exam(request, made.structures)
+        (folder / EXAM).write_text(toml_text(asdict(exam)), encoding="utf-8")
+        for language in prompts.languages():
+            words = _words(request, made.structures, language, called.get(language, {}))
+            (folder / f"words.{language}.toml").write_text(words, encoding="utf-8")
+    prompts.load.cache_clear()
+    return made
+
+
+def _check_words(request: Request, called: Mapping[str, Mapping[str, str]]) -> None:
+    """Refuse names that would read as numbers in a report, and languages that there are none of."""
+    own = dict.fromkeys((request.organ, *request.names.values()))
+    for language in {*prompts.languages(), *called}:
+        known = lexicon(prompts.load(language))
+        for name in (*own, *called.get(language, {}).values()):
+            if any(token.kind in NUMBERS for token in tokens(name, known)):
+                msg = f"expected a name that no reader takes for a number, found {name!r}; call it"
+                raise ValueError(f"{msg} otherwise")
+
+
+def _exam(request: Request, structures: Sequence[str]) -> Exam:
+    """Make the exam of an organ after the shipped one of the head."""
+    return replace(
+        exams.load(DEFAULT_EXAM),
+        name=request.folder,
+        organs=(request.folder,),
+        parts=("head",),
+        segmenter=request.folder,
+        writer=TEMPLATE,
+        coverage=request.coverage,
+        structures=tuple(structures),
+        asymmetry=tuple(structures[:1]),
+        rules=(),
+        not_assessed=NOT_ASSESSED,
+    )
+
+
+def _words(
+    request: Request, structures: Sequence[str], language: str, called: Mapping[str, str]
+) -> str:
+    """Write the words of an organ in one language."""
+    pattern = patterns.load(language)
+    of_side = {"left": "left", "right": "right", "none": "both"}
+    if request.sides == ("none",):
+        of_side = {"none": "alone"}
+    whole = called.get(request.organ, request.organ)
+    lines = ["[exams]", toml_pair(_quoted(request.folder), pattern["exam"].format(name=whole))]
+    for structure in structures:
+        name = called.get(structure, structure)
+        lines += ["", f"[structures.{_quoted(structure)}]"]
+        lines += [toml_pair(side, pattern[key].format(name=name)) for side, key in of_side.items()]
+    told = pattern["technique"].format(name=whole)
+    return "\n".join(
+        [*lines, "", "[phrases]", toml_pair(_quoted(f"technique.{request.folder}"), told), ""]
+    )
+
+
+def _quoted(key: str) -> str:
+    """Write a key that holds more than letters."""
+    return f'"{key}"'

@@ -1,0 +1,315 @@
+"""A structure that no model knows is learnt from labelled scans, and then stands in a draft."""
+
+import json
+import string
+from dataclasses import fields, replace
+from importlib.resources import files
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+
+import prompts
+from assistant.adapting import adapted
+from assistant.cli import OK, REFUSED, main
+from prompts import adapt as patterns
+from segment import models, organs
+from segment.adapt.plan import AdaptPlan, Request, nearest
+from segment.adapt.prepare import Warned, prepare
+from segment.calibration import Calibrated
+from segment.models.training.plan import case_name
+from segment.writing import toml_text
+from tests.shared_data import shared_data
+
+SHIPPED = Path(str(files("segment.adapt").joinpath("adapt.toml")))
+PLACE = (-24.0, -22.0, -10.5)
+TOY = replace(
+    AdaptPlan.read(SHIPPED),
+    steps=6,
+    fold_steps=6,
+    least_epochs=1,
+    settling_epochs=0,
+    members=2,
+    folds=2,
+    fold_members=2,
+)
+SHAPE = (30, 40, 30)
+
+
+def write(folder, name, image, label, affine=None):
+    for kind, array in (("images", image), ("labels", label)):
+        (folder / kind).mkdir(exist_ok=True, parents=True)
+        picture = nibabel.Nifti1Image(array, np.eye(4) if affine is None else affine)
+        picture.header.set_xyzt_units("mm")
+        picture.to_filename(folder / kind / name)
+
+
+def boxes(folder, names, value=3, seed=0):
+    """Write noisy boxes with a bright block that is labelled."""
+    rng = np.random.default_rng(seed)
+    for name in names:
+        label = np.zeros(SHAPE, np.uint8)
+        label[8:20, 12:26, 9:19] = value
+        image = (rng.normal(500, 40, SHAPE) + 300 * (label > 0)).astype(np.float32)
+        write(folder, name, image, label)
+    return folder
+
+
+def request(folder, **changes):
+    asked = Request("amygdala", folder / "images", folder / "labels", TOY, centre_mm=PLACE)
+    return replace(asked, **changes)
+
+
+def prepared(asked, work):
+    """Prepare the scans; return what was prepared, and the warnings."""
+    steps, warnings = prepare(asked, work), []
+    while True:
+        try:
+            step = next(steps)
+        except StopIteration as end:
+            return end.value, warnings
+        if isinstance(step, Warned):
+            warnings.append(step.text)
+
+
+def halves(folder, subjects=4):
+    """Write crops of subjects that no shipped network has seen, divided anew at their middle."""
+    data = shared_data("hippocampus")
+    cases = json.loads((data / "split.json").read_text())["val"]
+    for case in [c for c in cases if c % 2][:subjects]:
+        image, label = (nibabel.load(data / k / case_name(case)) for k in ("images", "labels"))
+        whole = np.asarray(label.dataobj) > 0
+        middle = np.median(np.argwhere(whole)[:, 1])
+        in_front = np.arange(whole.shape[1])[None, :, None] >= middle
+        divided = (whole * np.where(in_front, 3, 7)).astype(np.uint8)
+        name = f"sub-{case:03d}_hemi-L_T1w.nii.gz"
+        write(folder, name, np.asarray(image.dataobj, np.float32), divided, image.affine)
+
+
+@pytest.mark.slow
+def test_a_new_structure_is_learnt_and_stands_in_a_draft(shelf, tmp_path, capsys):
+    halves(tmp_path)
+    (tmp_path / "toy.toml").write_text(toml_text(vars(TOY)))
+    options = ["--images", tmp_path / "images", "--labels", tmp_path / "labels"]
+    options += ["--organ", "hippocampal body", "--centre=-24,-22,-10.5"]
+    options += ["--structure", "3=front part", "--structure", "7=rear part"]
+    options += ["--called", "zh:hippocampal body=海马体部"]
+    options += ["--config", tmp_path / "toy.toml", "--runs", tmp_path / "runs"]
+    assert main(["adapt", *map(str, options)]) == OK
+    told = capsys.readouterr().out
+    assert "4 boxes of 4 subjects, from unet" in told
+    assert "needs 19 subjects, and there are 4; label 15 more" in told
+    folder = shelf / "hippocampal_body"
+    structures = ["background", "front part", "rear part"]
+    assert models.describe("hippocampal_body")["structures"] == structures
+    assert organs.load("hippocampal_body").structure("hippocampal body").plausible_ml[0] > 0.5
+    calibrated = Calibrated.from_json((folder / "calibration.json").read_text())
+    assert not any(calibrated.levels[0].volume.values())
+    assert "label 15 more" in (folder / "CARD.md").read_text()
+    for language, name in (("en", "left hippocampal body"), ("zh", "左侧海马体部")):
+        out = tmp_path / language
+        words = ["draft", "sample", "--exam", "hippocampal_body", "--language", language]
+        assert main([*words, "-o", str(out)]) == OK
+        report = json.loads((out / "report.json").read_text())
+        *volumes, asymmetry = report["measurements"]
+        assert [record["structure"] for record in volumes[:3]] == [
+            "hippocampal body",
+            "front part",
+            "rear part",
+        ]
+        assert {record["reliability"] for record in volumes} == {"without interval"}
+        assert asymmetry["reliability"] == "not assessed"
+        whole, front, rear = (record["value"] for record in volumes[:3])
+        assert whole == pytest.approx(front + rear)
+        assert 2 < whole < 6
+        assert report["problems"] == []
+        assert name in (out / "report.md").read_text()
+        assert main(["verify", str(out / "report.json")]) == OK
+
+
+def test_both_sides_of_a_subject_fall_into_one_fold_and_right_boxes_are_mirrored(tmp_path):
+    names = [f"sub-{s}_hemi-{h}.nii.gz" for s in "abc" for h in "LR"]
+    found, warnings = prepared(request(boxes(tmp_path, names)), tmp_path / "work")
+    assert warnings == []
+    assert found.split["train"] == [1, 2, 3, 4, 5, 6]
+    assert found.split["folds"] == [[1, 2, 5, 6], [3, 4]]
+    left, right = (
+        np.asarray(nibabel.load(tmp_path / "work/data/labels" / f"amygdala_{n:03d}.nii.gz").dataobj)
+        for n in (1, 2)
+    )
+    assert set(np.unique(left)) == {0, 1}
+    assert np.array_equal(left, right[::-1])
+
+
+def test_scans_of_mixed_orientation_and_spacing_become_one_grid(tmp_path):
+    boxes(tmp_path, ["sub-a_hemi-L.nii.gz", "sub-b_hemi-L.nii.gz"])
+    first = nibabel.load(tmp_path / "images" / "sub-a_hemi-L.nii.gz")
+    turned = np.asarray(first.dataobj)[::-1].transpose(1, 0, 2)[:, :, ::2]
+    label = np.asarray(nibabel.load(tmp_path / "labels" / "sub-a_hemi-L.nii.gz").dataobj)
+    affine = np.array([[0, -1, 0, 29], [1, 0, 0, 0], [0, 0, 2, 0], [0, 0, 0, 1.0]])
+    write(
+        tmp_path, "sub-c_hemi-L.nii.gz", turned, label[::-1].transpose(1, 0, 2)[:, :, ::2], affine
+    )
+    found, _ = prepared(request(tmp_path), tmp_path / "work")
+    volumes = found.volumes_ml["amygdala"]
+    assert volumes[0] == pytest.approx(1.68)
+    assert volumes[2] == pytest.approx(volumes[0], rel=0.1)
+    shapes = {nibabel.load(path).shape for path in (tmp_path / "work/data/images").glob("*.nii.gz")}
+    assert shapes == {SHAPE}
+
+
+def test_one_subject_under_two_names_is_joined_and_warned_of(tmp_path):
+    boxes(tmp_path, ["a_hemi-L.nii.gz", "b_hemi-L.nii.gz"])
+    for kind in ("images", "labels"):
+        again = nibabel.load(tmp_path / kind / "a_hemi-L.nii.gz")
+        again.to_filename(tmp_path / kind / "c_hemi-R.nii")
+    found, warnings = prepared(request(tmp_path), tmp_path / "work")
+    assert warnings == ["a_hemi-L.nii.gz and c_hemi-R.nii hold one picture: one subject"]
+    assert found.subjects == 2
+    assert found.split["folds"] == [[1, 2], [3]]
+
+
+def test_whose_scans_they_are_can_be_told(tmp_path):
+    boxes(tmp_path, ["a_hemi-L.nii.gz", "b_hemi-R.nii.gz", "c_hemi-L.nii.gz"])
+    table = tmp_path / "subjects.csv"
+    table.write_text("file,subject\na_hemi-L.nii.gz,x\nb_hemi-R.nii.gz,x\nc_hemi-L.nii.gz,y\n")
+    found, _ = prepared(request(tmp_path, subjects=table), tmp_path / "work")
+    assert found.split["folds"] == [[1, 2], [3]]
+    table.write_text("file,subject\na_hemi-L.nii.gz,x\n")
+    with pytest.raises(ValueError, match=r"found none for b_hemi-R\.nii\.gz"):
+        prepared(request(tmp_path, subjects=table), tmp_path / "work")
+
+
+def test_labels_with_holes_in_their_numbering_are_numbered_anew(tmp_path):
+    boxes(tmp_path, ["sub-a_hemi-L.nii.gz", "sub-b_hemi-L.nii.gz"], value=53)
+    boxes(tmp_path, ["sub-c_hemi-L.nii.gz"], value=17, seed=1)
+    asked = request(tmp_path, names={53: "front", 17: "back"})
+    found, _ = prepared(asked, tmp_path / "work")
+    assert found.structures == ("back", "front")
+    assert found.plan.structures == ("background", "back", "front")
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"names": {1: "front"}}, "expected a name for each value of the labels"),
+        ({"names": {3: "front"}, "centre_mm": None}, "expected whole heads, which show where"),
+        ({"plan": replace(TOY, folds=4)}, "expected at least 4 subjects, one for each fold"),
+    ],
+    ids=["no name", "no place", "few subjects"],
+)
+def test_what_cannot_be_learnt_from_is_refused_in_one_sentence(changes, told, tmp_path):
+    boxes(tmp_path, [f"sub-{s}_hemi-L.nii.gz" for s in "ab"])
+    with pytest.raises(ValueError, match=told):
+        prepared(request(tmp_path, **changes), tmp_path / "work")
+
+
+def test_a_scan_without_labels_is_refused(tmp_path):
+    boxes(tmp_path, [f"sub-{s}_hemi-L.nii.gz" for s in "ab"])
+    (tmp_path / "labels" / "sub-b_hemi-L.nii.gz").unlink()
+    with pytest.raises(ValueError, match=r"found sub-b_hemi-L\.nii\.gz in one alone"):
+        prepared(request(tmp_path), tmp_path / "work")
+
+
+def test_a_box_that_states_no_side_is_refused(tmp_path):
+    boxes(tmp_path, [f"sub-{s}.nii.gz" for s in "ab"])
+    with pytest.raises(ValueError, match="put hemi-L or hemi-R in its name"):
+        prepared(request(tmp_path), tmp_path / "work")
+
+
+@pytest.mark.parametrize("name", ["Amygdala", "ca1", "a-b", "", "hippocampus"])
+def test_a_name_that_cannot_stand_in_a_sentence_or_is_taken_is_refused(name, tmp_path, capsys):
+    folders = ["--images", str(tmp_path), "--labels", str(tmp_path)]
+    assert main(["adapt", *folders, "--organ", name]) == REFUSED
+    assert capsys.readouterr().err.startswith("voxcite: expected a n")
+
+
+@pytest.mark.parametrize(
+    ("changes", "called", "told"),
+    [
+        ({"names": {3: "twelve"}}, {}, "takes for a number, found 'twelve'"),
+        ({}, {"zh": {"amygdala": "3号"}}, "takes for a number, found '3号'"),
+        ({}, {"xx": {"amygdala": "mandelkern"}}, "unknown language 'xx'"),
+    ],
+)
+def test_words_that_cannot_stand_in_a_report_are_refused(changes, called, told, tmp_path):
+    with pytest.raises(ValueError, match=told):
+        next(adapted(request(tmp_path, **changes), tmp_path / "work", called))
+
+
+def test_runs_of_other_scans_are_not_gone_on_with(shelf, tmp_path):
+    names = [f"sub-{s}_hemi-L.nii.gz" for s in "abcd"]
+    interrupted = adapted(request(boxes(tmp_path, names)), tmp_path / "work", {})
+    while next(interrupted).step != "learning":
+        pass
+    interrupted.close()
+    assert not (shelf / "amygdala").exists()
+    boxes(tmp_path, ["sub-e_hemi-L.nii.gz"], seed=1)
+    with pytest.raises(ValueError, match="expected runs of these scans, found those of others"):
+        list(adapted(request(tmp_path), tmp_path / "work", {}))
+
+
+@pytest.mark.slow
+def test_a_head_shows_where_the_structure_lies(tmp_path):
+    sample = template_heads(tmp_path, ["sub-a.nii.gz", "sub-b.nii.gz"])
+    found, _ = prepared(request(tmp_path, centre_mm=None), tmp_path / "work")
+    assert found.centres_mm["left"] == pytest.approx(sample, abs=2)
+    assert found.centres_mm["right"] == pytest.approx((-sample[0], *sample[1:]), abs=2)
+    assert found.split["train"] == [1, 2, 3, 4]
+    assert found.volumes_ml["amygdala"] == pytest.approx([1.0] * 4, rel=0.1)
+
+
+def template_heads(folder, names):
+    """Write heads that differ by noise, with a cube of 1 mL labelled on each side."""
+    from assistant.study import read_sample
+
+    volume = read_sample().volume
+    place = (-25.0, -5.0, -20.0)
+    rng = np.random.default_rng(0)
+    for name in names:
+        label = np.zeros(volume.geometry.shape, np.uint8)
+        for x in (place[0], -place[0]):
+            i, j, k = np.rint(volume.geometry.to_indices(np.array([[x, *place[1:]]])))[0].astype(
+                int
+            )
+            label[i - 5 : i + 5, j - 5 : j + 5, k - 5 : k + 5] = 1
+        noise = rng.normal(0, 0.01, label.shape) * volume.array.max()
+        write(
+            folder, name, (volume.array + noise).astype(np.float32), label, volume.geometry.affine
+        )
+    return place
+
+
+def test_the_nearest_trained_network_is_the_one_that_is_there():
+    assert nearest((-23.0, -5.0, -19.0)) == "unet"
+
+
+def test_the_shipped_plan_is_read_whole_and_a_missing_key_is_refused(tmp_path):
+    text = SHIPPED.read_text(encoding="utf-8")
+    for key in (field.name for field in fields(AdaptPlan)):
+        kept = [line for line in text.splitlines() if not line.startswith(f"{key} ")]
+        (tmp_path / "plan.toml").write_text("\n".join(kept))
+        with pytest.raises(ValueError, match=rf"the keys \['{key}'\] are missing"):
+            AdaptPlan.read(tmp_path / "plan.toml")
+
+
+def test_a_plan_that_judges_nothing_is_refused():
+    with pytest.raises(ValueError, match="expected at least 2 folds"):
+        replace(TOY, folds=1)
+
+
+@pytest.mark.parametrize("crops", [3, 8, 200])
+def test_a_run_takes_about_as_many_steps_whatever_the_number_of_crops(crops):
+    plan = replace(TOY, steps=320, least_epochs=2).training("unet", "x_{}", ("x",), crops)
+    steps = plan.epochs * (crops // plan.batch)
+    assert 320 <= steps < 320 + crops or plan.epochs == 2
+    fold_steps = plan.fold_epochs * (crops // 2 // plan.batch)  # half of them in each of two folds
+    assert crops < 8 or TOY.fold_steps <= fold_steps < TOY.fold_steps + crops
+
+
+@pytest.mark.parametrize("language", prompts.languages())
+def test_every_language_has_the_patterns_of_english_with_the_name_in_each(language):
+    assert patterns.load(language).keys() == patterns.load("en").keys()
+    for text in patterns.load(language).values():
+        assert [name for _, name, _, _ in string.Formatter().parse(text) if name] == ["name"]
