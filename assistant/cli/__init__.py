@@ -20,6 +20,7 @@ from assistant.cli.learn import add_calibrate, add_train
 from assistant.cli.listing import add_list
 from assistant.cli.mesh import add_mesh
 from assistant.cli.pet import add_pet
+from assistant.cli.pretrain import add_pretrain
 from assistant.cli.repeatability import add_repeatability
 from assistant.cli.segment import add_segment
 from assistant.cli.serve import add_serve
@@ -43,6 +44,7 @@ COMMANDS = (
     add_dicomweb,
     add_evaluate,
     add_train,
+    add_pretrain,
     add_adapt,
     add_calibrate,
     add_repeatability,

@@ -1,0 +1,1 @@
+"""What a segmenter learns from scans that nobody labelled. Knows nothing of structures."""

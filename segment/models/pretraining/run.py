@@ -1,0 +1,122 @@
+"""Pretrain one network, or the rest of it. Knows nothing of what it is for."""
+
+import csv
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from segment.models.network import state_of
+from segment.models.pretraining.pictures import Windows, read_pictures
+from segment.models.pretraining.plan import PretrainingPlan
+from segment.models.pretraining.pretexts import PRETEXTS
+from segment.resume import cut_log, replacing
+from segment.volume import Volume
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Some steps of a pretraining, for whoever shows it; ``loss`` is their mean."""
+
+    step: int
+    steps: int
+    loss: float
+
+
+class Pretrainer:
+    """One pretraining in memory: a task, its optimiser and its schedule."""
+
+    def __init__(self, plan: PretrainingPlan, pretext: str, windows: Windows) -> None:
+        torch.manual_seed(plan.seed)
+        self.plan, self.windows, self.name = plan, windows, pretext
+        self.pretext = PRETEXTS[pretext](plan)
+        self.learning = self.pretext.learning()
+        self.optimiser = torch.optim.AdamW(
+            self.learning.parameters(), lr=plan.learning_rate, weight_decay=plan.weight_decay
+        )
+        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
+            self.optimiser, plan.learning_rate, plan.steps + 1
+        )
+        self.done = 0
+
+    def step(self) -> float:
+        """Take one step; return the loss."""
+        loss = self.pretext.loss(self.windows, self.done)
+        if not torch.isfinite(loss):
+            msg = f"{self.name}: the loss is not finite; lower learning_rate"
+            raise ValueError(msg)
+        self.optimiser.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.learning.parameters(), 1.0)
+        self.optimiser.step()
+        self.schedule.step()
+        self.done += 1
+        return float(loss.detach())
+
+    def save(self, path: Path) -> None:
+        """Write a checkpoint that a resumed pretraining goes on from."""
+        state = {
+            "pretext": self.name,
+            "learning": self.learning.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "done": self.done,
+        }
+        with replacing(path) as temporary:
+            torch.save(state, temporary)
+
+    def resume(self, path: Path) -> None:
+        """Go on from a checkpoint; raises ValueError when it is another task's or network's."""
+        state = torch.load(path, weights_only=True)
+        try:
+            if state["pretext"] != self.name:
+                raise RuntimeError
+            self.learning.load_state_dict(state["learning"])
+        except RuntimeError as error:
+            msg = f"expected a checkpoint of {self.name} and {self.plan.network}, found another's;"
+            raise ValueError(f"{msg} give another --runs folder") from error
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.schedule.load_state_dict(state["schedule"])
+        self.done = state["done"]
+
+
+def pretrain(
+    plan: PretrainingPlan,
+    pretext: str,
+    folders: Sequence[Path],
+    output: Path,
+    others: Iterable[Volume] = (),
+) -> Iterator[Progress]:
+    """Pretrain on all scans below some folders; write weights.safetensors and log.csv.
+
+    One that was interrupted goes on from its last checkpoint, a finished one is left alone.
+    """
+    if pretext not in PRETEXTS:
+        msg = f"expected one of {', '.join(PRETEXTS)}, found {pretext!r}; name one of them"
+        raise ValueError(msg)
+    weights, checkpoint, log = (output / n for n in ("weights.safetensors", "last.pt", "log.csv"))
+    if weights.exists():
+        return
+    output.mkdir(parents=True, exist_ok=True)
+    windows = Windows(read_pictures(folders, others), plan.patch, plan.seed)
+    trainer = Pretrainer(plan, pretext, windows)
+    if checkpoint.exists():
+        trainer.resume(checkpoint)
+    cut_log(log, trainer.done)
+    unseen: list[float] = []
+    while trainer.done < plan.steps:
+        loss = trainer.step()
+        unseen.append(loss)
+        with log.open("a", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerow([trainer.done, f"{loss:.5f}"])
+        if trainer.done % plan.checkpoint_every_steps == 0:
+            trainer.save(checkpoint)
+        if trainer.done % plan.report_every_steps == 0 or trainer.done == plan.steps:
+            yield Progress(trainer.done, plan.steps, sum(unseen) / len(unseen))
+            unseen = []
+    told = {"pretext": pretext, "seed": str(plan.seed), "steps": str(plan.steps)}
+    with replacing(weights) as temporary:
+        save_file(state_of(trainer.pretext.network), temporary, metadata=told)
