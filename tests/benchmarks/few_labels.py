@@ -1,0 +1,407 @@
+"""The learning curve: how many labelled subjects it takes, from scratch and after a pretraining.
+
+    python -m tests.benchmarks.few_labels [--output runs/few-labels] [--sizes 3,5,10,20,50,0]
+        [--starts scratch,masked,contrastive] [--seeds 3] [--cells N]
+    python -m tests.benchmarks.few_labels --table [--figure curve.svg]
+
+A size is a number of training subjects, 0 all of them; those of a seed are the first of one order,
+so that a larger size holds the smaller ones. A cell (size, start, seed) that is finished is a line
+of ``cells.jsonl`` and left alone; one that was interrupted goes on from its checkpoints.
+``--cells`` stops after so many. The networks are judged on the validation subjects, whom neither a
+training nor a pretraining sees. Intervals come from out-of-fold twins of the same subjects; where
+these are too few, no twins are trained and the table says how many an interval needs.
+"""
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from segment import organs
+from segment.adapt.plan import AdaptPlan
+from segment.calibration import Calibrated, cases_needed
+from segment.crossfit import crossfit
+from segment.evaluate import compare_masks
+from segment.infer import segment_crop
+from segment.measure import Wanted, measure
+from segment.models.ensemble import Ensemble, pack, read
+from segment.models.pretraining.plan import PretrainingPlan
+from segment.models.pretraining.run import pretrain
+from segment.models.training.plan import TrainingPlan, case_name, plan_runs, subject_of
+from segment.models.training.run import train_run
+from segment.models.training.start import SCRATCH, Start
+from segment.reading import read_nifti
+from segment.resume import replacing
+from segment.volume import Volume
+from tests.shared_data import shared_data
+
+SIZES, STARTS, COVERAGE = (3, 5, 10, 20, 50, 0), (SCRATCH, "masked", "contrastive"), 0.9
+STRUCTURES = ("background", "hippocampus anterior", "hippocampus posterior")
+WHOLE = "hippocampus"
+HEADS = ("mr_t1_whole_head_120slices", "mr_t1_head_2mm_jpeg_lossless_fragments")
+COLOURS = {SCRATCH: "#555", "masked": "#0b6", "contrastive": "#06b"}
+WIDTH, HEIGHT, MARGIN = 560, 340, 48
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Every number of the curve: the plans of a training and of a pretraining, and a schedule."""
+
+    training: AdaptPlan
+    pretraining: PretrainingPlan
+    schedule: str = "gentle"
+    coverage: float = COVERAGE
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One point of the curve."""
+
+    size: int
+    start: str
+    seed: int
+
+    @property
+    def slug(self) -> str:
+        """Name the cell in a path."""
+        return f"{self.start}-{self.size or 'all'}-{self.seed}"
+
+
+def shipped_settings() -> Settings:
+    """Take the shipped plans; a cell has two members, and where it has twins two folds of two."""
+
+    def plan(package: str, name: str) -> Path:
+        return Path(str(files(package).joinpath(name)))
+
+    training = AdaptPlan.read(plan("segment.adapt", "adapt.toml"))
+    pretraining = PretrainingPlan.read(plan("segment.models.pretraining", "pretrain.toml"))
+    return Settings(replace(training, members=2, folds=2, fold_members=2), pretraining)
+
+
+def run_cells(
+    cells: Sequence[Cell], settings: Settings, data: Path, output: Path
+) -> Iterator[Mapping[str, Any]]:
+    """Run the cells that are not finished, and write a line for each."""
+    output.mkdir(parents=True, exist_ok=True)
+    done = {(row["size"], row["start"], row["seed"]) for row in finished(output)}
+    for cell in cells:
+        if (cell.size, cell.start, cell.seed) in done:
+            continue
+        row = run_cell(cell, settings, data, output)
+        with (output / "cells.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+        yield row
+
+
+def run_cell(cell: Cell, settings: Settings, data: Path, output: Path) -> dict[str, Any]:
+    """Train, calibrate where there are subjects enough, and judge one cell."""
+    begun = time.monotonic()
+    folder = output / cell.slug
+    folder.mkdir(parents=True, exist_ok=True)
+    whole = json.loads((data / "hippocampus" / "split.json").read_text(encoding="utf-8"))
+    chosen = chosen_cases(whole["train"], cell)
+    subjects = sorted({subject_of(case) for case in chosen})
+    has_twins = len(subjects) >= cases_needed(settings.coverage, is_two_sided=True)
+    plan = _plan(settings, chosen, folder, has_twins=has_twins)
+    folds = [
+        [c for c in chosen if subjects.index(subject_of(c)) % plan.folds == fold]
+        for fold in range(plan.folds)
+    ]
+    split = {"train": chosen, "val": whole["val"], **({"folds": folds} if has_twins else {})}
+    with replacing(Path(plan.split)) as temporary:
+        temporary.write_text(json.dumps(split), encoding="utf-8")
+    start = _start(cell, settings, data, output, whole["train"])
+    runs = plan_runs(plan, split)
+    trained_from = time.monotonic()
+    for run in runs:
+        seeded = replace(run, seed=run.seed + 10_000 * cell.seed)
+        for step in train_run(plan, seeded, data, folder, start):
+            print(f"{cell.slug} {step.run} epoch {step.epoch}/{step.epochs} loss {step.loss:.4f}")
+    trained_s = time.monotonic() - trained_from
+    fitted = folder / "calibrated"
+    if has_twins:
+        for _ in crossfit(plan, organs.load(WHOLE), data, folder, fitted, settings.coverage):
+            pass
+    else:
+        fitted.mkdir(exist_ok=True)
+        members = {run.seed: folder / run.name / "weights.safetensors" for run in runs}
+        pack(members, np.ones(len(STRUCTURES), np.float32), fitted / "weights.safetensors")
+    return {
+        "size": cell.size,
+        "start": cell.start,
+        "seed": cell.seed,
+        "subjects": len(subjects),
+        "crops": len(chosen),
+        "steps": sum(run.epochs * (len(run.train) // plan.batch) for run in runs),
+        "training_s": round(trained_s, 1),
+        "seconds": round(time.monotonic() - begun, 1),
+        "cases": judged(fitted, whole["val"], data, settings.coverage),
+    }
+
+
+def chosen_cases(train: Sequence[int], cell: Cell) -> list[int]:
+    """Choose the crops of a cell's subjects, the first of its seed's order."""
+    subjects = sorted({subject_of(case) for case in train})
+    order = np.random.default_rng(cell.seed).permutation(subjects).tolist()
+    kept = set(order[: cell.size or len(order)])
+    return [case for case in train if subject_of(case) in kept]
+
+
+def judged(fitted: Path, cases: Sequence[int], data: Path, coverage: float) -> list[dict[str, Any]]:
+    """Compare each validation crop with the expert, and each interval with the expert's volume."""
+    path = fitted / "calibration.json"
+    text = path.read_text(encoding="utf-8") if path.exists() else None
+    calibrated = None if text is None else Calibrated.from_json(text)
+    ensemble = read(fitted / "weights.safetensors", "cell")
+    return judged_alone(ensemble, cases, data, calibrated, coverage)
+
+
+def judged_alone(
+    ensemble: Ensemble,
+    cases: Sequence[int],
+    data: Path,
+    calibrated: Calibrated | None = None,
+    coverage: float = COVERAGE,
+) -> list[dict[str, Any]]:
+    """Compare an ensemble with the expert, case by case; without a calibration no interval is."""
+    organ = organs.load(WHOLE)
+    names = tuple(structure.name for structure in organ.structures)
+    wanted = Wanted(names, (), coverage, 100.0)
+    found = []
+    for case in cases:
+        kinds = ("images", "labels")
+        image, label = (read_nifti(data / WHOLE / kind / case_name(case)) for kind in kinds)
+        side = segment_crop(image, "left", ensemble)
+        block = tuple(
+            slice(s, s + n)
+            for s, n in zip(side.start, side.segmentation.geometry.shape, strict=True)
+        )
+        records = {}
+        if calibrated is not None:
+            spacing_mm = image.geometry.spacing_mm
+            measured = measure((side,), organ, wanted, calibrated, spacing_mm)
+            records = {record.structure: record for record in measured}
+        for structure in organ.structures:
+            values = [STRUCTURES.index(name) for name in structure.labels]
+            expert = np.isin(label.array, values)
+            drawn = np.zeros(expert.shape, bool)
+            drawn[block] = side.segmentation.mask(*structure.labels)
+            agreement = compare_masks(drawn, expert, label.geometry, structure.name)
+            row = {
+                "case": case,
+                "structure": structure.name,
+                "dice": agreement.dice,
+                "distance_mm": agreement.mean_surface_distance_mm,
+                "volume_error": agreement.relative_volume_error,
+            }
+            interval = records[structure.name].interval if structure.name in records else None
+            if interval is not None:
+                row["is_covered"] = interval.lower <= agreement.expert_ml <= interval.upper
+                row["width"] = (interval.upper - interval.lower) / agreement.predicted_ml
+            found.append(row)
+    return found
+
+
+def _plan(
+    settings: Settings, chosen: Sequence[int], folder: Path, *, has_twins: bool
+) -> TrainingPlan:
+    """Return the plan of one cell; where there are too few subjects, without twins."""
+    plan = settings.training.training(
+        "unet", "hippocampus_{:03d}.nii.gz", STRUCTURES[1:], len(chosen)
+    )
+    return replace(
+        plan,
+        sizes=settings.pretraining.sizes,
+        patch=settings.pretraining.patch,
+        images="hippocampus/images",
+        labels="hippocampus/labels",
+        split=str((folder / "split.json").resolve()),
+        folds=plan.folds if has_twins else 0,
+    )
+
+
+def _start(cell: Cell, settings: Settings, data: Path, output: Path, train: Sequence[int]) -> Start:
+    """Return what a cell begins with; a pretraining is run once, on crops of training subjects."""
+    if cell.start == SCRATCH:
+        return Start()
+    folder = output / "pretrained" / cell.start
+    images = output / "pretrained" / "images"
+    images.mkdir(parents=True, exist_ok=True)
+    for case in train:
+        link = images / case_name(case)
+        if not link.exists():
+            link.symlink_to((data / WHOLE / "images" / case_name(case)).resolve())
+    plan = settings.pretraining
+    for step in pretrain(plan, cell.start, [images], folder, _heads(data)):
+        print(f"{cell.start} step {step.step}/{step.steps} loss {step.loss:.4f}", flush=True)
+    return Start(folder / "weights.safetensors", settings.schedule)
+
+
+def _heads(data: Path) -> Iterator[Volume]:
+    """Read the whole heads at hand, and the template."""
+    from assistant.study import read_sample, read_study
+
+    yield read_sample().volume
+    for name in HEADS:
+        if (data / "dicom" / name).is_dir():
+            yield read_study(str(data / "dicom" / name)).volume
+
+
+def finished(output: Path) -> list[dict[str, Any]]:
+    """Read the cells that are done."""
+    return finished_in(output / "cells.jsonl")
+
+
+def finished_in(path: Path) -> list[dict[str, Any]]:
+    """Read lines of JSON; a line that was cut off is not one."""
+    if not path.exists():
+        return []
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    return [json.loads(line) for line in lines if line.endswith("\n")]
+
+
+def table(rows: Sequence[Mapping[str, Any]], coverage: float = COVERAGE) -> str:
+    """Write the curve: of each size and start the mean over seeds and the lowest to the highest."""
+    if not rows:
+        return "No cell has finished yet."
+    needed = cases_needed(coverage, is_two_sided=True)
+    lines = [
+        "| subjects | start | seeds | Dice, whole | mean surface distance, mm |"
+        " volume error, absolute | coverage | width |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for size, start in sorted({(row["subjects"], row["start"]) for row in rows}):
+        mine = [row for row in rows if (row["subjects"], row["start"]) == (size, start)]
+        shown = [
+            _ranged([_mean(row, "dice") for row in mine], 3),
+            _ranged([_mean(row, "distance_mm") for row in mine], 2),
+            _ranged([_mean(row, "volume_error") for row in mine], 3),
+        ]
+        covered = [_mean(row, "is_covered") for row in mine if _has(row, "is_covered")]
+        widths = [_mean(row, "width") for row in mine if _has(row, "width")]
+        none = f"needs {needed} subjects"
+        shown.append(_ranged(covered, 3) if covered else none)
+        shown.append(_ranged(widths, 3) if widths else none)
+        lines.append(f"| {size} | {start} | {len(mine)} | " + " | ".join(shown) + " |")
+    return "\n".join([*lines, "", *verdicts(rows)])
+
+
+def verdicts(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Say of each pretraining and size whether it helped in every seed, or that it did not."""
+    dice = {(r["subjects"], r["start"], r["seed"]): _mean(r, "dice") for r in rows}
+    for start in STARTS[1:]:
+        for size in sorted({size for size, found, _ in dice if found == start}):
+            gains = [
+                value - dice[size, SCRATCH, seed]
+                for (n, found, seed), value in sorted(dice.items())
+                if (n, found) == (size, start) and (size, SCRATCH, seed) in dice
+            ]
+            if not gains:
+                continue
+            told = f"{min(gains):+.3f} to {max(gains):+.3f} Dice, {len(gains)} seeds"
+            helps = "helps" if min(gains) > 0 else "does not help"
+            yield f"- {size} subjects: {start} {helps} in every seed ({told})."
+
+
+def figure(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Draw the Dice of the whole over the number of subjects, as SVG: a line a start."""
+    means = {
+        (row["subjects"], row["start"]): statistics.mean(
+            _mean(other, "dice")
+            for other in rows
+            if (other["subjects"], other["start"]) == (row["subjects"], row["start"])
+        )
+        for row in rows
+    }
+    sizes = sorted({size for size, _ in means})
+    low = min([*means.values(), 0.8])
+    span = max(np.log(sizes[-1] / sizes[0]), 1e-9)
+
+    def at(size: int, dice: float) -> tuple[float, float]:
+        across = MARGIN + np.log(size / sizes[0]) / span * (WIDTH - 2 * MARGIN)
+        return float(across), HEIGHT - MARGIN - (dice - low) / (1 - low) * (HEIGHT - 2 * MARGIN)
+
+    parts = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}">']
+    for size in sizes:
+        x, y = at(size, low)
+        parts.append(f'<text x="{x:.0f}" y="{y + 20:.0f}" font-size="12">{size}</text>')
+    for dice in np.linspace(low, 1, 5):
+        x, y = at(sizes[0], float(dice))
+        parts.append(f'<text x="4" y="{y:.0f}" font-size="12">{dice:.2f}</text>')
+    for place, start in enumerate(dict.fromkeys(start for _, start in means)):
+        points = [at(size, means[size, start]) for size in sizes if (size, start) in means]
+        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+        colour = COLOURS[start]
+        parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}"/>')
+        parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"/>' for x, y in points]
+        below = 20 + 16 * place
+        told = f'<text x="{MARGIN}" y="{below}" font-size="12" fill="{colour}">{start}</text>'
+        parts.append(told)
+    return "\n".join([*parts, "</svg>", ""])
+
+
+def _mean(row: Mapping[str, Any], quantity: str) -> float:
+    """Average one quantity of the whole structure over the cases; of an error its size."""
+    found = [c[quantity] for c in row["cases"] if c["structure"] == WHOLE and quantity in c]
+    return statistics.mean(abs(float(value)) for value in found if value is not None)
+
+
+def _has(row: Mapping[str, Any], quantity: str) -> bool:
+    return any(quantity in case for case in row["cases"])
+
+
+def _ranged(values: Sequence[float], digits: int) -> str:
+    mean = f"{statistics.mean(values):.{digits}f}"
+    if len(values) == 1:
+        return mean
+    return f"{mean} ({min(values):.{digits}f} to {max(values):.{digits}f})"
+
+
+def main() -> None:
+    """Run what is not finished, or print the table."""
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--output", type=Path, default=Path("runs/few-labels"))
+    arguments.add_argument("--sizes", default=",".join(map(str, SIZES)))
+    arguments.add_argument("--starts", default=",".join(STARTS))
+    arguments.add_argument("--seeds", type=int, default=3)
+    arguments.add_argument("--cells", type=int)
+    arguments.add_argument("--steps", type=int, help="of a member and of a twin")
+    arguments.add_argument("--pretraining-steps", type=int)
+    arguments.add_argument("--schedule", default="gentle")
+    arguments.add_argument("--table", action="store_true")
+    arguments.add_argument("--figure", type=Path, metavar="SVG")
+    chosen = arguments.parse_args()
+    if not chosen.table:
+        settings = replace(shipped_settings(), schedule=chosen.schedule)
+        if chosen.steps is not None:
+            steps = {"steps": chosen.steps, "fold_steps": chosen.steps, "least_epochs": 1}
+            settings = replace(settings, training=replace(settings.training, **steps))
+        if chosen.pretraining_steps is not None:
+            plan = replace(settings.pretraining, steps=chosen.pretraining_steps)
+            settings = replace(settings, pretraining=plan)
+        cells = [
+            Cell(int(size), start, seed)
+            for seed in range(chosen.seeds)
+            for size in chosen.sizes.split(",")
+            for start in chosen.starts.split(",")
+        ]
+        data = shared_data("hippocampus").parent
+        for number, row in enumerate(run_cells(cells, settings, data, chosen.output), start=1):
+            print(f"{row['start']} {row['subjects']} subjects: {row['seconds']} s", flush=True)
+            if number == chosen.cells:
+                break
+    rows = finished(chosen.output)
+    print(table(rows))
+    if chosen.figure is not None and rows:
+        chosen.figure.write_text(figure(rows), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

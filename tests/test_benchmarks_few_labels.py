@@ -1,0 +1,88 @@
+"""The learning curve goes on where it stopped, and its table says no more than the cells do."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from segment.models.training.plan import case_name
+from tests.benchmarks.few_labels import (
+    WHOLE,
+    Cell,
+    chosen_cases,
+    figure,
+    finished,
+    run_cells,
+    shipped_settings,
+    table,
+)
+from tests.shared_data import shared_data
+
+
+def row(size, start, seed, dice, width=None):
+    case = {"case": 7, "structure": WHOLE, "dice": dice, "distance_mm": 1.0, "volume_error": -0.1}
+    if width is not None:
+        case |= {"is_covered": True, "width": width}
+    return {"size": size, "subjects": size, "start": start, "seed": seed, "cases": [case]}
+
+
+def test_a_larger_size_holds_the_subjects_of_a_smaller_one():
+    train = [1, 2, 3, 5, 6, 7, 8, 10]
+    small, large = (chosen_cases(train, Cell(size, "scratch", 4)) for size in (2, 4))
+    assert set(small) < set(large)
+    assert len({(case + 1) // 2 for case in small}) == 2
+    assert chosen_cases(train, Cell(0, "scratch", 4)) == train
+
+
+def test_a_table_has_the_mean_over_seeds_and_says_what_an_interval_needs():
+    rows = [row(5, "scratch", 0, 0.7), row(5, "scratch", 1, 0.8)]
+    rows.append(row(20, "masked", 0, 0.9, width=0.25))
+    printed = table(rows)
+    assert "| 5 | scratch | 2 | 0.750 (0.700 to 0.800) | 1.00 (1.00 to 1.00) | 0.100" in printed
+    assert "| needs 19 subjects | needs 19 subjects |" in printed
+    assert "| 20 | masked | 1 | 0.900 | 1.00 | 0.100 | 1.000 | 0.250 |" in printed
+
+
+def test_a_start_that_does_not_help_in_every_seed_is_said_not_to():
+    rows = [row(5, "scratch", 0, 0.7), row(5, "scratch", 1, 0.8)]
+    rows += [row(5, "masked", 0, 0.75), row(5, "masked", 1, 0.79)]
+    rows += [row(5, "contrastive", 0, 0.71), row(5, "contrastive", 1, 0.81)]
+    printed = table(rows)
+    assert "- 5 subjects: masked does not help in every seed (-0.010 to +0.050 Dice, 2" in printed
+    assert "- 5 subjects: contrastive helps in every seed (+0.010 to +0.010 Dice" in printed
+
+
+def test_an_empty_folder_has_no_curve(tmp_path):
+    assert table(finished(tmp_path)) == "No cell has finished yet."
+
+
+def test_a_line_that_was_cut_off_is_no_cell(tmp_path):
+    (tmp_path / "cells.jsonl").write_text(json.dumps(row(3, "scratch", 0, 0.5)) + '\n{"size": 5')
+    assert [one["size"] for one in finished(tmp_path)] == [3]
+
+
+def test_a_figure_has_a_line_a_start():
+    drawn = figure(
+        [row(5, "scratch", 0, 0.7), row(20, "scratch", 0, 0.8), row(5, "masked", 0, 0.8)]
+    )
+    assert drawn.count("<polyline") == 2
+    assert drawn.count("<circle") == 3
+
+
+@pytest.mark.slow
+def test_a_cell_is_run_once_and_is_a_line(tmp_path):
+    data = few_crops(tmp_path / "data")
+    settings = shipped_settings()
+    steps = {"steps": 1, "fold_steps": 1, "least_epochs": 1, "settling_epochs": 0}
+    short = replace(settings.pretraining, steps=1, batch=2)
+    settings = replace(
+        settings, training=replace(settings.training, **steps), pretraining=short, coverage=0.5
+    )
+    cells = [Cell(3, "masked", 0)]
+    (found,) = run_cells(cells, settings, data, tmp_path)
+    assert list(run_cells(cells, settings, data, tmp_path)) == []
+    assert finished(tmp_path) == [found]
+    assert found["subjects"] == 3
+    assert {"dice", "distance_mm", "volume_error", "is_covered", "width"} <= found["cases"][
+        0
+    ].keys()
