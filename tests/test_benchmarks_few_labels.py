@@ -16,6 +16,7 @@ from tests.benchmarks.few_labels import (
     shipped_settings,
     table,
 )
+from tests.benchmarks.suggest import table as table_of_rounds
 from tests.shared_data import shared_data
 
 
@@ -67,6 +68,25 @@ def test_a_figure_has_a_line_a_start():
     )
     assert drawn.count("<polyline") == 2
     assert drawn.count("<circle") == 3
+
+
+def test_a_table_of_rounds_lays_both_ways_side_by_side():
+    rows = [{"way": "suggested", "seed": 0, "subjects": 3, "dice": 0.7}]
+    assert table_of_rounds(rows).splitlines()[-1] == "| 3 | 1 | 0.700 | - |"
+
+
+def few_crops(folder):
+    """Lay out a few crops of the training set, of which two judge, as the whole set lies."""
+    whole = shared_data("hippocampus")
+    split = json.loads((whole / "split.json").read_text())
+    kept = {"train": split["train"][:8], "val": split["val"][:2]}
+    for kind in ("images", "labels"):
+        (folder / "hippocampus" / kind).mkdir(parents=True)
+        for case in (*kept["train"], *kept["val"]):
+            file = f"hippocampus/{kind}/{case_name(case)}"
+            (folder / file).symlink_to((whole.parent / file).resolve())
+    (folder / "hippocampus" / "split.json").write_text(json.dumps(kept))
+    return folder
 
 
 @pytest.mark.slow

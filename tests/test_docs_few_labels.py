@@ -49,4 +49,4 @@ def test_the_other_commands_of_the_page_take_their_options(line):
 
 def test_the_page_holds_its_commands():
     assert [line.split()[1] for line in COMMANDS.splitlines()] == ["adapt", "draft", "list"]
-    assert [line.split()[1] for line in OTHERS] == ["pretrain", "train"]
+    assert [line.split()[1] for line in OTHERS] == ["suggest", "pretrain", "train"]

@@ -24,6 +24,7 @@ from assistant.cli.pretrain import add_pretrain
 from assistant.cli.repeatability import add_repeatability
 from assistant.cli.segment import add_segment
 from assistant.cli.serve import add_serve
+from assistant.cli.suggest import add_suggest
 from assistant.cli.terminal import (
     DISCLAIMER,
     DOES_NOT_HOLD,
@@ -46,6 +47,7 @@ COMMANDS = (
     add_train,
     add_pretrain,
     add_adapt,
+    add_suggest,
     add_calibrate,
     add_repeatability,
     add_export,

@@ -1,0 +1,80 @@
+"""What is suggested to be labelled fails more and is unlike what was chosen before."""
+
+import math
+
+import nibabel
+import numpy as np
+import pytest
+
+from assistant.cli import OK, REFUSED, main
+from segment.models.training.plan import case_name
+from segment.suggest import Candidate, failures, looks_of, suggest
+from tests.shared_data import shared_data
+
+
+def scan(name, agreement=0.9, width=0.2, looks=(0.0, 0.0)):
+    return Candidate(name, agreement, width, np.array(looks, np.float32))
+
+
+def test_a_scan_on_which_members_differ_more_is_predicted_to_fail_more():
+    low, high = failures([scan("a", agreement=0.95), scan("b", agreement=0.6)])
+    assert low < high
+
+
+def test_a_scan_with_a_wider_interval_is_predicted_to_fail_more():
+    low, high, none = failures([scan("a"), scan("b", width=0.4), scan("c", width=math.inf)])
+    assert low < high < none
+
+
+def test_of_scans_that_fail_alike_one_unlike_the_first_comes_second():
+    found = [
+        scan("first", 0.5, 0.9, (0, 0)),
+        scan("alike", 0.5, 0.9, (0.1, 0)),
+        scan("unlike", 0.5, 0.9, (5, 0)),
+    ]
+    assert [one.name for one in suggest(found, 2, [])] == ["first", "unlike"]
+
+
+def test_what_is_like_a_labelled_scan_comes_last():
+    found = [scan("labelled alike", 0.5, 0.9, (1, 0)), scan("new", 0.5, 0.9, (4, 0))]
+    known = [np.array([1, 0], np.float32)]
+    assert [one.name for one in suggest(found, 2, known)] == ["new", "labelled alike"]
+
+
+def test_no_more_are_suggested_than_asked_for_or_than_there_are():
+    found = [scan(name, looks=(place, 0)) for place, name in enumerate("abc")]
+    assert len(suggest(found, 2, [])) == 2
+    assert sorted(one.name for one in suggest(found, 9, [])) == ["a", "b", "c"]
+
+
+def test_a_single_scan_is_suggested():
+    assert suggest([scan("a")], 1, [])[0].failure == 1.0
+
+
+def test_looks_are_those_of_the_picture_and_not_of_its_size():
+    ramp = np.linspace(0, 1, 48, dtype=np.float32)[None, :, None] * np.ones((36, 1, 36), np.float32)
+    one, other = looks_of(ramp), looks_of(np.ascontiguousarray(ramp[:30, :, :30]))
+    assert one.shape == other.shape
+    assert np.allclose(one, other, atol=0.1)
+    assert not np.allclose(one, looks_of(ramp[:, ::-1]), atol=0.1)
+
+
+@pytest.mark.slow
+def test_a_picture_that_is_noise_is_suggested_first(tmp_path, capsys):
+    data = shared_data("hippocampus", "images")
+    (tmp_path / "new").mkdir()
+    rng = np.random.default_rng(0)
+    for case in (1, 3, 4):
+        picture = nibabel.load(data / case_name(case))
+        array = np.asarray(picture.dataobj, np.float32)
+        if case == 3:
+            array = array + rng.normal(0, 0.6 * array.std(), array.shape).astype(np.float32)
+        nibabel.Nifti1Image(array, picture.affine).to_filename(tmp_path / "new" / case_name(case))
+    words = ["suggest", "--images", str(tmp_path / "new"), "--crop", "--side", "left"]
+    assert main([*words, "--count", "2"]) == OK
+    header, first, second = capsys.readouterr().out.splitlines()
+    assert header.startswith("scan,predicted failure")
+    assert first.startswith(case_name(3))
+    assert not second.startswith(case_name(3))
+    assert main([*words, "--labelled", str(tmp_path / "new")]) == REFUSED
+    assert "expected scans without labels" in capsys.readouterr().err
