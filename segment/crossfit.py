@@ -268,7 +268,7 @@ def folds_of(plan: TrainingPlan, planned: Sequence[Run], runs: Path) -> list[Fol
         with TemporaryDirectory() as folder:
             packed = Path(folder) / WEIGHTS
             pack(paths, np.ones(len(plan.structures), np.float32), packed)
-            ensemble = read(packed, f"fold {number}", plan.network, plan.structures)
+            ensemble = read(packed, f"fold {number}", plan.network, structures=plan.structures)
             folds.append(Fold(number, ensemble, mine[0].held_out))
     return folds
 

@@ -69,6 +69,8 @@ class AdaptPlan:
             settling_learning_rate=self.settling_learning_rate,
             settling_strength=self.settling_strength,
             checkpoint_every_epochs=self.checkpoint_every_epochs,
+            precision="float32",
+            fully_sharded=False,
             members=self.members,
             folds=self.folds,
             fold_members=self.fold_members,
