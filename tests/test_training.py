@@ -1,6 +1,5 @@
 """A training can be interrupted, repeated and read back; what it writes is what is shipped."""
 
-import os
 import re
 import subprocess
 import sys
@@ -27,15 +26,20 @@ from segment.models.training.plan import (
     plan_runs,
     subject_of,
 )
-from segment.models.training.processes import Crew
 from segment.models.training.run import Progress, Trainer, train, train_run, untrained
 from segment.models.windows import WINDOW
 from tests.plans import PLANS, every_plan
-from tests.toy_segmenter import STRUCTURES, shared_plan, toy_plan, write_crops
+from tests.toy_segmenter import (
+    STRUCTURES,
+    alone,
+    launched,
+    shared_plan,
+    toy_plan,
+    write_crops,
+)
 
 PLAN = toy_plan(epochs=2)
 RUN = Run("member0", 0, None, 2, (1, 2), (3,))
-REPOSITORY = Path(__file__).resolve().parents[1]
 SPEED = re.compile(r"member0 epoch \d/5 loss [\d.]+, ([\d.]+) samples/s, ([\d.]+) a process")
 NAMES = [case_name(case) for case in RUN.train]
 SHIPPED = files(training).joinpath("train.toml")
@@ -79,11 +83,6 @@ def packed(networks, tmp_path):
     return tmp_path / "packed.safetensors"
 
 
-def alone():
-    """A crew of one."""
-    return Crew.gather(is_sharded=False)
-
-
 def plan_text():
     return SHIPPED.read_text(encoding="utf-8")
 
@@ -105,7 +104,7 @@ def test_a_shipped_plan_divides_among_the_processes_that_it_is_for(name, process
 
 
 def test_no_shipped_plan_is_left_out():
-    shipped = {path.name for path in SHIPPED.parent.glob("*.toml")}
+    shipped = {path.name for path in SHIPPED.parent.glob("train*.toml")}
     assert shipped == PLANS.keys()
 
 
@@ -478,16 +477,7 @@ def four(tmp_path_factory):
 @pytest.mark.parametrize("kind", ["copies", "sharded"])
 def test_two_processes_train_as_one_with_the_same_batch(four, tmp_path, kind):
     data, alone_told = four
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    told = subprocess.run(
-        [*launch, "--nproc-per-node", "2", "-m", "tests.toy_segmenter", str(data), tmp_path, kind],
-        check=True,
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=REPOSITORY,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        timeout=500,
-    ).stdout
+    told = launched("tests.toy_segmenter", data, tmp_path, kind)
     losses = [step.loss for step in alone_told]
     log = (tmp_path / "member0" / "log.csv").read_text().splitlines()
     assert [float(line.partition(",")[2]) for line in log] == pytest.approx(losses, abs=1e-4)

@@ -12,9 +12,16 @@ from segment.models.ensemble import pack
 from segment.models.network import state_of
 from segment.models.training.cases import read_cases
 from segment.models.training.plan import Run, case_name
-from segment.models.training.run import Trainer, fit_of, train_run, untrained
+from segment.models.training.run import Trainer, fit_of, train, train_run, untrained
 from segment.models.training.start import Schedule, Start, schedules
-from tests.toy_segmenter import plan_text, toy_plan, write_crops
+from tests.toy_segmenter import (
+    alone,
+    launched,
+    plan_text,
+    shared_plan,
+    toy_plan,
+    write_crops,
+)
 
 PLAN = toy_plan(epochs=5, settling_epochs=1)
 RUN = Run("member0", 0, None, 5, (1, 2), ())
@@ -47,7 +54,7 @@ def test_every_parameter_has_a_name_that_its_state_has():
 
 def test_a_training_begins_with_the_weights_that_it_is_given(cases, tmp_path):
     init = checkpoint(tmp_path)
-    trainer = Trainer(PLAN, RUN, cases, Start(init, "gentle"))
+    trainer = Trainer(PLAN, RUN, cases, alone(), Start(init, "gentle"))
     assert trainer.fit.new == ()
     given = load_file(init)
     assert all(torch.equal(t, given[n]) for n, t in state_of(trainer.network).items())
@@ -94,8 +101,8 @@ def test_a_schedule_without_a_name_is_refused():
 
 def test_a_gentle_training_takes_smaller_steps(cases, tmp_path):
     init = checkpoint(tmp_path)
-    gentle = Trainer(PLAN, RUN, cases, Start(init, "gentle"))
-    plain = Trainer(PLAN, RUN, cases, Start(init, "scratch"))
+    gentle = Trainer(PLAN, RUN, cases, alone(), Start(init, "gentle"))
+    plain = Trainer(PLAN, RUN, cases, alone(), Start(init, "scratch"))
     ratio = schedules()["gentle"].rate_share
     assert gentle.stage.learning_rate == pytest.approx(ratio * plain.stage.learning_rate)
     assert ratio < 1
@@ -103,7 +110,7 @@ def test_a_gentle_training_takes_smaller_steps(cases, tmp_path):
 
 def test_only_what_is_new_learns_while_the_rest_is_held(cases, tmp_path):
     init = checkpoint(tmp_path, replace(PLAN, structures=("background", "whole")))
-    trainer = Trainer(PLAN, RUN, cases, Start(init, "head-first"))
+    trainer = Trainer(PLAN, RUN, cases, alone(), Start(init, "head-first"))
     assert trainer.stage.is_held
     before = {n: p.clone() for n, p in trainer.network.named_parameters()}
     trainer.train_one_epoch()
@@ -116,7 +123,7 @@ def test_only_what_is_new_learns_while_the_rest_is_held(cases, tmp_path):
 
 
 def test_nothing_is_held_where_everything_fits(cases, tmp_path):
-    trainer = Trainer(PLAN, RUN, cases, Start(checkpoint(tmp_path), "head-first"))
+    trainer = Trainer(PLAN, RUN, cases, alone(), Start(checkpoint(tmp_path), "head-first"))
     assert not trainer.stage.is_held
 
 
@@ -143,6 +150,44 @@ def test_a_run_that_began_with_something_else_is_not_gone_on_with(data, tmp_path
     start = Start(checkpoint(tmp_path), "gentle")
     with pytest.raises(ValueError, match=r"^member0: expected a run that began with gentle from"):
         next(train_run(PLAN, RUN, data, tmp_path, start))
+
+
+def test_a_finished_run_that_began_with_something_else_is_not_taken_for_this_one(data, tmp_path):
+    run = replace(RUN, epochs=1)
+    list(train_run(PLAN, run, data, tmp_path))
+    start = Start(checkpoint(tmp_path), "gentle")
+    with pytest.raises(ValueError, match=r"gentle from .*, found one with scratch; give another -"):
+        next(train_run(PLAN, run, data, tmp_path, start))
+
+
+def test_a_checkpoint_of_more_epochs_than_the_plan_has_is_refused(data, tmp_path):
+    interrupted = train_run(PLAN, RUN, data, tmp_path)
+    for _ in range(3):
+        next(interrupted)
+    interrupted.close()
+    shorter = replace(RUN, epochs=1)
+    with pytest.raises(ValueError, match=r"^member0: expected at most 2 epochs, found a c"):
+        next(train_run(PLAN, shorter, data, tmp_path))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["copies", "sharded"])
+def test_two_processes_begin_and_hold_as_one_does(kind, tmp_path):
+    crops = write_crops(tmp_path, (20, 22, 18), BLOCKS, train=(1, 2, 3, 4), val=(5,))
+    init = checkpoint(tmp_path, replace(PLAN, structures=("background", "whole")))
+    told = list(train(shared_plan(), crops, tmp_path / "one", start=Start(init, "head-first")))
+    (tmp_path / "plan.toml").write_text(plan_text(shared_plan(fully_sharded=kind == "sharded")))
+    words = ["assistant.cli", "train", "segmenter", "--config", tmp_path / "plan.toml"]
+    words += ["--init", init, "--schedule", "head-first"]
+    words += ["--data", crops, "--runs", tmp_path / "two"]
+    said = launched(*words).splitlines()
+    assert sum("tensors read; new: output_block" in line for line in said) == 1
+    assert len([line for line in said if line.startswith("member0 epoch")]) == len(told) == 5
+    one, other = (
+        load_file(tmp_path / kind / "member0" / "weights.safetensors") for kind in ("one", "two")
+    )
+    assert one.keys() == other.keys()
+    assert all(torch.allclose(one[name], other[name], atol=2e-3) for name in one)
 
 
 def test_the_command_tells_what_was_read_and_what_begins_anew(data, tmp_path, capsys):

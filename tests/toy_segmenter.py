@@ -4,6 +4,8 @@ As a module, one process of it for torchrun to start.
 """
 
 import json
+import os
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -13,8 +15,10 @@ import numpy as np
 
 from segment.models import describe
 from segment.models.training.plan import TrainingPlan, case_name
+from segment.models.training.processes import Crew
 
 STRUCTURES = tuple(describe("unet")["structures"])
+REPOSITORY = Path(__file__).resolve().parents[1]
 
 
 def toy_plan(**changes):
@@ -76,6 +80,25 @@ def write_crops(folder, shape, blocks, *, train, val=()):
     split = {"train": list(train), "val": list(val)}
     (folder / "split.json").write_text(json.dumps(split))
     return folder
+
+
+def alone():
+    """Return a crew of one."""
+    return Crew.gather(is_sharded=False)
+
+
+def launched(*words):
+    """Start a module in two processes; return what they print."""
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    return subprocess.run(
+        [*launch, "--nproc-per-node", "2", "-m", *map(str, words)],
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=REPOSITORY,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        timeout=500,
+    ).stdout
 
 
 def shared_plan(**changes):

@@ -95,7 +95,7 @@ def run_train(chosen: argparse.Namespace) -> int:
     runs = chosen.runs or Path("runs") / plan.network
     usual = SCRATCH if chosen.init is None else GENTLE
     start = Start(chosen.init, chosen.schedule or usual)
-    if chosen.init is not None:
+    if chosen.init is not None and _is_first():
         print(f"{chosen.init.name}: {told_of(fit_of(plan, start))}; schedule {start.schedule}")
     progress = train(plan, chosen.data, runs, start=start, share=share - 1, shares=shares)
     for number, step in enumerate(progress):
@@ -141,13 +141,18 @@ def run_train_writer(chosen: argparse.Namespace) -> int:
     material = training_material(plan, chosen.data)
     if is_own(chosen.data):
         own = read_own(chosen.data, exams.load("hippocampus"), _why_not, _measured)
-        if os.environ.get("RANK", "0") == "0":
+        if _is_first():
             for piece in own.unbound:
                 print(f"{piece.study}: {piece.text!r} {piece.reason}")
         material = Material(own.views, own.shown)
     for step in train(plan, material, chosen.runs, resume=chosen.resume):
         print(line_of(step), flush=True)
     return OK
+
+
+def _is_first() -> bool:
+    """Whether this is the only process, or the first of those that torchrun started."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def line_of(step: "Progress") -> str:

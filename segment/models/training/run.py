@@ -19,6 +19,7 @@ import torch
 from jaxtyping import Float32
 from monai.data.meta_tensor import MetaTensor
 from monai.losses.dice import DiceCELoss
+from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -236,12 +237,10 @@ class Trainer:
     def resume(self, path: Path) -> None:
         """Go on from a checkpoint, whatever the number of processes that wrote it.
 
-        Raises ValueError when it is another architecture's, or began otherwise.
+        Raises ValueError when it is another architecture's, began otherwise or is beyond the plan.
         """
         state = torch.load(path, weights_only=True, map_location="cpu")
-        if (found := state.get("start", SCRATCH)) != self.start.told:
-            msg = f"{self.run.name}: expected a run that began with {self.start.told}, found one"
-            raise ValueError(f"{msg} with {found}; give another --runs folder")
+        _check_start(self.run, state.get("start", SCRATCH), self.start)
         held = self.network.state_dict()
         if _shapes(state["network"]) != _shapes(held):
             msg = (
@@ -249,6 +248,9 @@ class Trainer:
                 " architecture's; give another --runs folder"
             )
             raise ValueError(msg)
+        if state["epoch"] > self.epochs:
+            msg = f"{self.run.name}: expected at most {self.epochs} epochs, found a checkpoint of"
+            raise ValueError(f"{msg} {state['epoch']}; give another --runs folder")
         self.network.load_state_dict(
             {name: pieces(state["network"][name], like) for name, like in held.items()}
         )
@@ -269,6 +271,8 @@ def train_run(
     folder.mkdir(parents=True, exist_ok=True)
     weights, checkpoint, log = (folder / n for n in ("weights.safetensors", "last.pt", "log.csv"))
     if weights.exists():
+        with safe_open(weights, "pt") as tensors:
+            _check_start(run, (tensors.metadata() or {}).get("start", SCRATCH), start)
         return
     crew = Crew.gather(is_sharded=plan.fully_sharded)
     names = [case_name(case, plan.case) for case in run.train]
@@ -287,6 +291,13 @@ def train_run(
         with replacing(weights) as temporary:
             save_file(found, temporary, metadata=told)
     crew.wait()
+
+
+def _check_start(run: Run, found: str, wanted: Start) -> None:
+    """Raise ValueError where a run that is there began with something else."""
+    if found != wanted.told:
+        msg = f"{run.name}: expected a run that began with {wanted.told}, found one with {found}"
+        raise ValueError(f"{msg}; give another --runs folder")
 
 
 def _epochs(trainer: Trainer, log: Path, checkpoint: Path) -> Iterator[Progress]:
