@@ -166,6 +166,22 @@ def test_a_split_may_say_which_cases_each_fold_leaves_out():
     assert [run.train for run in runs] == [(3, 5), (1, 2)]
 
 
+@pytest.mark.parametrize(
+    ("folds", "told"),
+    [
+        ([[1, 3], [2, 5]], "expected both sides of a subject in one fold of split.json, found"),
+        ([[1, 2], [3], [5]], "expected as many folds in split.json as the plan has, 2, found 3"),
+        ([[1, 2], [3]], "each case of train once .* found case 5 otherwise"),
+        ([[1, 2], [3, 5, 7]], "each case of train once .* found case 7 otherwise"),
+        ([[1, 2, 3], [3, 5]], "each case of train once .* found case 3 otherwise"),
+    ],
+    ids=["a subject in two", "too many", "a case missing", "another case", "a case twice"],
+)
+def test_folds_that_do_not_leave_out_each_subject_once_are_refused(folds, told):
+    with pytest.raises(ValueError, match=told):
+        plan_runs(PLAN, {"train": [1, 2, 3, 5], "val": [], "folds": folds})
+
+
 def test_the_shipped_members_see_every_training_case_and_no_other():
     member, *_ = plan_runs(PLAN, SPLIT)
     assert (list(member.train), list(member.held_out)) == (SPLIT["train"], SPLIT["val"])

@@ -1,6 +1,6 @@
 """What is trained: every number of it, and which run sees which case. Knows nothing of networks."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -102,13 +102,17 @@ def plan_runs(plan: TrainingPlan, split: Mapping[str, Any]) -> tuple[Run, ...]:
     """List the runs of a plan: the shipped members first, then each fold's.
 
     ``split`` holds the cases under ``train`` and ``val``; under ``folds`` it may list those that
-    each fold leaves out, which else are drawn.
+    each fold leaves out, which else are drawn. Raises ValueError for folds that do not leave out
+    each subject of ``train`` once.
     """
     train, held_out = tuple(split["train"]), tuple(split["val"])
     runs = [Run(f"member{s}", s, None, plan.epochs, train, held_out) for s in range(plan.members)]
-    chosen = {case: fold for fold, cases in enumerate(split.get("folds", ())) for case in cases}
+    drawn: Mapping[int, int] = {}
+    if plan.folds:
+        drawn = {case: fold_of(case, plan.folds) for case in train}
+    if "folds" in split:
+        drawn = _chosen_folds(plan, train, split["folds"])
     for fold in range(plan.folds):
-        drawn = chosen or {case: fold_of(case, plan.folds) for case in train}
         outside = tuple(c for c in train if drawn[c] == fold)
         inside = tuple(c for c in train if drawn[c] != fold)
         for member in range(plan.fold_members):
@@ -116,3 +120,23 @@ def plan_runs(plan: TrainingPlan, split: Mapping[str, Any]) -> tuple[Run, ...]:
             name = f"fold{fold}-{member}"
             runs.append(Run(name, seed, fold, plan.fold_epochs, inside, outside))
     return tuple(runs)
+
+
+def _chosen_folds(
+    plan: TrainingPlan, train: Sequence[int], folds: Sequence[Sequence[int]]
+) -> Mapping[int, int]:
+    """Return the fold of each case as a split lists them; raises ValueError for what leaks."""
+    if len(folds) != plan.folds:
+        msg = f"expected as many folds in {plan.split} as the plan has, {plan.folds}, found"
+        raise ValueError(f"{msg} {len(folds)}; change either")
+    listed = [case for cases in folds for case in cases]
+    if wrong := sorted({*listed} ^ {*train}) or [c for c in train if listed.count(c) > 1]:
+        msg = f"expected each case of train once among the folds of {plan.split}, and no other"
+        raise ValueError(f"{msg}, found case {wrong[0]} otherwise; correct the folds")
+    owners: dict[int, int] = {}
+    for fold, cases in enumerate(folds):
+        for case in cases:
+            if owners.setdefault(subject_of(case), fold) != fold:
+                msg = f"expected both sides of a subject in one fold of {plan.split}, found those"
+                raise ValueError(f"{msg} of subject {subject_of(case)} in two; correct the folds")
+    return {case: owners[subject_of(case)] for case in train}
