@@ -127,7 +127,7 @@ def load(language: str) -> Phrasebook:
         msg = f"language {language}: the tables {unknown} of phrases.toml are missing or unknown"
         raise ValueError(msg)
     for own in _own_words(language):
-        table = {**table, **{name: {**words, **table[name]} for name, words in own.items()}}
+        table = _with_own(table, own)
     return Phrasebook(language=language, **table)
 
 
@@ -148,12 +148,36 @@ def _own_words(language: str) -> Iterator[Mapping[str, Mapping[str, Any]]]:
     """Read the words of each organ on the user's shelves; raises ValueError for other tables."""
     base = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
     shelves = Path(os.environ.get("VOXCITE_SHELVES") or Path(base) / "voxcite" / "shelves")
-    for path in sorted(shelves.glob(f"*/words.{language}.toml")):
+    yield from map(_words_in, sorted(shelves.glob(f"*/words.{language}.toml")))
+
+
+def _words_in(path: Path) -> Mapping[str, Mapping[str, Any]]:
+    """Read the words of one organ; raises ValueError for anything but its tables."""
+    try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
-        if wrong := sorted(table.keys() ^ OF_ORGANS):
-            msg = f"{path.name} of {path.parent.name}: the tables {wrong} are missing or unknown"
-            raise ValueError(f"{msg}; make it anew with `voxcite adapt`")
-        yield table
+    except tomllib.TOMLDecodeError as error:
+        raise _unusable(path, f"expected TOML, found {error}") from error
+    if wrong := sorted(table.keys() ^ OF_ORGANS):
+        raise _unusable(path, f"the tables {wrong} are missing or unknown")
+    structures = table["structures"]
+    entries = structures.values() if isinstance(structures, dict) else (structures,)
+    if not all(isinstance(one, dict) for one in (*table.values(), *entries)):
+        raise _unusable(path, "expected tables of words, found something else")
+    return table
+
+
+def _unusable(path: Path, why: str) -> ValueError:
+    """Say what is wrong with the words of an organ of the user's."""
+    msg = f"{path.name} of {path.parent.name}: {why}; take the folder off the shelf"
+    return ValueError(msg)
+
+
+def _with_own(table: dict[str, Any], own: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Add the words of a user's organ; what has words keeps them, each side of a structure too."""
+    merged = {name: {**words, **table[name]} for name, words in own.items()}
+    there = table["structures"]
+    of_sides = {name: {**sides, **there.get(name, {})} for name, sides in own["structures"].items()}
+    return {**table, **merged, "structures": {**there, **of_sides}}
 
 
 def read_table(language: str, name: str) -> dict[str, Any]:

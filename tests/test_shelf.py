@@ -1,5 +1,6 @@
 """An organ on the user's shelves is found beside the package's own, and hides none of these."""
 
+import tomllib
 from importlib.resources import files
 
 import pytest
@@ -7,6 +8,8 @@ import pytest
 import prompts
 from assistant.cli import OK, main
 from segment import models, organs
+from segment.adapt.plan import nearest
+from segment.masks.seg import table_of
 from segment.writing import toml_text
 
 
@@ -54,6 +57,32 @@ def test_a_model_on_the_shelf_has_a_shipped_network(shelf):
         models.describe("amygdala")
 
 
+@pytest.mark.parametrize("key", models.FILES)
+@pytest.mark.parametrize("file", ["/etc/passwd", "../unet/x", "..", "", "a\\b"])
+def test_a_model_on_the_shelf_reads_no_file_of_another_folder(key, file, shelf):
+    path = place_organ(shelf) / "model.toml"
+    facts = {**tomllib.loads(path.read_text()), key: file}
+    path.write_text(toml_text(facts))
+    with pytest.raises(ValueError, match="expected names of files of its own folder, found"):
+        models.describe("amygdala")
+
+
+def test_a_model_on_the_shelf_is_none_that_an_adaptation_begins_with(shelf):
+    (place_organ(shelf) / "weights.safetensors").touch()
+    assert models.is_trained("amygdala")
+    assert nearest((0.0, 0.0, 0.0)) == "unet"
+
+
+def test_an_organ_on_the_shelf_takes_no_code_of_a_shipped_one(shelf):
+    file = place_organ(shelf) / "organ.toml"
+    shown = file.read_text().replace('"amygdala"', '"zona"').replace(".amygdala", ".zona")
+    file.write_text(shown.replace("91723000", organs.load("hippocampus").code))
+    file.parent.rename(shelf / "zona")
+    segment = {"number": 1, "name": "", "code": "5366008", "modifiers": ["7771000"]}
+    (label,) = table_of({"segments": [segment]}).labels
+    assert (label.structure, label.side) == ("hippocampus", "left")
+
+
 def test_what_is_on_the_shelf_hides_nothing_that_is_shipped(shelf):
     place_organ(shelf).rename(shelf / "hippocampus")
     assert organs.load("hippocampus").code == "5366008"
@@ -68,3 +97,30 @@ def test_words_on_the_shelf_with_other_tables_are_refused(shelf):
     (place_organ(shelf) / "words.en.toml").write_text('[lexicon]\nhedge = ["x"]\n')
     with pytest.raises(ValueError, match=r"^words\.en\.toml of amygdala: the tables"):
         prompts.load("en")
+
+
+def test_words_on_the_shelf_that_are_no_toml_are_refused_by_their_name(shelf):
+    (place_organ(shelf) / "words.en.toml").write_text("left amygdala")
+    with pytest.raises(
+        ValueError, match=r"^words\.en\.toml of amygdala: expected TOML, .* off the"
+    ):
+        prompts.load("en")
+
+
+@pytest.mark.parametrize("structures", ['structures = "x"', '[structures]\namygdala = "x"'])
+def test_words_on_the_shelf_that_are_no_tables_are_refused(structures, shelf):
+    text = f"{structures}\n[exams]\n[phrases]\n"
+    (place_organ(shelf) / "words.en.toml").write_text(text)
+    with pytest.raises(ValueError, match="of amygdala: expected tables of words, found something"):
+        prompts.load("en")
+
+
+def test_parts_of_one_name_have_words_of_the_sides_of_both(shelf):
+    sides = {"one": {"none": "front part"}, "two": {"left": "left front", "right": "right front"}}
+    for name, words in sides.items():
+        (shelf / name).mkdir(parents=True)
+        text = f'[exams]\n[phrases]\n[structures."front part"]\n{toml_text(words)}'
+        (shelf / name / "words.en.toml").write_text(text)
+    spoken = prompts.load("en")
+    found = {side: spoken.structure("front part", side) for side in ("none", "left", "right")}
+    assert found == {**sides["one"], **sides["two"]}

@@ -119,9 +119,12 @@ class Request:
 
 
 def nearest(centre_mm: Centre) -> str:
-    """Name the trained network whose organ lies nearest to a place of the template."""
+    """Name the shipped network whose organ lies nearest to a place of the template.
+
+    None of the user's own: it may have seen the very subjects that are left out to judge this one.
+    """
     found = []
-    for name in models.available():
+    for name in models.shipped():
         facts = models.describe(name)
         if "sizes" not in facts or not models.is_trained(name):
             continue

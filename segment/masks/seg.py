@@ -35,7 +35,8 @@ def read_frames(path: Path) -> tuple[Said, bytes]:
 def table_of(said: Said) -> LabelTable:
     """Name the segments: by their codes and sides, else as TotalSegmentator names them."""
     by_name = named("", [(one["number"], one["name"].lower()) for one in said["segments"]])
-    known = map(organs.load, organs.available())
+    shipped_last = (*organs.available(), *organs.shipped())  # so that no user's hides a shipped one
+    known = map(organs.load, shipped_last)
     coded = {organ.code: organ for organ in known if organ.code != organs.UNSAID_CODE}
     labels = [
         _coded(one, coded[one["code"]]) if one["code"] in coded else label

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.resources.abc import Traversable
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, Protocol, cast, runtime_checkable
 
 import numpy as np
@@ -74,6 +74,7 @@ class FieldSegmenter(Protocol):
 
 # What a model on the user's shelves says of itself, and what it has not from its network's model.
 OF_USERS = {"name", "version", "network", "structures", "weights", "calibration", "card"}
+FILES = ("weights", "calibration", "card")
 NOTHING_SHIPPED: Mapping[str, Any] = {"repeatability": None}
 # Kinds of folders a user may bring.
 OWN: Mapping[str, str] = {"nnunet": "segment.models.nnunet", "bundle": "segment.models.bundle"}
@@ -97,6 +98,11 @@ def available() -> tuple[str, ...]:
     return known(__package__, MODEL)
 
 
+def shipped() -> tuple[str, ...]:
+    """Name the models that have a folder here."""
+    return shelved(__package__, MODEL)
+
+
 def describe(name: str) -> Mapping[str, Any]:
     """Read a model's own facts; raises ValueError for an unknown name.
 
@@ -107,15 +113,23 @@ def describe(name: str) -> Mapping[str, Any]:
         msg = f"unknown segmenter {name!r}; there are {', '.join(available())}"
         raise ValueError(msg)
     facts = tomllib.loads(place(name).joinpath(MODEL).read_text(encoding="utf-8"))
-    if name in shelved(__package__, MODEL):
+    if name in shipped():
         return facts
     if wrong := sorted(facts.keys() ^ OF_USERS):
         msg = f"model {name}: the keys {wrong} are missing or unknown; it takes {sorted(OF_USERS)}"
         raise ValueError(msg)
-    if facts["network"] not in shelved(__package__, MODEL):
+    if facts["network"] not in shipped():
         msg = f"model {name}: expected the network of a shipped model, found {facts['network']!r}"
-        raise ValueError(f"{msg}; make it anew with `voxcite adapt`")
+        raise ValueError(f"{msg}; take the folder off the shelf")
+    if outside := [facts[key] for key in FILES if not _is_plain(facts[key])]:
+        msg = f"model {name}: expected names of files of its own folder, found {outside[0]!r}"
+        raise ValueError(f"{msg}; take the folder off the shelf")
     return {**describe(facts["network"]), **NOTHING_SHIPPED, **facts}
+
+
+def _is_plain(file: str) -> bool:
+    """Whether a file's name leads nowhere but to its own folder."""
+    return bool(file) and file != ".." and file == PurePath(file).name and "\\" not in file
 
 
 def place(name: str) -> Traversable:

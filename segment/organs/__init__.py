@@ -8,6 +8,7 @@ from typing import Any
 from segment.measurement import Reference
 from segment.segmentation import Side
 from segment.shelf import ORGAN, folder, known
+from segment.table import shelved
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,11 @@ def label_numbers(organ: Organ, sides: Sequence[Side]) -> Mapping[tuple[Side, st
 def available() -> tuple[str, ...]:
     """Name the organs that have a folder here or on the user's shelves."""
     return known(__package__, ORGAN)
+
+
+def shipped() -> tuple[str, ...]:
+    """Name the organs that have a folder here."""
+    return shelved(__package__, ORGAN)
 
 
 def load(name: str) -> Organ:
