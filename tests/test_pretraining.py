@@ -135,8 +135,17 @@ def test_a_checkpoint_of_another_task_is_refused(images, tmp_path):
     interrupted = pretrain(PLAN, "masked", [images], tmp_path)
     next(interrupted)
     interrupted.close()
-    with pytest.raises(ValueError, match="expected a checkpoint of contrastive and unet"):
+    with pytest.raises(ValueError, match="expected a pretraining of unet by contrastive with the"):
         next(pretrain(PLAN, "contrastive", [images], tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("pretext", "changes"), [("contrastive", {}), ("masked", {"steps": 5}), ("masked", {"seed": 1})]
+)
+def test_a_finished_pretraining_is_not_taken_for_another(pretext, changes, images, tmp_path):
+    list(pretrain(PLAN, "masked", [images], tmp_path))
+    with pytest.raises(ValueError, match="with the same plan, found another; give another --runs"):
+        next(pretrain(replace(PLAN, **changes), pretext, [images], tmp_path))
 
 
 def test_views_are_the_same_for_the_same_seed_and_step(images, windows):
@@ -153,6 +162,8 @@ def test_views_are_the_same_for_the_same_seed_and_step(images, windows):
         ({"hidden_share": 1.0}, "hidden_share is a share"),
         ({"hidden_voxels": 5}, "expected a patch of whole cubes of 5 voxels"),
         ({"batch": 1}, "expected a batch of at least 2"),
+        ({"network": "threshold"}, "threshold has no network and learns nothing"),
+        ({"network": "transunet"}, "transunet looks at windows of 32 x 48 x 32 voxels, not 16"),
     ],
 )
 def test_a_plan_that_cannot_be_is_refused(changes, told):
@@ -168,15 +179,23 @@ def test_a_plan_of_a_pretraining_without_a_key_is_refused(key, tmp_path):
         PretrainingPlan.read(tmp_path / "plan.toml")
 
 
-def test_the_command_pretrains_and_refuses_in_one_sentence(images, tmp_path, capsys):
+def test_the_command_pretrains_and_refuses_in_one_sentence(images, tmp_path, monkeypatch, capsys):
     (tmp_path / "plan.toml").write_text(plan_text(PLAN))
     words = ["pretrain", "segmenter", "--config", tmp_path / "plan.toml"]
     where = ["--images", images, "--runs", tmp_path / "runs"]
     assert main([str(word) for word in (*words, *where)]) == OK
-    assert "masked step 4/4 loss" in capsys.readouterr().out
-    assert (tmp_path / "runs" / "weights.safetensors").is_file()
+    weights = tmp_path / "runs" / "weights.safetensors"
+    told = capsys.readouterr().out
+    assert "masked step 4/4 loss" in told
+    assert f"wrote {weights}\nnow: voxcite train segmenter --network unet --init" in told
+    assert weights.is_file()
+    assert main([str(word) for word in (*words, *where)]) == OK
+    assert capsys.readouterr().out.startswith(f"finished before: {weights}")
     empty = ["--images", tmp_path / "nothing", "--runs", tmp_path / "others"]
     assert main([str(word) for word in (*words, *empty)]) == REFUSED
     assert "expected scans as NIfTI in the folders of --images" in capsys.readouterr().err
+    monkeypatch.chdir(tmp_path)
+    assert main([str(word) for word in (*words, "--images", images)]) == OK
+    assert (tmp_path / "runs" / "masked-unet" / "weights.safetensors").is_file()
     assert main([str(word) for word in (*words, *where, "--pretext", "rotation")]) == REFUSED
     assert "expected one of masked, contrastive, found 'rotation'" in capsys.readouterr().err

@@ -28,7 +28,7 @@ def add_pretrain(commands: "Commands") -> None:
         "--network", metavar="NAME", help="one that `voxcite list` names; the default is the plan's"
     )
     segmenter.add_argument("--config", type=Path, help="TOML; the default is the shipped plan")
-    segmenter.add_argument("--runs", type=Path, metavar="DIR", help="default: runs/PRETEXT")
+    segmenter.add_argument("--runs", type=Path, metavar="DIR", help="default: runs/PRETEXT-NETWORK")
     segmenter.set_defaults(run=run_pretrain)
 
 
@@ -38,15 +38,18 @@ def run_pretrain(chosen: argparse.Namespace) -> int:
     from importlib.resources import files
 
     from segment.models.pretraining.plan import PretrainingPlan
-    from segment.models.pretraining.run import pretrain
+    from segment.models.pretraining.run import WEIGHTS, pretrain
     from segment.register import template
 
     shipped = Path(str(files("segment.models.pretraining").joinpath("pretrain.toml")))
     plan = PretrainingPlan.read(chosen.config or shipped)
     plan = replace(plan, network=chosen.network or plan.network)
-    runs = chosen.runs or Path("runs") / chosen.pretext
+    runs = chosen.runs or Path("runs") / f"{chosen.pretext}-{plan.network}"
     others = [template()] if chosen.template else []
+    done = "finished before:"
     for step in pretrain(plan, chosen.pretext, chosen.images, runs, others):
         print(f"{chosen.pretext} step {step.step}/{step.steps} loss {step.loss:.4f}", flush=True)
-    print(f"wrote {runs.name}: begin with it by --init weights.safetensors")
+        done = "wrote"
+    print(f"{done} {runs / WEIGHTS}")
+    print(f"now: voxcite train segmenter --network {plan.network} --init {runs / WEIGHTS}")
     return OK

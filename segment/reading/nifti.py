@@ -24,12 +24,18 @@ from segment.reading.intensities import check_intensities
 from segment.reading.source import check_voxel_budget, file_bytes, file_name, sha256
 from segment.volume import Volume
 
+ENDINGS = (".nii.gz", ".nii")
 HEADER_BYTES: dict[int, Any] = {348: Nifti1Header, 540: Nifti2Header}
 DEFLATE_RATIO = 1032  # deflate cannot shrink further: https://zlib.net/zlib_tech.html
 MOST_EXTENSION_BYTES = 2**26
 SPACING_TOLERANCE = 0.01  # relative, between pixdim and the affine: 3 % of a volume
 UNIT_MASK, LENGTH_UNITS = 0x07, {1: "metres", 3: "micrometres"}  # xyzt_units; 0 unknown, 2 mm
 Header: TypeAlias = Any  # nibabel's headers are not annotated
+
+
+def is_nifti(path: Path) -> bool:
+    """Whether a file is named as NIfTI is."""
+    return path.name.endswith(ENDINGS)
 
 
 def read_nifti(path: Path) -> Volume:

@@ -14,10 +14,10 @@ from segment.models import Box
 from segment.models.training.cases import augmentation
 from segment.models.windows import SCALED_OVER, middle, scaled
 from segment.reading import read_nifti
+from segment.reading.nifti import is_nifti
 from segment.resample import sample
 from segment.volume import Volume
 
-ENDINGS = (".nii.gz", ".nii")
 LEAST_INSIDE = 0.5  # of a window's middle that must be more than the scan's background
 TRIES = 20
 STRENGTH = 1.0  # of the augmentation, as in training
@@ -30,9 +30,7 @@ def read_pictures(
 
     Raises ScanError where there is none, and for a file that cannot be read.
     """
-    paths = sorted(
-        path for folder in folders for path in folder.rglob("*") if path.name.endswith(ENDINGS)
-    )
+    paths = sorted(path for folder in folders for path in folder.rglob("*") if is_nifti(path))
     pictures = [_on_1_mm(read_nifti(path)) for path in paths]
     pictures += [_on_1_mm(volume) for volume in others]
     if not pictures:

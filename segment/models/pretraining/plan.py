@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from segment.models.training.plan import check_network
 from segment.table import read_as
 
 
@@ -29,6 +30,7 @@ class PretrainingPlan:
     report_every_steps: int
 
     def __post_init__(self) -> None:
+        check_network(self.network, self.patch)
         if not 0 < self.hidden_share < 1:
             msg = f"hidden_share is a share between 0 and 1, not {self.hidden_share}"
             raise ValueError(msg)

@@ -1,6 +1,6 @@
 """What there is to learn without labels: to fill in what is hidden, or to know a place again.
 
-Knows nothing of scans or of how often it is asked.
+It is computed on the CPU. Knows nothing of scans or of how often it is asked.
 """
 
 from typing import Protocol

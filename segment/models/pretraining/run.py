@@ -1,11 +1,13 @@
-"""Pretrain one network, or the rest of it. Knows nothing of what it is for."""
+"""Pretrain one network on the CPU, or the rest of it. Knows nothing of what it is for."""
 
 import csv
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
 
@@ -15,6 +17,8 @@ from segment.models.pretraining.plan import PretrainingPlan
 from segment.models.pretraining.pretexts import PRETEXTS
 from segment.resume import cut_log, replacing
 from segment.volume import Volume
+
+WEIGHTS = "weights.safetensors"
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,7 @@ class Pretrainer:
     def __init__(self, plan: PretrainingPlan, pretext: str, windows: Windows) -> None:
         torch.manual_seed(plan.seed)
         self.plan, self.windows, self.name = plan, windows, pretext
+        self.told = _told(plan, pretext)
         self.pretext = PRETEXTS[pretext](plan)
         self.learning = self.pretext.learning()
         self.optimiser = torch.optim.AdamW(
@@ -59,7 +64,7 @@ class Pretrainer:
     def save(self, path: Path) -> None:
         """Write a checkpoint that a resumed pretraining goes on from."""
         state = {
-            "pretext": self.name,
+            "told": self.told,
             "learning": self.learning.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "schedule": self.schedule.state_dict(),
@@ -69,15 +74,10 @@ class Pretrainer:
             torch.save(state, temporary)
 
     def resume(self, path: Path) -> None:
-        """Go on from a checkpoint; raises ValueError when it is another task's or network's."""
+        """Go on from a checkpoint; raises ValueError when it is another task's or plan's."""
         state = torch.load(path, weights_only=True)
-        try:
-            if state["pretext"] != self.name:
-                raise RuntimeError
-            self.learning.load_state_dict(state["learning"])
-        except RuntimeError as error:
-            msg = f"expected a checkpoint of {self.name} and {self.plan.network}, found another's;"
-            raise ValueError(f"{msg} give another --runs folder") from error
+        _check_told(state["told"], self.plan, self.name)
+        self.learning.load_state_dict(state["learning"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.schedule.load_state_dict(state["schedule"])
         self.done = state["done"]
@@ -92,13 +92,16 @@ def pretrain(
 ) -> Iterator[Progress]:
     """Pretrain on all scans below some folders; write weights.safetensors and log.csv.
 
-    One that was interrupted goes on from its last checkpoint, a finished one is left alone.
+    One that was interrupted goes on from its last checkpoint, a finished one is left alone; raises
+    ValueError where ``output`` holds that of another task or plan.
     """
     if pretext not in PRETEXTS:
         msg = f"expected one of {', '.join(PRETEXTS)}, found {pretext!r}; name one of them"
         raise ValueError(msg)
-    weights, checkpoint, log = (output / n for n in ("weights.safetensors", "last.pt", "log.csv"))
+    weights, checkpoint, log = (output / n for n in (WEIGHTS, "last.pt", "log.csv"))
     if weights.exists():
+        with safe_open(weights, "pt") as tensors:
+            _check_told(tensors.metadata() or {}, plan, pretext)
         return
     output.mkdir(parents=True, exist_ok=True)
     windows = Windows(read_pictures(folders, others), plan.patch, plan.seed)
@@ -117,6 +120,17 @@ def pretrain(
         if trainer.done % plan.report_every_steps == 0 or trainer.done == plan.steps:
             yield Progress(trainer.done, plan.steps, sum(unseen) / len(unseen))
             unseen = []
-    told = {"pretext": pretext, "seed": str(plan.seed), "steps": str(plan.steps)}
     with replacing(weights) as temporary:
-        save_file(state_of(trainer.pretext.network), temporary, metadata=told)
+        save_file(state_of(trainer.pretext.network), temporary, metadata=trainer.told)
+
+
+def _told(plan: PretrainingPlan, pretext: str) -> dict[str, str]:
+    """Name a pretraining, as its weights and checkpoints do."""
+    return {"pretext": pretext, "plan": json.dumps(asdict(plan))}
+
+
+def _check_told(found: Mapping[str, str], plan: PretrainingPlan, pretext: str) -> None:
+    """Raise ValueError where what is there is of another pretraining."""
+    if found != _told(plan, pretext):
+        msg = f"expected a pretraining of {plan.network} by {pretext} with the same plan, found"
+        raise ValueError(f"{msg} another; give another --runs folder")

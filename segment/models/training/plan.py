@@ -45,15 +45,7 @@ class TrainingPlan:
     fold_epochs: int
 
     def __post_init__(self) -> None:
-        facts = describe(self.network)
-        if "sizes" not in facts:
-            msg = f"{self.network} has no network and learns nothing; choose another"
-            raise ValueError(msg)
-        if facts.get("has_one_window", False) and self.patch != WINDOW:
-            wanted, found = (" x ".join(map(str, size)) for size in (WINDOW, self.patch))
-            msg = f"{self.network} looks at windows of {wanted} voxels, not {found}; change patch"
-            raise ValueError(msg)
-
+        check_network(self.network, self.patch)
         if self.precision not in PRECISIONS:
             wanted = " or ".join(PRECISIONS)
             msg = f"precision: expected {wanted}, found {self.precision!r}; change it"
@@ -81,6 +73,18 @@ class Run:
     epochs: int
     train: tuple[int, ...]
     held_out: tuple[int, ...]
+
+
+def check_network(network: str, patch: tuple[int, int, int]) -> None:
+    """Raise ValueError for what has no network, and for one that cannot look at such windows."""
+    facts = describe(network)
+    if "sizes" not in facts:
+        msg = f"{network} has no network and learns nothing; choose another"
+        raise ValueError(msg)
+    if facts.get("has_one_window", False) and patch != WINDOW:
+        wanted, found = (" x ".join(map(str, size)) for size in (WINDOW, patch))
+        msg = f"{network} looks at windows of {wanted} voxels, not {found}; change patch"
+        raise ValueError(msg)
 
 
 def subject_of(case: int) -> int:
