@@ -3,6 +3,7 @@
 Knows nothing of how it is learnt or of who shows the steps.
 """
 
+import shutil
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -34,8 +35,13 @@ def adapted(
     there is none, the name itself is used. Raises ScanError and ValueError as ``segment.adapt``.
     """
     _check_words(request, called)
-    with written_whole(shelves() / request.folder) as folder:
-        made = yield from adapt(request, work, folder)
+    place, learnt = shelves() / request.folder, work / "learnt"
+    with written_whole(place):
+        pass  # a shelf that cannot be written to is refused before any work
+    made = yield from adapt(request, work, learnt)
+    with written_whole(place) as folder:
+        for path in sorted(learnt.iterdir()):
+            shutil.copyfile(path, folder / path.name)
         exam = _exam(request, made.structures)
         (folder / EXAM).write_text(toml_text(asdict(exam)), encoding="utf-8")
         for language in prompts.languages():
@@ -46,10 +52,23 @@ def adapted(
 
 
 def _check_words(request: Request, called: Mapping[str, Mapping[str, str]]) -> None:
-    """Refuse names that would read as numbers in a report, and languages that there are none of."""
-    own = dict.fromkeys((request.organ, *request.names.values()))
+    """Refuse names that would read as numbers in a report, or that are somebody else's.
+
+    Raises ValueError also for unknown languages, and for a name in one of nothing that is learnt.
+    """
+    own = tuple(dict.fromkeys((request.organ, *request.names.values())))
+    if unknown := sorted({name for names in called.values() for name in names} - {*own}):
+        msg = f"expected --called of {' or '.join(own)}, found one of {unknown[0]!r}"
+        raise ValueError(f"{msg}; correct the name")
     for language in {*prompts.languages(), *called}:
-        known = lexicon(prompts.load(language))
+        book = prompts.load(language)
+        known = lexicon(book)
+        for name in own:
+            words = _named(request, name, language, called.get(language, {}))
+            there = book.structures.get(name, {})
+            if any(there.get(side, text) != text for side, text in words.items()):
+                msg = f"expected a name that is no other organ's, found {name!r}, which has other"
+                raise ValueError(f"{msg} words in {language}; call it otherwise")
         for name in (*own, *called.get(language, {}).values()):
             if any(token.kind in NUMBERS for token in tokens(name, known)):
                 msg = f"expected a name that no reader takes for a number, found {name!r}; call it"
@@ -78,19 +97,27 @@ def _words(
 ) -> str:
     """Write the words of an organ in one language."""
     pattern = patterns.load(language)
-    of_side = {"left": "left", "right": "right", "none": "both"}
-    if request.sides == ("none",):
-        of_side = {"none": "alone"}
     whole = called.get(request.organ, request.organ)
     lines = ["[exams]", toml_pair(_quoted(request.folder), pattern["exam"].format(name=whole))]
     for structure in structures:
-        name = called.get(structure, structure)
         lines += ["", f"[structures.{_quoted(structure)}]"]
-        lines += [toml_pair(side, pattern[key].format(name=name)) for side, key in of_side.items()]
+        names = _named(request, structure, language, called)
+        lines += [toml_pair(side, name) for side, name in names.items()]
     told = pattern["technique"].format(name=whole)
     return "\n".join(
         [*lines, "", "[phrases]", toml_pair(_quoted(f"technique.{request.folder}"), told), ""]
     )
+
+
+def _named(
+    request: Request, structure: str, language: str, called: Mapping[str, str]
+) -> Mapping[str, str]:
+    """Name a structure of each side in one language."""
+    of_side = {"left": "left", "right": "right", "none": "both"}
+    if request.sides == ("none",):
+        of_side = {"none": "alone"}
+    name, pattern = called.get(structure, structure), patterns.load(language)
+    return {side: pattern[key].format(name=name) for side, key in of_side.items()}
 
 
 def _quoted(key: str) -> str:

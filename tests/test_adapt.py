@@ -15,10 +15,18 @@ from assistant.adapting import adapted
 from assistant.cli import OK, REFUSED, main
 from prompts import adapt as patterns
 from segment import models, organs
+from segment.adapt.crops import crops_of_head, registered
 from segment.adapt.plan import AdaptPlan, Request, nearest
 from segment.adapt.prepare import Warned, prepare
+from segment.adapt.run import begun_with
+from segment.adapt.scans import Labelled, Scan
 from segment.calibration import Calibrated
+from segment.errors import ScanError
+from segment.geometry import Geometry
 from segment.models.training.plan import case_name
+from segment.models.training.start import Start
+from segment.register import Registration
+from segment.volume import Volume
 from segment.writing import toml_text
 from tests.shared_data import shared_data
 
@@ -96,17 +104,20 @@ def test_a_new_structure_is_learnt_and_stands_in_a_draft(shelf, tmp_path, capsys
     options += ["--structure", "3=front part", "--structure", "7=rear part"]
     options += ["--called", "zh:hippocampal body=海马体部"]
     options += ["--config", tmp_path / "toy.toml", "--runs", tmp_path / "runs"]
+    options += ["--coverage", "0.5"]
     assert main(["adapt", *map(str, options)]) == OK
     told = capsys.readouterr().out
     assert "4 boxes of 4 subjects, from unet" in told
-    assert "needs 19 subjects, and there are 4; label 15 more" in told
+    assert "Intervals of 50% from 4 subjects, out of fold" in told
     folder = shelf / "hippocampal_body"
     structures = ["background", "front part", "rear part"]
     assert models.describe("hippocampal_body")["structures"] == structures
     assert organs.load("hippocampal_body").structure("hippocampal body").plausible_ml[0] > 0.5
     calibrated = Calibrated.from_json((folder / "calibration.json").read_text())
-    assert not any(calibrated.levels[0].volume.values())
-    assert "label 15 more" in (folder / "CARD.md").read_text()
+    assert [len(scores) for scores in calibrated.levels[0].volume.values()] == [4] * 3
+    card = (folder / "CARD.md").read_text()
+    assert "none of them was held; new: nothing" in card
+    assert "Intervals of 50% from 4 subjects" in card
     for language, name in (("en", "left hippocampal body"), ("zh", "左侧海马体部")):
         out = tmp_path / language
         words = ["draft", "sample", "--exam", "hippocampal_body", "--language", language]
@@ -118,8 +129,9 @@ def test_a_new_structure_is_learnt_and_stands_in_a_draft(shelf, tmp_path, capsys
             "front part",
             "rear part",
         ]
-        assert {record["reliability"] for record in volumes} == {"without interval"}
-        assert asymmetry["reliability"] == "not assessed"
+        assert {record["calibration"]["n"] for record in volumes} == {4}
+        assert all(record["interval"]["coverage"] == 0.5 for record in volumes)
+        assert asymmetry["interval"] is None
         whole, front, rear = (record["value"] for record in volumes[:3])
         assert whole == pytest.approx(front + rear)
         assert 2 < whole < 6
@@ -160,14 +172,21 @@ def test_scans_of_mixed_orientation_and_spacing_become_one_grid(tmp_path):
 
 
 def test_one_subject_under_two_names_is_joined_and_warned_of(tmp_path):
-    boxes(tmp_path, ["a_hemi-L.nii.gz", "b_hemi-L.nii.gz"])
+    boxes(tmp_path, ["sub-a_hemi-L.nii.gz", "sub-b_hemi-L.nii.gz"])
     for kind in ("images", "labels"):
-        again = nibabel.load(tmp_path / kind / "a_hemi-L.nii.gz")
-        again.to_filename(tmp_path / kind / "c_hemi-R.nii")
+        again = nibabel.load(tmp_path / kind / "sub-a_hemi-L.nii.gz")
+        again.to_filename(tmp_path / kind / "sub-c_hemi-R.nii")
     found, warnings = prepared(request(tmp_path), tmp_path / "work")
-    assert warnings == ["a_hemi-L.nii.gz and c_hemi-R.nii hold one picture: one subject"]
+    assert warnings == ["sub-a_hemi-L.nii.gz and sub-c_hemi-R.nii hold one picture: one subject"]
     assert found.subjects == 2
     assert found.split["folds"] == [[1, 2], [3]]
+
+
+def test_an_organ_without_sides_needs_none_in_the_names(tmp_path):
+    asked = request(boxes(tmp_path, ["sub-a.nii.gz", "sub-b.nii.gz"]), sides=("none",))
+    found, _ = prepared(asked, tmp_path / "work")
+    assert found.split["train"] == [1, 3]
+    assert found.centres_mm == {"none": PLACE}
 
 
 def test_whose_scans_they_are_can_be_told(tmp_path):
@@ -179,6 +198,22 @@ def test_whose_scans_they_are_can_be_told(tmp_path):
     table.write_text("file,subject\na_hemi-L.nii.gz,x\n")
     with pytest.raises(ValueError, match=r"found none for b_hemi-R\.nii\.gz"):
         prepared(request(tmp_path, subjects=table), tmp_path / "work")
+
+
+def test_a_table_of_subjects_that_is_not_there_is_told_by_its_name(shelf, tmp_path, capsys):
+    boxes(tmp_path, ["sub-a_hemi-L.nii", "sub-b_hemi-L.nii"])
+    folders = ["--images", tmp_path / "images", "--labels", tmp_path / "labels"]
+    words = ["adapt", *folders, "--organ", "amygdala", "--subjects", tmp_path / "none.csv"]
+    assert main([*map(str, words), "--runs", str(tmp_path / "runs")]) == REFUSED
+    assert capsys.readouterr().err.startswith("voxcite: none.csv: No such file or directory; give")
+    assert not (shelf / "amygdala").exists()
+
+
+def test_a_part_that_is_called_as_its_whole_is_refused(tmp_path):
+    boxes(tmp_path, ["sub-a_hemi-L.nii.gz"])
+    boxes(tmp_path, ["sub-b_hemi-L.nii.gz"], value=4)
+    with pytest.raises(ValueError, match="parts with names of their own, found one called amygd"):
+        prepared(request(tmp_path, names={3: "amygdala", 4: "rest"}), tmp_path / "work")
 
 
 def test_labels_with_holes_in_their_numbering_are_numbered_anew(tmp_path):
@@ -231,6 +266,8 @@ def test_a_name_that_cannot_stand_in_a_sentence_or_is_taken_is_refused(name, tmp
         ({"names": {3: "twelve"}}, {}, "takes for a number, found 'twelve'"),
         ({}, {"zh": {"amygdala": "3号"}}, "takes for a number, found '3号'"),
         ({}, {"xx": {"amygdala": "mandelkern"}}, "unknown language 'xx'"),
+        ({}, {"zh": {"amigdala": "杏仁核"}}, "expected --called of amygdala, found one of 'amigd"),
+        ({"names": {3: "hippocampus"}}, {"zh": {"hippocampus": "海马"}}, "is no other organ's"),
     ],
 )
 def test_words_that_cannot_stand_in_a_report_are_refused(changes, called, told, tmp_path):
@@ -246,8 +283,51 @@ def test_runs_of_other_scans_are_not_gone_on_with(shelf, tmp_path):
     interrupted.close()
     assert not (shelf / "amygdala").exists()
     boxes(tmp_path, ["sub-e_hemi-L.nii.gz"], seed=1)
-    with pytest.raises(ValueError, match="expected runs of these scans, found those of others"):
+    with pytest.raises(ValueError, match=r"work: expected runs of the same scans.*, found others"):
         list(adapted(request(tmp_path), tmp_path / "work", {}))
+    for kind in ("images", "labels"):
+        (tmp_path / kind / "sub-e_hemi-L.nii.gz").unlink()
+    again = adapted(request(tmp_path), tmp_path / "work", {})
+    while next(again).step != "learning":
+        pass
+    again.close()
+    slower = request(tmp_path, plan=replace(TOY, learning_rate=1e-4, schedule="gentle"))
+    with pytest.raises(ValueError, match="expected runs of the same start, learning_rate, found"):
+        list(adapted(slower, tmp_path / "work", {}))
+
+
+def head(side_voxels):
+    """A head of noise in the template's place, with a cube that is labelled around its middle."""
+    grid = Geometry((120, 120, 120), np.eye(4))
+    labels = np.zeros(grid.shape, np.uint16)
+    low, high = 60 - side_voxels // 2, 60 + side_voxels // 2
+    labels[low:high, low:high, low:high] = 1
+    noise = np.random.default_rng(0).normal(500, 40, grid.shape).astype(np.float32)
+    return Labelled(Scan(Path("a.nii"), Path("a.nii"), "a"), Volume(noise, grid, "a"), labels)
+
+
+def test_a_structure_is_cut_out_whole_or_refused():
+    registration = Registration(np.eye(4), 1.0, 1.0)
+    centres = {"none": (60.0, 60.0, 60.0)}
+    (crop,) = crops_of_head(head(20), registration, centres, {1: 1})
+    assert crop.labels.sum() == pytest.approx(20**3, rel=0.2)
+    with pytest.raises(ScanError, match="expected a structure that a box of 40 x 56 x 40 mm holds"):
+        list(crops_of_head(head(48), registration, centres, {1: 1}))
+
+
+def test_a_head_that_does_not_fit_the_template_is_refused(tmp_path):
+    labelled = head(20)
+    found = {"affine": np.eye(4).tolist(), "similarity": 0.1, "inside": 1.0}
+    (tmp_path / f"{labelled.picture}.json").write_text(json.dumps(found))
+    with pytest.raises(ScanError, match=r"^a\.nii: expected a head that fits the template, found"):
+        registered(labelled, tmp_path)
+
+
+def test_a_card_says_what_was_held_and_for_how_long():
+    weights = files("segment.models.unet").joinpath("weights.safetensors")
+    plan = replace(TOY, steps=20).training("unet", "x_{}", ("x",), 4)
+    told = begun_with(plan, Start(Path(str(weights)), "head-first"))
+    assert "tensors were read; these were held for the first 2 of 10 epochs; new: output_b" in told
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """The tutorial of docs/few-labels.md runs as it stands, with a training that is cut short."""
 
+import json
 import re
 import shlex
 from dataclasses import replace
@@ -36,6 +37,11 @@ def test_the_tutorial_learns_a_structure_and_reports_it(tmp_path, monkeypatch, c
     assert "needs 19 subjects, and there are 8; label 11 more" in told
     assert main(draft) == OK
     assert "left hippocampal body" in (tmp_path / "drafts/body/report.md").read_text("utf-8")
+    report = json.loads((tmp_path / "drafts/body/report.json").read_text("utf-8"))
+    assert report["problems"] == []
+    *volumes, asymmetry = report["measurements"]
+    assert {record["reliability"] for record in volumes} == {"without interval"}
+    assert asymmetry["reliability"] == "not assessed"
     capsys.readouterr()
     assert main(listing) == OK
     assert "hippocampal_body" in capsys.readouterr().out

@@ -25,6 +25,7 @@ from segment.resample import sample
 from segment.resume import replacing
 from segment.segmentation import Side
 
+LARGEST_MISSED = 0.1  # of a structure outside the box: more than resampling its labels changes
 ROOM = 4  # voxels that a box leaves around the structure at each side
 Centre = tuple[float, float, float]
 
@@ -152,6 +153,3 @@ def _check_room(
         size = " x ".join(str(n - 2 * ROOM) for n in BOX)
         msg = f"{name}: expected a structure that a box of {size} mm holds, found one that reaches"
         raise ScanError(Refusal.WRONG_LABELS, f"{msg} out of it; label a smaller part of it")
-
-
-LARGEST_MISSED = 0.1  # of a structure outside the box: more than resampling its labels changes

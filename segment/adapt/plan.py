@@ -34,6 +34,7 @@ class AdaptPlan:
     settling_learning_rate: float
     settling_strength: float
     checkpoint_every_epochs: int
+    precision: str
     members: int
     folds: int
     fold_members: int
@@ -69,7 +70,7 @@ class AdaptPlan:
             settling_learning_rate=self.settling_learning_rate,
             settling_strength=self.settling_strength,
             checkpoint_every_epochs=self.checkpoint_every_epochs,
-            precision="float32",
+            precision=self.precision,
             fully_sharded=False,
             members=self.members,
             folds=self.folds,

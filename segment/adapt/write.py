@@ -82,6 +82,7 @@ def write_model(
             start=made.start,
             start_sha256=start.rpartition(" ")[2],
             schedule=request.plan.schedule,
+            begun=made.begun,
             crops=made.crops,
             subjects=made.subjects,
             folds=plan.folds,
