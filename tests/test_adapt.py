@@ -19,7 +19,7 @@ from segment.adapt.crops import crops_of_head, registered
 from segment.adapt.plan import AdaptPlan, Request, nearest
 from segment.adapt.prepare import Warned, prepare
 from segment.adapt.run import begun_with
-from segment.adapt.scans import Labelled, Scan
+from segment.adapt.scans import Labelled, Scan, find_scans, same_picture
 from segment.calibration import Calibrated
 from segment.errors import ScanError
 from segment.geometry import Geometry
@@ -182,6 +182,35 @@ def test_one_subject_under_two_names_is_joined_and_warned_of(tmp_path):
     assert found.split["folds"] == [[1, 2], [3]]
 
 
+def test_subjects_that_share_pictures_with_a_third_are_one():
+    owners = {"a": "1", "b": "2", "c": "3", "d": "3", "e": "4"}
+    scans = [Scan(Path(name), Path(name), subject) for name, subject in owners.items()]
+    joined, warnings = same_picture(scans, {"a": "p", "b": "q", "c": "p", "d": "q", "e": "r"})
+    *one, other = (scan.subject for scan in joined)
+    assert len({*one}) == 1
+    assert other not in one
+    assert warnings == (
+        "a and c hold one picture: one subject",
+        "b and d hold one picture: one subject",
+    )
+
+
+def test_sides_whose_names_state_no_subject_are_of_one_and_a_warning_says_so(tmp_path):
+    names = ["p01_hemi-L_T1w.nii.gz", "p01_hemi-R_T1w.nii", "p02_hemi-L_T1w.nii.gz"]
+    found, warnings = prepared(request(boxes(tmp_path, names)), tmp_path / "work")
+    assert found.split["folds"] == [[1, 2], [3]]
+    (told,) = warnings
+    assert told.startswith("whose scans they are is guessed from 3 names, such as p01_hemi-L_T1w")
+
+
+def test_a_second_scan_of_a_side_is_left_out_with_a_warning(tmp_path):
+    names = ["sub-a_hemi-L_run-1.nii.gz", "sub-a_hemi-L_run-2.nii.gz", "sub-b_hemi-L.nii.gz"]
+    found, warnings = prepared(request(boxes(tmp_path, names)), tmp_path / "work")
+    assert found.split["train"] == [1, 3]
+    told = "sub-a_hemi-L_run-2.nii.gz: its subject has another scan of this side; left out"
+    assert warnings == [told]
+
+
 def test_an_organ_without_sides_needs_none_in_the_names(tmp_path):
     asked = request(boxes(tmp_path, ["sub-a.nii.gz", "sub-b.nii.gz"]), sides=("none",))
     found, _ = prepared(asked, tmp_path / "work")
@@ -198,6 +227,22 @@ def test_whose_scans_they_are_can_be_told(tmp_path):
     table.write_text("file,subject\na_hemi-L.nii.gz,x\n")
     with pytest.raises(ValueError, match=r"found none for b_hemi-R\.nii\.gz"):
         prepared(request(tmp_path, subjects=table), tmp_path / "work")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "expected the columns file,subject, found ; correct"),
+        ("name,subject\n", "expected the columns file,subject, found name,subject; correct"),
+        ("file,subject\na.nii,\n", "a file and its subject in each row, found a.nii,; correct"),
+        ("file,subject\na.nii\n", "a file and its subject in each row, found a.nii; correct"),
+    ],
+)
+def test_another_table_of_subjects_is_refused(text, told, tmp_path):
+    boxes(tmp_path, ["a_hemi-L.nii"])
+    (tmp_path / "subjects.csv").write_text(text)
+    with pytest.raises(ValueError, match=rf"^subjects\.csv: .*{told}"):
+        find_scans(tmp_path / "images", tmp_path / "labels", tmp_path / "subjects.csv")
 
 
 def test_a_table_of_subjects_that_is_not_there_is_told_by_its_name(shelf, tmp_path, capsys):

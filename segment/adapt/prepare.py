@@ -26,6 +26,7 @@ from segment.adapt.plan import Request, nearest
 from segment.adapt.scans import (
     Scan,
     find_scans,
+    guesses,
     meanings,
     read_scan,
     same_picture,
@@ -86,6 +87,7 @@ def prepare(request: Request, work: Path) -> Generator[Step, None, Prepared]:
     scans = find_scans(request.images, request.labels, request.subjects)
     numbers, structures = meanings(values_of(scans), request.names, request.organ)
     _check_names(request, structures)
+    yield from map(Warned, guesses(scans))
     _check_subjects(request, scans)
     for folder in ("registered", "data/images", "data/labels"):
         (work / folder).mkdir(parents=True, exist_ok=True)

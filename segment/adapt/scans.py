@@ -7,7 +7,7 @@ import csv
 import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +17,11 @@ from segment.errors import Refusal, ScanError
 from segment.masks.file import read_labels
 from segment.masks.place import held_labels, placed
 from segment.reading import read_nifti
+from segment.reading.nifti import is_nifti
 from segment.volume import Volume
 
-ENDINGS = (".nii.gz", ".nii")
 SUBJECT = re.compile(r"sub-[A-Za-z0-9]+")  # as BIDS names them
+SIDE = re.compile(r"_?hemi-([LR])")
 COLUMNS = ["file", "subject"]
 LARGEST_BOX_MM = 100.0  # a field no longer than this is a box around one structure, and no head
 MOST_SHOWN = 5
@@ -28,11 +29,15 @@ MOST_SHOWN = 5
 
 @dataclass(frozen=True)
 class Scan:
-    """One scan and its labels, by their files, and whose head it is."""
+    """One scan and its labels, by their files, and whose head it is.
+
+    ``is_guessed`` says that nobody stated whose: the rest of the file's name stands for it.
+    """
 
     image: Path
     label: Path
     subject: str
+    is_guessed: bool = False
 
     @property
     def name(self) -> str:
@@ -42,7 +47,7 @@ class Scan:
     @property
     def side(self) -> str | None:
         """The side that the file's name states, as BIDS does; None where it states none."""
-        found = re.search(r"hemi-([LR])", self.name)
+        found = SIDE.search(self.name)
         return None if found is None else {"L": "left", "R": "right"}[found[1]]
 
 
@@ -70,7 +75,7 @@ def find_scans(images: Path, labels: Path, subjects: Path | None = None) -> tupl
     """Pair the NIfTI files of two folders by name; raises ScanError where one has no partner.
 
     Whose they are says the table ``subjects`` (CSV: file,subject), else the ``sub-`` of the name;
-    a file without either is a subject of its own.
+    a file without either is of the subject that it is named after but for its side.
     """
     found, drawn = ({path.name: path for path in _niftis(folder)} for folder in (images, labels))
     if alone := sorted(found.keys() ^ drawn.keys()):
@@ -80,11 +85,10 @@ def find_scans(images: Path, labels: Path, subjects: Path | None = None) -> tupl
     if not found:
         msg = f"{images.name}: expected scans as NIfTI, found none; give another folder"
         raise ScanError(Refusal.EMPTY_FOLDER, msg)
-    owners = {} if subjects is None else _owners(subjects, found)
-    return tuple(
-        Scan(path, drawn[name], owners.get(name) or _subject_in(name))
-        for name, path in sorted(found.items())
-    )
+    if subjects is None:
+        return tuple(_named(path, drawn[name]) for name, path in sorted(found.items()))
+    owners = _owners(subjects, found)
+    return tuple(Scan(path, drawn[name], owners[name]) for name, path in sorted(found.items()))
 
 
 def read_scan(scan: Scan) -> Labelled:
@@ -142,31 +146,55 @@ def same_picture(
     owners = {scan.subject: scan.subject for scan in scans}
     for scan in scans:
         known = first.setdefault(pictures[scan.name], scan)
-        if owners[known.subject] != owners[scan.subject]:
-            owners[scan.subject] = owners[known.subject]
+        one, other = _root(owners, known.subject), _root(owners, scan.subject)
+        if one != other:
+            owners[other] = one
             warnings.append(f"{known.name} and {scan.name} hold one picture: one subject")
-    joined = tuple(Scan(s.image, s.label, owners[s.subject]) for s in scans)
-    return joined, tuple(warnings)
+    return tuple(replace(s, subject=_root(owners, s.subject)) for s in scans), tuple(warnings)
+
+
+def guesses(scans: Sequence[Scan]) -> Iterator[str]:
+    """Warn of scans of which nobody stated whose they are."""
+    names = [scan.name for scan in scans if scan.is_guessed]
+    if names:
+        told = f"whose scans they are is guessed from {len(names)} names, such as {names[0]}"
+        yield f"{told}; begin names with sub-, or give a table with --subjects"
+
+
+def _root(owners: Mapping[str, str], subject: str) -> str:
+    """Follow a subject to the one that it was joined with."""
+    while owners[subject] != subject:
+        subject = owners[subject]
+    return subject
 
 
 def _niftis(folder: Path) -> Iterator[Path]:
     if not folder.is_dir():
         msg = f"{folder.name}: expected a folder of NIfTI files, found none; give another"
         raise ScanError(Refusal.MISSING, msg)
-    yield from (path for path in folder.iterdir() if path.name.endswith(ENDINGS))
+    yield from (path for path in folder.iterdir() if is_nifti(path))
 
 
-def _subject_in(name: str) -> str:
-    found = SUBJECT.match(name)
-    return name if found is None else found[0]
+def _named(image: Path, label: Path) -> Scan:
+    """Say whose a scan is by its name."""
+    found = SUBJECT.match(image.name)
+    if found is not None:
+        return Scan(image, label, found[0])
+    stem = image.name.removesuffix(".gz").removesuffix(".nii")
+    return Scan(image, label, SIDE.sub("", stem), is_guessed=True)
 
 
 def _owners(path: Path, found: Mapping[str, Path]) -> Mapping[str, str]:
     """Read whose scans they are; raises ScanError for another table or a scan it leaves out."""
     with path.open(newline="", encoding="utf-8-sig") as file:
         header, *rows = list(csv.reader(file)) or [[]]
-    if header != COLUMNS or any(len(row) != len(COLUMNS) for row in rows):
+    if header != COLUMNS:
         msg = f"{path.name}: expected the columns {','.join(COLUMNS)}, found {','.join(header)}"
+        raise ScanError(Refusal.WRONG_LABELS, f"{msg}; correct the table of subjects")
+    if wrong := [row for row in rows if len(row) != len(COLUMNS) or not all(row)]:
+        msg = (
+            f"{path.name}: expected a file and its subject in each row, found {','.join(wrong[0])}"
+        )
         raise ScanError(Refusal.WRONG_LABELS, f"{msg}; correct the table of subjects")
     owners = {row[0]: row[1] for row in rows}
     if missing := sorted(found.keys() - owners.keys()):
