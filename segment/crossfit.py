@@ -82,11 +82,13 @@ def crossfit(
     runs: Path,
     output: Path,
     coverage: float = NOMINAL,
+    *,
+    is_by_subject: bool = False,
 ) -> Iterator[CrossfitProgress]:
     """Fit temperature and scores; write weights.safetensors, calibration.json and cases.csv.
 
     ``coverage`` is that of the intervals to come; where there are too few subjects for it, the
-    calibration holds no scores.
+    calibration holds no scores. ``is_by_subject`` is as in ``calibrate``.
     Raises FileNotFoundError for a run that is not trained yet.
     """
     split = json.loads((data / plan.split).read_text(encoding="utf-8"))
@@ -105,7 +107,9 @@ def crossfit(
         for done, (fold, case) in enumerate(held_out, start=1):
             found += _judge(fold, plan, organ, data, case, thickness)
             yield CrossfitProgress(f"{thickness} mm slices", done, len(held_out))
-    calibrated = calibrate(found, organ, temperature.tolist(), plan.split, coverage)
+    calibrated = calibrate(
+        found, organ, temperature.tolist(), plan.split, coverage, is_by_subject=is_by_subject
+    )
     output.mkdir(parents=True, exist_ok=True)
     members = {r.seed: runs / r.name / WEIGHTS for r in planned if r.fold is None}
     pack(members, temperature, output / WEIGHTS)
@@ -149,13 +153,17 @@ def calibrate(
     temperature: Sequence[float],
     source: str,
     coverage: float = NOMINAL,
+    *,
+    is_by_subject: bool = False,
 ) -> Calibrated:
     """Turn judged cases into floors, scores and the least agreement, by structure.
 
     Both sides of a head are alike, so subjects are counted: where they are too few for the
-    coverage, a list of scores is empty.
+    coverage, a list of scores is empty. Where ``is_by_subject``, volumes are scored on one side of
+    each subject, which is drawn: with so few, two alike sides would pass for two cases.
     """
-    at_native = [case for case in cases if case.thickness_mm == THICKNESSES[0]]
+    scored = _one_a_subject(cases) if is_by_subject else cases
+    at_native = [case for case in scored if case.thickness_mm == THICKNESSES[0]]
     by_name = {s.name: [c for c in at_native if c.structure == s.name] for s in organ.structures}
     subjects = len({subject_of(case.case) for case in at_native})
     has_volumes = subjects >= cases_needed(coverage, is_two_sided=True)
@@ -166,8 +174,9 @@ def calibrate(
     levels = []
     for thickness in THICKNESSES:
         mine = [case for case in cases if case.thickness_mm == thickness]
+        drawn = [case for case in scored if case.thickness_mm == thickness]
         volume = {
-            s.name: tuple(sorted(score(c, floor[s.name]) for c in mine if c.structure == s.name))
+            s.name: tuple(sorted(score(c, floor[s.name]) for c in drawn if c.structure == s.name))
             for s in organ.structures
         }
         pairs = {
@@ -186,6 +195,17 @@ def calibrate(
     }
     name = f"out-of-fold-{subjects}-subjects"
     return Calibrated(name, source, floor, least, tuple(temperature), tuple(levels))
+
+
+def _one_a_subject(cases: Sequence[Case]) -> list[Case]:
+    """Keep one side of each subject, whichever its number draws, at every thickness."""
+    sides: dict[int, set[int]] = {}
+    for case in cases:
+        sides.setdefault(subject_of(case.case), set()).add(case.case)
+    kept = {
+        int(np.random.default_rng(subject).choice(sorted(mine))) for subject, mine in sides.items()
+    }
+    return [case for case in cases if case.case in kept]
 
 
 def _agreements(cases: Sequence[Case], structure: str) -> list[float]:

@@ -286,6 +286,30 @@ def cases_of(subjects):
     ]
 
 
+def test_sides_that_are_alike_do_not_pass_for_two_cases():
+    organ = load("hippocampus")
+    left = [case for case in cases_of(30) if case.case % 2]
+    alike = [*left, *(replace(case, case=case.case + 1) for case in left)]
+    found = calibrate(alike, organ, [1.0] * 3, "split.json", is_by_subject=True)
+    for level in found.levels:
+        for name, scores in level.volume.items():
+            assert len(scores) == 30
+            of_subjects = sorted(
+                score(case, found.floor[name])
+                for case in left
+                if (case.structure, case.thickness_mm) == (name, level.spacing_mm)
+            )
+            assert reach(scores, 0.9)[1] == pytest.approx(of_subjects[29])
+    assert len(found.levels[0].asymmetry["hippocampus"]) == 30
+
+
+def test_either_side_of_a_subject_is_drawn():
+    sided = [replace(case, value_ml=case.true_ml * (1 + case.case % 2)) for case in cases_of(40)]
+    found = calibrate(sided, load("hippocampus"), [1.0] * 3, "split.json", is_by_subject=True)
+    right = sum(scored == 0 for scored in found.levels[0].volume["hippocampus"])
+    assert 10 < right < 30
+
+
 @pytest.mark.parametrize(("subjects", "coverage"), [(18, 0.9), (6, 0.75)])
 def test_too_few_subjects_get_no_scores_though_both_sides_of_them_would_do(subjects, coverage):
     organ = load("hippocampus")

@@ -58,7 +58,8 @@ def adapt(request: Request, work: Path, output: Path) -> Generator[Step, None, A
         told_start, begun = start.told, begun_with(plan, start)
     text = organ_text(request, prepared.structures, prepared.centres_mm, prepared.volumes_ml)
     organ = organs.read(text, request.folder)
-    for step in crossfit(plan, organ, data, runs, fitted, request.coverage):
+    steps = crossfit(plan, organ, data, runs, fitted, request.coverage, is_by_subject=True)
+    for step in steps:
         yield Progress(step.step, step.done, step.of)
     figures = yield from held_out_figures(plan, organ, data, runs, prepared.split)
     calibrated = Calibrated.from_json((fitted / "calibration.json").read_text(encoding="utf-8"))
