@@ -9,6 +9,7 @@ from segment.models.training.plan import case_name
 from tests.benchmarks.few_labels import (
     WHOLE,
     Cell,
+    add_line,
     chosen_cases,
     figure,
     finished,
@@ -16,15 +17,19 @@ from tests.benchmarks.few_labels import (
     shipped_settings,
     table,
 )
+from tests.benchmarks.suggest import slug_of
 from tests.benchmarks.suggest import table as table_of_rounds
 from tests.shared_data import shared_data
+
+SETTINGS = shipped_settings()
 
 
 def row(size, start, seed, dice, width=None):
     case = {"case": 7, "structure": WHOLE, "dice": dice, "distance_mm": 1.0, "volume_error": -0.1}
     if width is not None:
         case |= {"is_covered": True, "width": width}
-    return {"size": size, "subjects": size, "start": start, "seed": seed, "cases": [case]}
+    key = {"settings": SETTINGS.slug, "size": size, "start": start, "seed": seed}
+    return {**key, "subjects": size, "cases": [case]}
 
 
 def test_a_larger_size_holds_the_subjects_of_a_smaller_one():
@@ -41,7 +46,15 @@ def test_a_table_has_the_mean_over_seeds_and_says_what_an_interval_needs():
     printed = table(rows)
     assert "| 5 | scratch | 2 | 0.750 (0.700 to 0.800) | 1.00 (1.00 to 1.00) | 0.100" in printed
     assert "| needs 19 subjects | needs 19 subjects |" in printed
-    assert "| 20 | masked | 1 | 0.900 | 1.00 | 0.100 | 1.000 | 0.250 |" in printed
+    told = "1.000 of 1 with an interval among 1"
+    assert f"| 20 | masked | 1 | 0.900 | 1.00 | 0.100 | {told} | 0.250 |" in printed
+
+
+def test_a_coverage_says_of_how_many_cases_it_is():
+    without = row(20, "masked", 0, 0.9, width=0.25)
+    without["cases"].append({**without["cases"][0], "case": 8})
+    del without["cases"][1]["is_covered"]
+    assert "| 1.000 of 1 with an interval among 2 |" in table([without])
 
 
 def test_a_start_that_does_not_help_in_every_seed_is_said_not_to():
@@ -54,12 +67,35 @@ def test_a_start_that_does_not_help_in_every_seed_is_said_not_to():
 
 
 def test_an_empty_folder_has_no_curve(tmp_path):
-    assert table(finished(tmp_path)) == "No cell has finished yet."
+    assert table(finished(tmp_path, SETTINGS)) == "No cell has finished yet."
 
 
 def test_a_line_that_was_cut_off_is_no_cell(tmp_path):
     (tmp_path / "cells.jsonl").write_text(json.dumps(row(3, "scratch", 0, 0.5)) + '\n{"size": 5')
-    assert [one["size"] for one in finished(tmp_path)] == [3]
+    assert [one["size"] for one in finished(tmp_path, SETTINGS)] == [3]
+    add_line(tmp_path / "cells.jsonl", row(10, "scratch", 0, 0.6))
+    assert [one["size"] for one in finished(tmp_path, SETTINGS)] == [3, 10]
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        replace(SETTINGS, schedule="head-first"),
+        replace(SETTINGS, training=replace(SETTINGS.training, steps=7)),
+        replace(SETTINGS, pretraining=replace(SETTINGS.pretraining, steps=7)),
+    ],
+    ids=["schedule", "steps", "pretraining-steps"],
+)
+def test_a_cell_of_other_settings_is_not_taken_for_one_of_these(others, tmp_path):
+    add_line(tmp_path / "cells.jsonl", row(3, "scratch", 0, 0.5))
+    assert len(finished(tmp_path, SETTINGS)) == 1
+    assert finished(tmp_path, others) == []
+
+
+def test_rounds_of_another_plan_or_of_other_sizes_are_others():
+    plan = SETTINGS.training
+    slugs = {slug_of(plan, [3, 6]), slug_of(plan, [3, 9]), slug_of(replace(plan, steps=7), [3, 6])}
+    assert len(slugs) == 3
 
 
 def test_a_figure_has_a_line_a_start():
@@ -71,8 +107,9 @@ def test_a_figure_has_a_line_a_start():
 
 
 def test_a_table_of_rounds_lays_both_ways_side_by_side():
-    rows = [{"way": "suggested", "seed": 0, "subjects": 3, "dice": 0.7}]
-    assert table_of_rounds(rows).splitlines()[-1] == "| 3 | 1 | 0.700 | - |"
+    rows = [{"way": "suggested", "seed": s, "subjects": 3, "dice": 0.7 + s / 10} for s in (0, 1)]
+    last = table_of_rounds(rows).splitlines()[-1]
+    assert last == "| 3 | 2 | 0.750 (0.700 to 0.800) | - |"
 
 
 def few_crops(folder):
@@ -101,7 +138,7 @@ def test_a_cell_is_run_once_and_is_a_line(tmp_path):
     cells = [Cell(3, "masked", 0)]
     (found,) = run_cells(cells, settings, data, tmp_path)
     assert list(run_cells(cells, settings, data, tmp_path)) == []
-    assert finished(tmp_path) == [found]
+    assert finished(tmp_path, settings) == [found]
     assert found["subjects"] == 3
     assert {"dice", "distance_mm", "volume_error", "is_covered", "width"} <= found["cases"][
         0

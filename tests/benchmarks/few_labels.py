@@ -6,18 +6,20 @@
 
 A size is a number of training subjects, 0 all of them; those of a seed are the first of one order,
 so that a larger size holds the smaller ones. A cell (size, start, seed) that is finished is a line
-of ``cells.jsonl`` and left alone; one that was interrupted goes on from its checkpoints.
+of ``cells.jsonl`` and left alone; one that was interrupted goes on from its checkpoints. Cells of
+other settings (--steps, --pretraining-steps, --schedule) stay apart, and have a table of their own.
 ``--cells`` stops after so many. The networks are judged on the validation subjects, whom neither a
 training nor a pretraining sees. Intervals come from out-of-fold twins of the same subjects; where
 these are too few, no twins are trained and the table says how many an interval needs.
 """
 
 import argparse
+import hashlib
 import json
 import statistics
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -59,6 +61,17 @@ class Settings:
     schedule: str = "gentle"
     coverage: float = COVERAGE
 
+    @property
+    def slug(self) -> str:
+        """Name the settings in a path and in a line."""
+        return digest_of(asdict(self))
+
+    @property
+    def told(self) -> str:
+        """Say what sets them apart."""
+        steps = f"{self.training.steps} steps, {self.pretraining.steps} of a pretraining"
+        return f"Settings {self.slug}: schedule {self.schedule}, {steps}."
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -85,25 +98,29 @@ def shipped_settings() -> Settings:
     return Settings(replace(training, members=2, folds=2, fold_members=2), pretraining)
 
 
+def digest_of(table: Mapping[str, Any]) -> str:
+    """Name a table of settings in a few characters."""
+    return hashlib.sha256(json.dumps(table).encode()).hexdigest()[:8]
+
+
 def run_cells(
     cells: Sequence[Cell], settings: Settings, data: Path, output: Path
 ) -> Iterator[Mapping[str, Any]]:
     """Run the cells that are not finished, and write a line for each."""
     output.mkdir(parents=True, exist_ok=True)
-    done = {(row["size"], row["start"], row["seed"]) for row in finished(output)}
+    done = {(row["size"], row["start"], row["seed"]) for row in finished(output, settings)}
     for cell in cells:
         if (cell.size, cell.start, cell.seed) in done:
             continue
         row = run_cell(cell, settings, data, output)
-        with (output / "cells.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
+        add_line(output / "cells.jsonl", row)
         yield row
 
 
 def run_cell(cell: Cell, settings: Settings, data: Path, output: Path) -> dict[str, Any]:
     """Train, calibrate where there are subjects enough, and judge one cell."""
     begun = time.monotonic()
-    folder = output / cell.slug
+    folder = output / settings.slug / cell.slug
     folder.mkdir(parents=True, exist_ok=True)
     whole = json.loads((data / "hippocampus" / "split.json").read_text(encoding="utf-8"))
     chosen = chosen_cases(whole["train"], cell)
@@ -127,13 +144,15 @@ def run_cell(cell: Cell, settings: Settings, data: Path, output: Path) -> dict[s
     trained_s = time.monotonic() - trained_from
     fitted = folder / "calibrated"
     if has_twins:
-        for _ in crossfit(plan, organs.load(WHOLE), data, folder, fitted, settings.coverage):
+        organ, coverage = organs.load(WHOLE), settings.coverage
+        for _ in crossfit(plan, organ, data, folder, fitted, coverage, is_by_subject=True):
             pass
     else:
         fitted.mkdir(exist_ok=True)
         members = {run.seed: folder / run.name / "weights.safetensors" for run in runs}
         pack(members, np.ones(len(STRUCTURES), np.float32), fitted / "weights.safetensors")
     return {
+        "settings": settings.slug,
         "size": cell.size,
         "start": cell.start,
         "seed": cell.seed,
@@ -231,14 +250,14 @@ def _start(cell: Cell, settings: Settings, data: Path, output: Path, train: Sequ
     """Return what a cell begins with; a pretraining is run once, on crops of training subjects."""
     if cell.start == SCRATCH:
         return Start()
-    folder = output / "pretrained" / cell.start
+    plan = settings.pretraining
+    folder = output / "pretrained" / f"{cell.start}-{digest_of(asdict(plan))}"
     images = output / "pretrained" / "images"
     images.mkdir(parents=True, exist_ok=True)
     for case in train:
         link = images / case_name(case)
         if not link.exists():
             link.symlink_to((data / WHOLE / "images" / case_name(case)).resolve())
-    plan = settings.pretraining
     for step in pretrain(plan, cell.start, [images], folder, _heads(data)):
         print(f"{cell.start} step {step.step}/{step.steps} loss {step.loss:.4f}", flush=True)
     return Start(folder / "weights.safetensors", settings.schedule)
@@ -254,17 +273,29 @@ def _heads(data: Path) -> Iterator[Volume]:
             yield read_study(str(data / "dicom" / name)).volume
 
 
-def finished(output: Path) -> list[dict[str, Any]]:
-    """Read the cells that are done."""
-    return finished_in(output / "cells.jsonl")
+def finished(output: Path, settings: Settings) -> list[dict[str, Any]]:
+    """Read the cells of some settings that are done."""
+    return finished_in(output / "cells.jsonl", settings.slug)
 
 
-def finished_in(path: Path) -> list[dict[str, Any]]:
-    """Read lines of JSON; a line that was cut off is not one."""
+def finished_in(path: Path, slug: str) -> list[dict[str, Any]]:
+    """Read the lines of some settings; one that was cut off is none."""
+    rows = [json.loads(line) for line in _whole_lines(path)]
+    return [row for row in rows if row["settings"] == slug]
+
+
+def add_line(path: Path, row: Mapping[str, Any]) -> None:
+    """Append a row as a line of JSON, in the place of one that was cut off."""
+    lines = "".join([*_whole_lines(path), json.dumps(row), "\n"])
+    with replacing(path) as temporary:
+        temporary.write_text(lines, encoding="utf-8")
+
+
+def _whole_lines(path: Path) -> list[str]:
     if not path.exists():
         return []
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    return [json.loads(line) for line in lines if line.endswith("\n")]
+    return [line for line in lines if line.endswith("\n")]
 
 
 def table(rows: Sequence[Mapping[str, Any]], coverage: float = COVERAGE) -> str:
@@ -280,15 +311,19 @@ def table(rows: Sequence[Mapping[str, Any]], coverage: float = COVERAGE) -> str:
     for size, start in sorted({(row["subjects"], row["start"]) for row in rows}):
         mine = [row for row in rows if (row["subjects"], row["start"]) == (size, start)]
         shown = [
-            _ranged([_mean(row, "dice") for row in mine], 3),
-            _ranged([_mean(row, "distance_mm") for row in mine], 2),
-            _ranged([_mean(row, "volume_error") for row in mine], 3),
+            ranged([_mean(row, "dice") for row in mine], 3),
+            ranged([_mean(row, "distance_mm") for row in mine], 2),
+            ranged([_mean(row, "volume_error") for row in mine], 3),
         ]
-        covered = [_mean(row, "is_covered") for row in mine if _has(row, "is_covered")]
-        widths = [_mean(row, "width") for row in mine if _has(row, "width")]
+        covered = [_mean(row, "is_covered") for row in mine if _count(row, "is_covered")]
+        widths = [_mean(row, "width") for row in mine if _count(row, "width")]
+        with_one, judged_in_all = (
+            sum(_count(row, quantity) for row in mine) for quantity in ("is_covered", "dice")
+        )
         none = f"needs {needed} subjects"
-        shown.append(_ranged(covered, 3) if covered else none)
-        shown.append(_ranged(widths, 3) if widths else none)
+        of = f" of {with_one} with an interval among {judged_in_all}"
+        shown.append(ranged(covered, 3) + of if covered else none)
+        shown.append(ranged(widths, 3) if widths else none)
         lines.append(f"| {size} | {start} | {len(mine)} | " + " | ".join(shown) + " |")
     return "\n".join([*lines, "", *verdicts(rows)])
 
@@ -353,11 +388,13 @@ def _mean(row: Mapping[str, Any], quantity: str) -> float:
     return statistics.mean(abs(float(value)) for value in found if value is not None)
 
 
-def _has(row: Mapping[str, Any], quantity: str) -> bool:
-    return any(quantity in case for case in row["cases"])
+def _count(row: Mapping[str, Any], quantity: str) -> int:
+    """Count the cases of which a quantity of the whole structure is known."""
+    return sum(case["structure"] == WHOLE and quantity in case for case in row["cases"])
 
 
-def _ranged(values: Sequence[float], digits: int) -> str:
+def ranged(values: Sequence[float], digits: int) -> str:
+    """Write the mean of some values, and the lowest and highest where there are several."""
     mean = f"{statistics.mean(values):.{digits}f}"
     if len(values) == 1:
         return mean
@@ -378,14 +415,14 @@ def main() -> None:
     arguments.add_argument("--table", action="store_true")
     arguments.add_argument("--figure", type=Path, metavar="SVG")
     chosen = arguments.parse_args()
+    settings = replace(shipped_settings(), schedule=chosen.schedule)
+    if chosen.steps is not None:
+        steps = {"steps": chosen.steps, "fold_steps": chosen.steps, "least_epochs": 1}
+        settings = replace(settings, training=replace(settings.training, **steps))
+    if chosen.pretraining_steps is not None:
+        plan = replace(settings.pretraining, steps=chosen.pretraining_steps)
+        settings = replace(settings, pretraining=plan)
     if not chosen.table:
-        settings = replace(shipped_settings(), schedule=chosen.schedule)
-        if chosen.steps is not None:
-            steps = {"steps": chosen.steps, "fold_steps": chosen.steps, "least_epochs": 1}
-            settings = replace(settings, training=replace(settings.training, **steps))
-        if chosen.pretraining_steps is not None:
-            plan = replace(settings.pretraining, steps=chosen.pretraining_steps)
-            settings = replace(settings, pretraining=plan)
         cells = [
             Cell(int(size), start, seed)
             for seed in range(chosen.seeds)
@@ -397,8 +434,8 @@ def main() -> None:
             print(f"{row['start']} {row['subjects']} subjects: {row['seconds']} s", flush=True)
             if number == chosen.cells:
                 break
-    rows = finished(chosen.output)
-    print(table(rows))
+    rows = finished(chosen.output, settings)
+    print(f"{settings.told}\n\n{table(rows)}")
     if chosen.figure is not None and rows:
         chosen.figure.write_text(figure(rows), encoding="utf-8")
 

@@ -6,14 +6,15 @@
 Every way begins with the same few subjects. In each round two members learn from what is labelled,
 are judged on the validation subjects, and the next subjects are chosen among the others: by
 ``segment.suggest`` from the members' agreement and the spread of their volumes, or at random. A
-round that is finished is a line of ``rounds.jsonl`` and left alone.
+round that is finished is a line of ``rounds.jsonl`` and left alone; those of other options stay
+apart.
 """
 
 import argparse
 import json
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,15 @@ from segment.models.training.run import train_run
 from segment.models.windows import middle, scaled
 from segment.reading import read_nifti
 from segment.suggest import Candidate, looks_of, suggest
-from tests.benchmarks.few_labels import STRUCTURES, WHOLE, finished_in, judged_alone
+from tests.benchmarks.few_labels import (
+    STRUCTURES,
+    WHOLE,
+    add_line,
+    digest_of,
+    finished_in,
+    judged_alone,
+    ranged,
+)
 from tests.shared_data import shared_data
 
 WAYS = ("suggested", "random")
@@ -46,30 +55,36 @@ def simulate(
     subjects = sorted({subject_of(case) for case in split["train"]})
     order = np.random.default_rng(seed).permutation(subjects).tolist()
     labelled = order[: sizes[0]]
-    lines = finished_in(output / "rounds.jsonl")
+    slug = slug_of(plan, sizes)
+    lines = finished_in(output / "rounds.jsonl", slug)
     done = {(row["way"], row["seed"], row["subjects"]): row for row in lines}
     for size, following in zip(sizes, (*sizes[1:], sizes[-1]), strict=True):
         if (row := done.get((way, seed, size))) is None:
-            ensemble = _learnt(way, seed, labelled, plan, data, output, split["train"])
+            ensemble = _learnt(way, seed, labelled, plan, data, output / slug, split["train"])
             cases = judged_alone(ensemble, split["val"], data)
             others = [s for s in order if s not in labelled]
             rng = np.random.default_rng([seed, size])
             count = following - size
-            if way == "random":
+            if way == "random" or count == 0:
                 chosen = rng.permutation(others)[:count].tolist()
             else:
                 chosen = _suggested(ensemble, others, labelled, split["train"], count, data)
             row = {
+                "settings": slug,
                 "way": way,
                 "seed": seed,
                 "subjects": size,
                 "chosen": [int(subject) for subject in chosen],
                 "dice": statistics.mean(c["dice"] for c in cases if c["structure"] == WHOLE),
             }
-            with (output / "rounds.jsonl").open("a", encoding="utf-8") as file:
-                file.write(json.dumps(row) + "\n")
+            add_line(output / "rounds.jsonl", row)
         yield row
         labelled = [*labelled, *row["chosen"]]
+
+
+def slug_of(plan: AdaptPlan, sizes: Sequence[int]) -> str:
+    """Name what sets rounds apart: the plan, and how many subjects are labelled in each."""
+    return digest_of({"plan": asdict(plan), "sizes": list(sizes)})
 
 
 def _learnt(
@@ -130,7 +145,7 @@ def _candidate(ensemble: Ensemble, case: int, data: Path) -> Candidate:
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Write the mean Dice of the whole over seeds, a row a size."""
+    """Write the mean Dice of the whole over seeds and the lowest to the highest, a row a size."""
     if not rows:
         return "No round has finished yet."
     lines = ["| subjects | seeds | " + " | ".join(WAYS) + " |", "|---|---|---|---|"]
@@ -139,7 +154,7 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
         shown = []
         for way in WAYS:
             dice = [row["dice"] for row in mine if row["way"] == way]
-            shown.append(f"{statistics.mean(dice):.3f}" if dice else "-")
+            shown.append(ranged(dice, 3) if dice else "-")
         seeds = len({row["seed"] for row in mine})
         lines.append(f"| {size} | {seeds} | " + " | ".join(shown) + " |")
     return "\n".join(lines)
@@ -165,7 +180,7 @@ def main() -> None:
         for way in WAYS:
             for row in simulate(way, seed, plan, sizes, data, chosen.output):
                 print(f"{way} seed {seed} {row['subjects']} subjects: {row['dice']:.3f}")
-    print(table(finished_in(chosen.output / "rounds.jsonl")))
+    print(table(finished_in(chosen.output / "rounds.jsonl", slug_of(plan, sizes))))
 
 
 if __name__ == "__main__":
