@@ -1,4 +1,4 @@
-"""Which scans to label next: those on which the networks fail, and unlike each other.
+"""Which scans to label next: those on which networks are unsure, and unlike each other.
 
 Knows nothing of files or of who labels.
 """
@@ -31,10 +31,10 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Suggestion:
-    """A scan to label; ``failure`` is the share of scans that are predicted to fail less."""
+    """A scan to label; ``mean_rank`` is that of its agreement and its width, 0 the surest to 1."""
 
     name: str
-    failure: float
+    mean_rank: float
     agreement: float
     width: float
 
@@ -46,8 +46,8 @@ def looks_of(box: Float32[np.ndarray, "i j k"]) -> Float32[np.ndarray, " feature
     return ndimage.zoom(smooth, factors, order=1).astype(np.float32).ravel()
 
 
-def failures(candidates: Sequence[Candidate]) -> Float64[np.ndarray, " n"]:
-    """Predict how likely each scan fails, 0 to 1: the mean of its ranks by both measures."""
+def mean_ranks(candidates: Sequence[Candidate]) -> Float64[np.ndarray, " n"]:
+    """Rank scans by how unsure the networks are, 0 to 1: the mean of the ranks by both measures."""
     if len(candidates) == 1:
         return np.ones(1)
     columns = ([-c.agreement for c in candidates], [c.width for c in candidates])
@@ -58,12 +58,12 @@ def failures(candidates: Sequence[Candidate]) -> Float64[np.ndarray, " n"]:
 def suggest(
     candidates: Sequence[Candidate], count: int, known: Sequence[Float32[np.ndarray, " feature"]]
 ) -> tuple[Suggestion, ...]:
-    """Choose scans one after the other: the product of predicted failure and distance.
+    """Choose scans one after the other: the product of mean rank and distance.
 
     The distance is that to what was chosen before and to ``known``, the looks of what is labelled,
-    relative to the largest one (a greedy core-set, Sener and Savarese 2018, weighted by failure).
+    relative to the largest one (a greedy core-set, Sener and Savarese 2018, weighted by rank).
     """
-    failing = failures(candidates)
+    unsure = mean_ranks(candidates)
     looks = np.stack([candidate.looks for candidate in candidates])
     apart = np.full(len(candidates), np.inf)
     for other in known:
@@ -73,9 +73,9 @@ def suggest(
     while left and len(chosen) < count:
         distance = np.ones(len(left)) if np.isinf(apart[left]).all() else apart[left]
         share = distance / max(float(distance.max()), 1e-9)
-        best = left[int(np.argmax((failing[left] + 1e-3) * (share + 1e-3)))]
+        best = left[int(np.argmax((unsure[left] + 1e-3) * (share + 1e-3)))]
         chosen.append(best)
         left.remove(best)
         apart = np.minimum(apart, np.linalg.norm(looks - looks[best], axis=1))
-    picked = ((candidates[place], float(failing[place])) for place in chosen)
-    return tuple(Suggestion(c.name, failure, c.agreement, c.width) for c, failure in picked)
+    picked = ((candidates[place], float(unsure[place])) for place in chosen)
+    return tuple(Suggestion(c.name, rank, c.agreement, c.width) for c, rank in picked)

@@ -8,7 +8,7 @@ import pytest
 
 from assistant.cli import OK, REFUSED, main
 from segment.models.training.plan import case_name
-from segment.suggest import Candidate, failures, looks_of, suggest
+from segment.suggest import Candidate, looks_of, mean_ranks, suggest
 from tests.shared_data import shared_data
 
 
@@ -16,17 +16,17 @@ def scan(name, agreement=0.9, width=0.2, looks=(0.0, 0.0)):
     return Candidate(name, agreement, width, np.array(looks, np.float32))
 
 
-def test_a_scan_on_which_members_differ_more_is_predicted_to_fail_more():
-    low, high = failures([scan("a", agreement=0.95), scan("b", agreement=0.6)])
+def test_a_scan_on_which_members_differ_more_ranks_higher():
+    low, high = mean_ranks([scan("a", agreement=0.95), scan("b", agreement=0.6)])
     assert low < high
 
 
-def test_a_scan_with_a_wider_interval_is_predicted_to_fail_more():
-    low, high, none = failures([scan("a"), scan("b", width=0.4), scan("c", width=math.inf)])
+def test_a_scan_with_a_wider_interval_ranks_higher():
+    low, high, none = mean_ranks([scan("a"), scan("b", width=0.4), scan("c", width=math.inf)])
     assert low < high < none
 
 
-def test_of_scans_that_fail_alike_one_unlike_the_first_comes_second():
+def test_of_scans_that_rank_alike_one_unlike_the_first_comes_second():
     found = [
         scan("first", 0.5, 0.9, (0, 0)),
         scan("alike", 0.5, 0.9, (0.1, 0)),
@@ -48,7 +48,7 @@ def test_no_more_are_suggested_than_asked_for_or_than_there_are():
 
 
 def test_a_single_scan_is_suggested():
-    assert suggest([scan("a")], 1, [])[0].failure == 1.0
+    assert suggest([scan("a")], 1, [])[0].mean_rank == 1.0
 
 
 def test_looks_are_those_of_the_picture_and_not_of_its_size():
@@ -63,6 +63,7 @@ def test_looks_are_those_of_the_picture_and_not_of_its_size():
 def test_a_picture_that_is_noise_is_suggested_first(tmp_path, capsys):
     data = shared_data("hippocampus", "images")
     (tmp_path / "new").mkdir()
+    (tmp_path / "new" / "broken.nii").write_bytes(b"no scan")
     rng = np.random.default_rng(0)
     for case in (1, 3, 4):
         picture = nibabel.load(data / case_name(case))
@@ -72,8 +73,10 @@ def test_a_picture_that_is_noise_is_suggested_first(tmp_path, capsys):
         nibabel.Nifti1Image(array, picture.affine).to_filename(tmp_path / "new" / case_name(case))
     words = ["suggest", "--images", str(tmp_path / "new"), "--crop", "--side", "left"]
     assert main([*words, "--count", "2"]) == OK
-    header, first, second = capsys.readouterr().out.splitlines()
-    assert header.startswith("scan,predicted failure")
+    told = capsys.readouterr()
+    header, first, second = told.out.splitlines()
+    assert "left out: broken.nii: expected" in told.err
+    assert header.startswith("scan,mean rank")
     assert first.startswith(case_name(3))
     assert not second.startswith(case_name(3))
     assert main([*words, "--labelled", str(tmp_path / "new")]) == REFUSED

@@ -1,8 +1,11 @@
 """The command ``voxcite suggest``: which scans to label next. Decides nothing."""
 
 import argparse
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from assistant.cli.terminal import OK, add_crop, add_segmenter, assistant_for, shown, side_of
 from assistant.settings import DEFAULT_EXAM
@@ -10,7 +13,7 @@ from assistant.settings import DEFAULT_EXAM
 if TYPE_CHECKING:
     from assistant.cli.terminal import Commands
 
-ENDINGS = (".nii.gz", ".nii")
+T = TypeVar("T")
 
 
 def add_suggest(commands: "Commands") -> None:
@@ -28,8 +31,11 @@ def add_suggest(commands: "Commands") -> None:
 
 
 def run_suggest(chosen: argparse.Namespace) -> int:
-    """Segment every scan and print which to label, the most telling first."""
-    from assistant.suggesting import candidate
+    """Segment every scan and print which to label, the most telling first.
+
+    One that cannot be measured is left out and named on standard error.
+    """
+    from assistant.suggesting import candidate, looks
     from segment.errors import Refusal, ScanError
     from segment.suggest import suggest
 
@@ -41,14 +47,34 @@ def run_suggest(chosen: argparse.Namespace) -> int:
         msg = f"{chosen.images.name}: expected scans without labels as NIfTI, found none"
         raise ScanError(Refusal.EMPTY_FOLDER, f"{msg}; give another folder")
     known = [] if chosen.labelled is None else _niftis(chosen.labelled)
-    read = (candidate(assistant, path, side) for path in (*paths, *known))
-    found = list(shown(read, len(paths) + len(known), "looking"))
-    looks = [one.looks for one in found[len(paths) :]]
-    print("scan,predicted failure,agreement of members,width of interval")
-    for one in suggest(found[: len(paths)], chosen.count, looks):
-        print(f"{one.name},{one.failure:.2f},{one.agreement:.3f},{one.width:.3f}")
+    found = _measurable(partial(candidate, assistant, side=side), paths)
+    if not found:
+        msg = f"{chosen.images.name}: expected scans that the exam can measure, found none"
+        raise ScanError(Refusal.EMPTY_FOLDER, f"{msg}; give other scans or another --exam")
+    labelled = _measurable(partial(looks, assistant, side=side), known)
+    print("scan,mean rank,agreement of members,width of interval")
+    for one in suggest(found, chosen.count, labelled):
+        print(f"{one.name},{one.mean_rank:.2f},{one.agreement:.3f},{one.width:.3f}")
     return OK
 
 
+def _measurable(look: Callable[[Path], T], paths: Sequence[Path]) -> list[T]:
+    """Look at scans, leaving out those that are refused."""
+    from segment.errors import ScanError
+
+    def found() -> Iterator[T | None]:
+        for path in paths:
+            try:
+                yield look(path)
+            except ScanError as error:
+                print(f"left out: {error}", file=sys.stderr)
+                yield None
+
+    looked = shown(found(), len(paths), "looking")
+    return [one for one in looked if one is not None]
+
+
 def _niftis(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.name.endswith(ENDINGS))
+    from segment.reading.nifti import is_nifti
+
+    return sorted(path for path in folder.iterdir() if is_nifti(path))
