@@ -12,7 +12,8 @@ import numpy as np
 from jaxtyping import Float32
 from nibabel.orientations import apply_orientation, io_orientation
 
-from assistant.study import find, labelled, niftis
+from assistant.listed import labelled
+from assistant.study import find, niftis
 from segment.reading import (
     Series,
     directory_files,

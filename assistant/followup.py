@@ -17,6 +17,7 @@ from assistant.study import Study, patient_ids
 from segment.change import Visit
 from segment.errors import Refusal, ScanError
 from segment.measurement import Measurement, Reason
+from segment.reading.roles import Role
 from segment.register import Registration, register
 from segment.register import doubt as doubt_of_head
 from segment.register.pair import Alignment, align, halfway
@@ -48,6 +49,7 @@ class Priors:
         object.__setattr__(self, "studies", tuple(self._ordered()))
         for prior in self.studies:
             _check_head(prior)
+            self._check_role(prior)
 
     def _check_patient(self) -> None:
         """Refuse identifiers that differ; a file without one may be anybody's."""
@@ -57,6 +59,14 @@ class Priors:
                 " identifier; give the right prior, or --same-patient if both are one person's"
             )
             raise ScanError(Refusal.OTHER_PATIENT, msg)
+
+    def _check_role(self, prior: Study) -> None:
+        """Refuse a prior that is known to be of another weighting; contrast medium changes none."""
+        own, earlier = (_weighting(study) for study in (self.study, prior))
+        if own is not None and earlier is not None and own != earlier:
+            msg = f"the prior study: expected {own} as the study is, found {earlier}"
+            advice = f"give an earlier {own}, or correct a name or header with --role"
+            raise ScanError(Refusal.NO_ROLE, f"{msg}; {advice}")
 
     def _ordered(self) -> Iterator[Study]:
         """Yield the priors by their dates; raises ScanError where these say nothing or too much."""
@@ -162,6 +172,11 @@ def visit_of(
     volume = study.volume
     spacing_mm = volume.geometry.spacing_mm
     return Visit(records, spacing_mm, volume.facts, volume.date, doubt, made_from)
+
+
+def _weighting(study: Study) -> Role | None:
+    """Return the role of a study without regard to contrast medium."""
+    return "T1" if study.role == "T1c" else study.role
 
 
 def _check_head(prior: Study) -> None:

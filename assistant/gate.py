@@ -11,6 +11,7 @@ import numpy as np
 from assistant.exams import SUPPLIED, Exam
 from assistant.score import Score, percent
 from segment.errors import Refusal, ScanError
+from segment.reading.roles import Role
 from segment.volume import Volume
 
 # A field that holds both hippocampi and enough of the head to find them: an adult brain is about
@@ -137,6 +138,15 @@ def check_pictures(scores: Sequence[Score], exam: Exam) -> None:
                 f" image); give {needed}"
             )
             raise ScanError(Refusal.WRONG_PICTURE, msg)
+
+
+def check_role(role: Role | None, exam: Exam) -> None:
+    """Refuse a scan that is known to be of another role than the exam measures."""
+    if role is not None and role not in exam.measures:
+        wanted = " or ".join(exam.measures)
+        msg = f"the scan: expected {wanted} for exam {exam.name}, found {role}; give the {wanted},"
+        advice = f"or say what the scan is with --role {exam.measures[0]}=SERIES or its file"
+        raise ScanError(Refusal.NO_ROLE, f"{msg} {advice}")
 
 
 def field_mm(volume: Volume) -> tuple[float, float, float]:

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 import prompts
-from assistant import exams, gate, lesions
+from assistant import exams, gate, lesions, sequences
 from assistant.answer import Answer
 from assistant.building import (
     CALIBRATION,
@@ -155,6 +155,13 @@ class Assistant:
         self, study: Study, *, priors: Sequence[Study] = (), same_patient: bool = False
     ) -> Generator[Step, None, Measured]:
         """Take the steps up to the ledger, as ``steps`` does; return what is to be told."""
+        measured = yield from self._measuring(study, priors, same_patient)
+        return replace(measured, beside=sequences.aligned(study))
+
+    def _measuring(
+        self, study: Study, priors: Sequence[Study], same_patient: bool
+    ) -> Generator[Step, None, Measured]:
+        """Take the steps of the exam, by where its segmentation comes from."""
         has_mask = study.mask is not None
         gate.check_supplied(
             study.volume,
@@ -168,6 +175,7 @@ class Assistant:
         if has_mask or self.own is not None:
             return (yield from self._supplied(study))
         gate.check_head(study.volume)
+        gate.check_role(study.role, self.exam)
         earlier = Priors(study, tuple(priors), same_patient).studies
         self._start_loading()
         yield Gated(study)
@@ -192,6 +200,7 @@ class Assistant:
 
     def _supplied(self, study: Study) -> Generator[Step, None, Measured]:
         """Measure a segmentation that came with the study, or that of the user's networks."""
+        gate.check_role(study.role, self.exam)
         if self.own is not None:
             self.own.start()
         yield Gated(study)
@@ -210,6 +219,7 @@ class Assistant:
         """Count the lesions of each study, and match them where two studies can be aligned."""
         marked = lesions.marked(study, priors.studies)
         gate.check_head(study.volume)
+        gate.check_role(study.role, self.exam)
         yield Gated(study)
         scores: tuple[Score, ...]
         placed: list[Placed]
@@ -375,11 +385,13 @@ class Assistant:
         composed = yield from compose(writing, brief)
         yield composed.draft
         stated = ("technique.sample",) if study.is_template else ()
+        stated = (*sequences.stated(study, self.exam, measured.beside), *stated)
         stated = (*stated, "technique.radiological")
         provenance = {
             **self.provenance(study.volume, segmented, composed.draft),
             **of_supplied(study.mask, segmented.pieces),
             **of_comparison(measured.earlier, self.repeatability),
+            **sequences.of_sequences(study, self.exam, measured.beside),
         }
         if measured.lesions:
             provenance["lesions"] = list(measured.lesions)

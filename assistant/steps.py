@@ -8,6 +8,7 @@ from assistant.draft import Draft
 from assistant.followup import Placed
 from assistant.ledger import Ledger
 from assistant.report import Line, Report
+from assistant.sequences import Beside
 from assistant.study import Study
 from assistant.writers import Brief
 from segment.change import Visit
@@ -41,7 +42,8 @@ class Segmented:
 class Measured:
     """A study that is measured and not told yet: all that its report is made from.
 
-    ``lesions`` say for the provenance where each lesion lies that is told by itself.
+    ``lesions`` say for the provenance where each lesion lies that is told by itself; ``beside`` are
+    the series of other roles.
     """
 
     study: Study
@@ -49,6 +51,7 @@ class Measured:
     brief: Brief
     earlier: tuple[Visit, ...] = ()
     lesions: tuple[Mapping[str, Any], ...] = ()
+    beside: tuple[Beside, ...] = ()
 
 
 Step = Gated | Registration | Placed | Segmented | Visit | Ledger | Line | Draft | Report

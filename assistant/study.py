@@ -2,22 +2,25 @@
 
 import hashlib
 import os
-from collections import Counter
+import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
 from assistant.dicomweb import fetched, is_address
+from assistant.listed import choose, enumerated, labelled
 from assistant.referral import Referral
+from assistant.roles import Cast, cast
 from assistant.sessions import session_date
 from segment.errors import Refusal, ScanError
 from segment.geometry import Geometry
 from segment.masks import Mask
 from segment.reading import (
     Series,
-    check_readable,
     directory_files,
     extracted,
     file_kind,
@@ -27,13 +30,15 @@ from segment.reading import (
     read_nifti,
     read_series,
 )
+from segment.reading.roles import ASKED, ROLES, Role, role_in, role_of
 from segment.reading.source import file_bytes
 from segment.volume import Volume
 
 SAMPLE = "sample"
 SAMPLE_NAME = "MNI152 template"
 FETCHED_NAME = "study"  # what a server names it may hold a patient's name
-MOST_SERIES_LISTED = 20
+NUMBERED = re.compile(r"[0-9]{1,6}")  # what chooses a series; any other text is a path
+NO_ROLES: Mapping[Role, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -60,9 +65,11 @@ IDENTIFYING_TAGS = {
 class Study:
     """One scan to report on; ``name`` is the file's or folder's own name.
 
-    ``identifiers`` stand apart so that they can be dropped. ``is_template`` says that this is an
-    average of heads and no person. ``referral`` is what others wrote about it, to be quoted.
-    ``mask`` is a segmentation that came with it, for an exam that draws none.
+    ``role`` is that of the scan, as far as it is known; ``others`` are series of other roles of the
+    same examination, each on its own grid. ``identifiers`` stand apart so that they can be dropped.
+    ``is_template`` says that this is an average of heads and no person. ``referral`` is what others
+    wrote about it, to be quoted. ``mask`` is a segmentation that came with it, for an exam that
+    draws none.
     """
 
     volume: Volume
@@ -71,14 +78,38 @@ class Study:
     is_template: bool = False
     referral: Referral = field(default=Referral(), repr=False)
     mask: Mask | None = field(default=None, repr=False)
+    role: Role | None = None
+    others: Mapping[Role, Volume] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.role is not None and self.role in self.others:
+            msg = f"expected each role once, found {self.role} twice; give one series for it"
+            raise ScanError(Refusal.BAD_OPTION, f"the study: {msg}")
+        object.__setattr__(self, "others", MappingProxyType(dict(self.others)))
 
 
 @dataclass(frozen=True)
 class _Wanted:
-    """Which of several series is read: the one of a number, else the one of a modality."""
+    """Which of several series is read: of a number, else of a role, else of a modality.
+
+    ``roles`` are numbers of series that somebody named; ``taken`` are roles that come from another
+    file, and are not looked for.
+    """
 
     series: str | None = None
     modality: str | None = None
+    measures: tuple[Role, ...] = ()
+    roles: Mapping[Role, str] = field(default_factory=dict)
+    taken: frozenset[Role] = frozenset()
+
+    def cast(self, found: Mapping[str, Role | None], name: str) -> Cast:
+        """Cast the series of a study; beside one of a number stand those alone that were named."""
+        known = {label: None if role in self.taken else role for label, role in found.items()}
+        made = cast(known, self.roles, () if self.series is not None else self.measures, name)
+        if self.measures and self.series is None:
+            return made
+        named = {role: label for role, label in made.beside.items() if label in made.named}
+        return replace(made, beside=named)
 
 
 @dataclass(frozen=True)
@@ -90,7 +121,12 @@ class Named:
 
 
 def read_study(
-    source: str | Path, *, series: str | None = None, modality: str | None = None
+    source: str | Path,
+    *,
+    series: str | None = None,
+    modality: str | None = None,
+    measures: Sequence[Role] = (),
+    roles: Mapping[Role, str] = NO_ROLES,
 ) -> Study:
     """Read a NIfTI file, a DICOM file, folder or DICOMDIR, a zip of one, or the word ``sample``.
 
@@ -98,10 +134,62 @@ def read_study(
     server, as in ``https://SERVER/dicom-web/studies/UID``.
     ``series`` chooses one DICOM series, or one of several NIfTI files, by the number that the
     refusal of several lists, and one volume of a series of several as ``5.2``: the second volume of
-    series 5. Without it, where there are several, those of ``modality`` alone are looked at, as in
-    "MR" for an exam of MR.
+    series 5. Without it, where there are several, the first role of ``measures`` that one of them
+    plays chooses it, and the series of other roles are read beside it. Where roles leave it open,
+    those of ``modality`` alone are looked at, as in "MR" for an exam of MR.
+
+    ``roles`` names what a header or a file's name leave open or have wrong: the number of a series,
+    or a file or folder. Raises ScanError for a role that two series play, and for one of another
+    patient.
     """
-    wanted = _Wanted(series, modality)
+    elsewhere = {role: what for role, what in roles.items() if not NUMBERED.fullmatch(what)}
+    own = [role for role, what in elsewhere.items() if Path(what) == Path(source)]
+    numbered = {role: what for role, what in roles.items() if role not in elsewhere}
+    is_moved = any(role in elsewhere and role not in own for role in measures)
+    looked_for = ROLES if is_moved else tuple(measures)
+    taken = frozenset(elsewhere)
+    study = _read(source, _Wanted(series, modality, looked_for, numbered, taken))
+    if own:
+        study = _named(study, own)
+    others = {
+        role: replace(_read(what, _Wanted(modality=modality)), role=role)
+        for role, what in elsewhere.items()
+        if role not in own
+    }
+    return _joined(study, others, measures) if others else study
+
+
+def _named(study: Study, own: Sequence[Role]) -> Study:
+    """Give a study the one role that somebody named it by."""
+    if len(own) > 1:
+        msg = f"{study.name}: expected one role of the study, found {' and '.join(own)}"
+        raise ScanError(Refusal.BAD_OPTION, f"{msg}; give one")
+    return replace(study, role=own[0])
+
+
+def _joined(study: Study, others: Mapping[Role, Study], measures: Sequence[Role]) -> Study:
+    """Put studies of one series each beside another, or before it where theirs is measured."""
+    if len(patient_ids((study, *others.values()))) > 1:
+        msg = "--role: expected series of one patient, found another patient identifier"
+        raise ScanError(Refusal.OTHER_PATIENT, f"{msg}; give the series of this examination")
+    volumes = [study.volume, *study.others.values(), *(one.volume for one in others.values())]
+    if len({volume.sha256 for volume in volumes}) < len(volumes):
+        msg = "--role: expected another scan for each role, found one scan in two"
+        raise ScanError(Refusal.SAME_STUDY, f"{msg}; give each its own")
+    first = next((role for role in measures if role in {*others, study.role}), study.role)
+    beside = {role: one.volume for role, one in others.items()}
+    if first == study.role or first is None:
+        return replace(study, others={**study.others, **beside})
+    if study.role is None:
+        msg = f"{study.name}: expected its role beside the {first} that is measured, found none"
+        raise ScanError(Refusal.NO_ROLE, f"{msg}; name it too, as in --role FLAIR={study.name}")
+    del beside[first]
+    rest = {study.role: study.volume, **study.others, **beside}
+    return replace(others[first], others=rest)
+
+
+def _read(source: str | Path, wanted: _Wanted) -> Study:
+    """Read the series that is wanted from wherever it lies."""
     if source == SAMPLE:
         return read_sample()
     if is_address(source):
@@ -140,7 +228,7 @@ def read_sample() -> Study:
         modality="MR",
         sequence="T1",
     )
-    return Study(volume, SAMPLE_NAME, is_template=True)
+    return Study(volume, SAMPLE_NAME, is_template=True, role="T1")
 
 
 def _read_folder(folder: Path, name: str, wanted: _Wanted) -> Study:
@@ -166,117 +254,71 @@ def _read_nifti(numbered: Mapping[str, Named], name: str, wanted: _Wanted) -> St
     if not numbered:
         msg = f"{name}: expected a scan, found neither DICOM nor NIfTI; give the scan's folder"
         raise ScanError(Refusal.EMPTY_FOLDER, msg)
-    path = _choose_nifti(numbered, name, wanted.series).path
+    found = {label: role_in(one.name.rpartition("/")[2]) for label, one in numbered.items()}
+    parts = wanted.cast(found, name)
+    label = parts.measured or _choose_nifti(numbered, name, wanted.series)
+    path, role = numbered[label].path, parts.roles[label]
+    others = {
+        part: _nifti(numbered[other].path)
+        for part, other in parts.beside.items()
+        if other != label and (other in parts.named or numbered[other].path.parent == path.parent)
+    }
+    return Study(_nifti(path), name, role=role, others=others)
+
+
+def _nifti(path: Path) -> Volume:
+    """Read a NIfTI file, with the date that the table of its dataset gives it."""
     volume = read_nifti(path)
-    return Study(replace(volume, date=volume.date or session_date(path)), name)
+    return replace(volume, date=volume.date or session_date(path))
 
 
-def _choose_nifti(numbered: Mapping[str, Named], name: str, series: str | None) -> Named:
+def _choose_nifti(numbered: Mapping[str, Named], name: str, series: str | None) -> str:
     """Take the one NIfTI file, or the chosen one of several; list them where none is chosen."""
     if len(numbered) == 1:
         if series is None:
-            return next(iter(numbered.values()))
+            return next(iter(numbered))
         msg = f"{name}: expected several series to choose from, found one NIfTI file"
         raise ScanError(Refusal.BAD_OPTION, f"{msg}; leave --series out")
-    listed = _enumerated([f"series {label}: {one.name}" for label, one in numbered.items()])
+    listed = enumerated([f"series {label}: {one.name}" for label, one in numbered.items()])
     if series is None:
         msg = f"{name}: expected one scan, found {len(numbered)} NIfTI files ({listed})"
         raise ScanError(Refusal.SEVERAL_SERIES, f"{msg}; choose one with --series N")
     if series not in numbered:
         msg = f"{name}: expected the series {series[:20]!r} asked for, found {listed}"
         raise ScanError(Refusal.BAD_OPTION, f"{msg}; choose one with --series N")
-    return numbered[series]
+    return series
 
 
 def find(files: Sequence[Path]) -> tuple[Series, ...]:
     """Sort files into DICOM series, remembering who the patient is; empty where none is DICOM."""
-    return find_series(files, asked=tuple(IDENTIFYING_TAGS.values()))
+    return find_series(files, asked=(*IDENTIFYING_TAGS.values(), *ASKED))
 
 
 def _read_dicom(found: Sequence[Series], name: str, wanted: _Wanted) -> Study:
     if not found:
         msg = f"{name}: expected pictures among the files it lists, found none; give their folder"
         raise ScanError(Refusal.EMPTY_FOLDER, msg)
-    series = _choose(found, name, wanted)
+    labels = labelled(found)
+    parts = wanted.cast({label: role_of(one) for label, one in labels.items() if one.is_scan}, name)
+    label, series = choose(labels, name, wanted.series or parts.measured, wanted.modality)
     asked = series.headers[0].asked
     known = {key: asked.get(tag, "") for key, tag in IDENTIFYING_TAGS.items()}
-    return Study(read_series(series, name=name), name, Identifiers(**known))
+    beside = {role: other for role, other in parts.beside.items() if other != label}
+    others: dict[Role, Volume] = {}
+    for role, other in beside.items():
+        if other in parts.named:
+            others[role] = read_series(labels[other], name=name)
+        elif _is_of_study(labels[other], series):
+            with suppress(ScanError):  # a study may hold what cannot be read and nobody named
+                others[role] = read_series(labels[other], name=name)
+    volume = read_series(series, name=name)
+    return Study(volume, name, Identifiers(**known), role=parts.roles.get(label), others=others)
 
 
-def _choose(found: Sequence[Series], name: str, wanted: _Wanted) -> Series:
-    """Take the one volume that is a scan, or the chosen one; list them where several are."""
-    labels, choice = labelled(found), wanted.series
-    if choice is None:
-        label = _only(labels, name, wanted.modality)
-        check_readable(labels[label], name, label)
-        return labels[label]
-    label, _, place = choice.partition(".")
-    volumes = labels[label].volumes if label in labels else ()
-    if place:
-        number = int(place) if place.isdecimal() and len(place) < 6 else 0
-        if 1 <= number <= len(volumes):
-            return volumes[number - 1]
-    elif volumes:
-        check_readable(labels[label], name, label)
-        return labels[label]
-    told = f"the series {choice[:20]!r} asked for"
-    msg = f"{name}: expected {told}, found {_listed(labels)}; choose one with --series N"
-    raise ScanError(Refusal.BAD_OPTION, msg)
-
-
-def _only(labels: dict[str, Series], name: str, modality: str | None) -> str:
-    """Return the label of the one series that can be read; refuse none and several."""
-    readable = {label: series for label, series in labels.items() if series.is_readable}
-    scans = {label: series for label, series in labels.items() if series.is_scan}
-    candidates = readable or scans or labels
-    candidates = {
-        label: series
-        for label, series in candidates.items()
-        if series.headers[0].modality == modality
-    } or candidates
-    if len(candidates) == 1:
-        return next(iter(candidates))
-    if not scans:
-        msg = (
-            f"{name}: expected a series of slices, found none ({_listed(candidates)});"
-            " give the folder of the scan"
-        )
-        raise ScanError(Refusal.UNSUPPORTED_DICOM, msg)
-    msg = (
-        f"{name}: expected one series, found {len(candidates)} ({_listed(candidates)});"
-        " choose one with --series N"
-    )
-    raise ScanError(Refusal.SEVERAL_SERIES, msg)
-
-
-def labelled(found: Sequence[Series]) -> dict[str, Series]:
-    """Call each series by its own number where these differ, else by its place in the list."""
-    numbers = Counter(series.number for series in found)
-    if None in numbers or max(numbers.values(), default=0) > 1:
-        return {str(place): series for place, series in enumerate(found, start=1)}
-    return {str(series.number): series for series in found}
-
-
-def _listed(labels: dict[str, Series]) -> str:
-    is_several = len({series.headers[0].date for series in labels.values()}) > 1
-    return _enumerated(
-        [
-            f"series {label}: {series.description}{_day(series) if is_several else ''}"
-            for label, series in labels.items()
-        ]
-    )
-
-
-def _enumerated(named: list[str]) -> str:
-    more = (
-        [f"and {len(named) - MOST_SERIES_LISTED} more"] if len(named) > MOST_SERIES_LISTED else []
-    )
-    return "; ".join(named[:MOST_SERIES_LISTED] + more)
-
-
-def _day(series: Series) -> str:
-    """Say of which day a series is, where studies are mixed."""
-    return f" of {series.headers[0].date or 'an unknown day'}"
+def _is_of_study(series: Series, measured: Series) -> bool:
+    """Tell whether two series are of one examination."""
+    one, other = (s.headers[0].text["StudyInstanceUID"] for s in (series, measured))
+    return one == other
 
 
 def patient_ids(studies: Iterable[Study]) -> set[str]:

@@ -121,7 +121,7 @@ def languages() -> tuple[str, ...]:
 @cache
 def load(language: str) -> Phrasebook:
     """Read one language; raises ValueError for an unknown one, and unknown or missing tables."""
-    table = _with_lesions(read_table(language, "phrases.toml"))
+    table = _with_roles(_with_lesions(read_table(language, "phrases.toml")))
     known = {field.name for field in fields(Phrasebook)} - {"language"}
     if unknown := sorted(table.keys() ^ known):
         msg = f"language {language}: the tables {unknown} of phrases.toml are missing or unknown"
@@ -178,6 +178,18 @@ def _with_own(table: dict[str, Any], own: Mapping[str, Mapping[str, Any]]) -> di
     there = table["structures"]
     of_sides = {name: {**sides, **there.get(name, {})} for name, sides in own["structures"].items()}
     return {**table, **merged, "structures": {**there, **of_sides}}
+
+
+def _with_roles(table: dict[str, Any]) -> dict[str, Any]:
+    """Write the sentences about the series of a study, one for each role."""
+    names, sentences = table.pop("roles"), table.pop("of_roles")
+    phrases = {
+        f"technique.role.{said}.{role}": text.format(role=name)
+        for said, text in sentences.items()
+        for role, name in names.items()
+    }
+    table["phrases"] = {**table["phrases"], **phrases}
+    return table
 
 
 def read_table(language: str, name: str) -> dict[str, Any]:

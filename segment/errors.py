@@ -19,6 +19,7 @@ class Refusal(StrEnum):
     EMPTY_FOLDER = "empty-folder"
     SEVERAL_SERIES = "several-series"
     SEVERAL_VOLUMES = "several-volumes"
+    NO_ROLE = "no-role"
     UNSUPPORTED_DICOM = "unsupported-dicom"
     UNEVEN_SLICES = "uneven-slices"
     NO_SUV = "no-suv"

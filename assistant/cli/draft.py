@@ -3,6 +3,7 @@
 import argparse
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,6 +40,14 @@ def add_draft(commands: "Commands") -> None:
     draft.add_argument("--exam", default=DEFAULT_EXAM)
     draft.add_argument("--language", default="en", help="en or zh")
     draft.add_argument("--series", help=SERIES_HELP)
+    draft.add_argument(
+        "--role",
+        action="append",
+        default=[],
+        metavar="NAME=SERIES",
+        help="what a series is (T1, T1c, T2, FLAIR, CT, PET): its number in the study, or a file or"
+        " folder; default: what headers and names say; may be given once for each",
+    )
     draft.add_argument("-o", "--output", type=Path, default=Path("drafts"), metavar="DIR")
     draft.add_argument("--indication", default="", metavar="TEXT", help="quoted in the report")
     draft.add_argument("--clinical-question", default="", metavar="TEXT", help="quoted as well")
@@ -127,6 +136,7 @@ def run_draft(chosen: argparse.Namespace) -> int:
     from assistant.output import write_draft
     from assistant.pipeline import Assistant
     from assistant.report import Report
+    from assistant.roles import parsed
     from assistant.steps import STEPS, Segmented
     from assistant.study import read_study
     from assistant.written import now, written_whole
@@ -139,11 +149,14 @@ def run_draft(chosen: argparse.Namespace) -> int:
         folder = shown.enter_context(written_whole(chosen.output))
         prepare(assistant)
         bar = shown.enter_context(bar_of(len(STEPS) + 1, words["read"]))
-        modality = assistant.exam.modality
-        study = read_study(chosen.study, series=chosen.series, modality=modality)
+        exam = assistant.exam
+        read_of = partial(read_study, modality=exam.modality)
+        measures, roles = exam.measures, parsed(chosen.role)
+        study = read_of(chosen.study, series=chosen.series, measures=measures, roles=roles)
         study = replace(study, referral=referral)
-        read = (study, *(read_study(prior, modality=modality) for prior in chosen.prior))
-        read = tuple(with_segmentations(read, assistant.exam, chosen))
+        measures = measures if study.role is None else (study.role, *measures)
+        read = (study, *(read_of(prior, measures=measures) for prior in chosen.prior))
+        read = tuple(with_segmentations(read, exam, chosen))
         study, *priors = all_dated(read, chosen.date)
         steps = assistant.steps(study, priors=priors, same_patient=chosen.same_patient)
         segmented: Segmented | None = None

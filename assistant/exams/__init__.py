@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Literal
 
+from segment.reading.roles import ROLES, Role
 from segment.shelf import EXAM, owned, shelves
 from segment.table import filled
 
@@ -21,6 +22,9 @@ class Exam:
 
     ``compares`` says what is compared with an earlier study: structures, lesions or nothing.
 
+    ``measures`` are roles of a series: the first that a study holds is the one that is measured.
+    ``misses`` are those whose absence from a study of known roles the report says.
+
     ``kinds`` and ``parts`` are values of a reader's facts, such as ``mr_t1`` and ``head``: what
     its pictures may look like. An empty one is not checked. ``rules`` are those that a comparison
     with an earlier study is held against.
@@ -28,7 +32,8 @@ class Exam:
 
     name: str
     organs: tuple[str, ...]
-    sequence: str
+    measures: tuple[Role, ...]
+    misses: tuple[Role, ...]
     modality: str
     kinds: tuple[str, ...]
     parts: tuple[str, ...]
@@ -45,6 +50,9 @@ class Exam:
     def __post_init__(self) -> None:
         if not 0 < self.coverage < 1 or self.widest_relative_interval <= 0:
             msg = f"exam {self.name}: coverage lies between 0 and 1 and the widest interval above 0"
+            raise ValueError(msg)
+        if strange := sorted({*self.measures, *self.misses} - {*ROLES}):
+            msg = f"exam {self.name}: expected roles of {', '.join(ROLES)}, found {strange}"
             raise ValueError(msg)
         if unknown := sorted(set(self.asymmetry) - set(self.structures)):
             msg = f"exam {self.name}: the asymmetry of {unknown} needs their volumes"

@@ -33,6 +33,7 @@ HELPS: Mapping[str, tuple[Refusal, ...]] = {
     "other": (
         Refusal.NOT_MR,
         Refusal.NOT_CT,
+        Refusal.NO_ROLE,
         Refusal.FIELD_TOO_SMALL,
         Refusal.TOO_COARSE,
         Refusal.WRONG_PICTURE,

@@ -1,13 +1,16 @@
 """Refines one start of a registration, and says how well it fits. Knows nothing of other starts."""
 
 from contextlib import suppress
+from typing import Literal
 
 import numpy as np
 import SimpleITK as sitk
-from jaxtyping import Bool, Float64
+from jaxtyping import Bool, Float, Float64
 
 from segment.register.targets import Target, shrunk, targets
 
+Values = Float[np.ndarray, " n"]
+Metric = Literal["correlation", "information"]
 SEED = 20_260_101
 WORK_UNITS = 1  # several add to the same sums in whatever order they come, and no two runs agree
 COARSE_MM, MEDIUM_MM = 8.0, 4.0
@@ -58,15 +61,22 @@ def refine_rigid(
     start: Float64[np.ndarray, "4 4"],
     centre_mm: Float64[np.ndarray, " 3"],
     spacing_mm: float,
+    metric: Metric = "correlation",
 ) -> sitk.AffineTransform:
-    """Go to the nearest rigid maximum of the correlation of two scans of one head."""
+    """Go to the nearest rigid maximum of how alike two scans of one head are.
+
+    They correlate where one sequence took both; of several, one tells of the other (Mattes).
+    """
     level = target.at(spacing_mm)
     rigid = sitk.VersorRigid3DTransform()
     rigid.SetCenter(centre_mm)
     rigid.SetMatrix(start[:3, :3].ravel(), 1e-6)
     rigid.SetTranslation(start[:3, :3] @ centre_mm + start[:3, 3] - centre_mm)
     method = _method(level, step_mm=0.5)
-    method.SetMetricAsCorrelation()
+    if metric == "correlation":
+        method.SetMetricAsCorrelation()
+    else:
+        method.SetMetricAsMattesMutualInformation(BINS)
     if spacing_mm < MEDIUM_MM:
         method.SetMetricSamplingStrategy(method.RANDOM)
         method.SetMetricSamplingPercentage(0.3, SEED)
@@ -112,6 +122,14 @@ def similarity_of(
     target: Target, moving: sitk.Image, transform: sitk.AffineTransform, spacing_mm: float
 ) -> tuple[float, float]:
     """Correlate target and scan inside the mask; also say how much of it the field holds."""
+    pair, inside = _pair(target, moving, transform, spacing_mm)
+    return (-1.0 if pair is None else float(np.corrcoef(*pair)[0, 1])), inside
+
+
+def _pair(
+    target: Target, moving: sitk.Image, transform: sitk.AffineTransform, spacing_mm: float
+) -> tuple[tuple[Values, Values] | None, float]:
+    """Read target and scan where both are inside the mask; None where one is all the same."""
     level = target.at(spacing_mm)
     wanted = sitk.GetArrayFromImage(level.mask).astype(bool)
     outside = -1e9
@@ -120,11 +138,34 @@ def similarity_of(
     )
     scan = sitk.GetArrayFromImage(resampled)[wanted]
     held: Bool[np.ndarray, " n"] = scan > outside / 2
-    inside = float(held.mean())
     pair = sitk.GetArrayFromImage(level.image)[wanted][held], scan[held]
-    if held.sum() < 2 or min(float(x.std()) for x in pair) < SMALLEST_CONTRAST:
-        return -1.0, inside
-    return float(np.corrcoef(*pair)[0, 1]), inside
+    is_flat = held.sum() < 2 or min(float(x.std()) for x in pair) < SMALLEST_CONTRAST
+    return (None if is_flat else pair), float(held.mean())
+
+
+def information_of(
+    target: Target, moving: sitk.Image, matrix: Float64[np.ndarray, "4 4"], spacing_mm: float
+) -> tuple[float, float]:
+    """Say what share of what target and scan hold is the same, and how much the field holds.
+
+    The share is their mutual information over their joint entropy, 0 to 1: what Studholme, Hill and
+    Hawkes call normalised (1999, Pattern Recognition 32:71), less one.
+    """
+    transform = sitk.AffineTransform(3)
+    transform.SetMatrix(matrix[:3, :3].ravel())
+    transform.SetTranslation(matrix[:3, 3])
+    pair, inside = _pair(target, moving, transform, spacing_mm)
+    if pair is None:
+        return 0.0, inside
+    joint = np.histogram2d(*pair, bins=BINS)[0] / len(pair[0])
+    one, other, both = (_entropy(p) for p in (joint.sum(axis=1), joint.sum(axis=0), joint))
+    return (one + other - both) / both, inside
+
+
+def _entropy(share: Float64[np.ndarray, "*bins"]) -> float:
+    """Return the entropy of shares that add up to one, in nats."""
+    some = share[share > 0]
+    return float(-(some * np.log(some)).sum())
 
 
 def matrix_of(transform: sitk.AffineTransform) -> Float64[np.ndarray, "4 4"]:
