@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 
 from assistant import views
+from assistant.change_views import change_views
 from assistant.entropy import write_entropy
 from assistant.folder import ENTROPY, LABELS, PROBABILITY, REPORT
+from assistant.followup import Placed
 from assistant.ledger import Ledger
 from assistant.maps import write_map
 from assistant.probability import write_probability
@@ -27,16 +29,24 @@ LARGEST_FIELD_MM = 240.0
 
 
 def write_draft(
-    folder: Path, study: Study, segmented: Segmented, report: Report, created: str
+    folder: Path,
+    study: Study,
+    segmented: Segmented,
+    report: Report,
+    created: str,
+    placed: Sequence[Placed] = (),
 ) -> None:
     """Write report.md, report.json, labels, probability, entropy, one overlay a side.
 
+    ``placed`` are earlier studies, the oldest first, for pictures of what changed since the latest.
     Of a supplied segmentation nobody knows the disagreement, and what it does not hold has no
     picture.
     """
     (folder / REPORT).write_bytes(report_bytes(report, created))
     (folder / "report.md").write_text(report.markdown(), encoding="utf-8")
     write_labels(folder / LABELS, study.volume, segmented)
+    for view in change_views(study, placed, segmented):
+        views.write_png(view, folder)
     if segmented.pieces:
         _write_pieces(folder, study.volume, segmented.pieces)
         return

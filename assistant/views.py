@@ -133,7 +133,7 @@ def overlays(
     The scan may lie on any grid, the segmentations on others. ``labels`` overrides words of
     ``ENGLISH``; structures are looked up by their name.
     """
-    words = _Words({**ENGLISH, **labels})
+    words = Words({**ENGLISH, **labels})
     return tuple(
         _view(volume, chosen, segmentations, convention, words, field_mm)
         for chosen in segmentations
@@ -211,7 +211,7 @@ def outlines(
     return traced
 
 
-class _Words:
+class Words:
     """Words that the built-in font can draw, English where it cannot."""
 
     def __init__(self, labels: Mapping[str, str]) -> None:
@@ -240,17 +240,17 @@ def _view(
     chosen: Segmentation,
     every: Sequence[Segmentation],
     convention: Convention,
-    words: _Words,
+    words: Words,
     field_mm: float,
 ) -> View:
     """Draw the picture of one segmentation; the others' outlines show where they cross it."""
     centre_mm = centre_of(chosen)
     three = tuple(replace(p, field_mm=field_mm) for p in planes(centre_mm, convention))
     grey = [sample(volume.array, volume.geometry, plane, np.nan) for plane in three]
-    images = [Image.fromarray(panel) for panel in _windowed(grey)]
-    plain = [_mark(image, plane, words) for image, plane in zip(images, three, strict=True)]
+    images = [Image.fromarray(panel) for panel in windowed(grey)]
+    plain = [marked(image, plane, words) for image, plane in zip(images, three, strict=True)]
     outlined = [
-        _mark(_outline(image, plane, every), plane, words)
+        marked(_outline(image, plane, every), plane, words)
         for image, plane in zip(images, three, strict=True)
     ]
     parts = chosen.structures[1:]
@@ -276,7 +276,7 @@ def _whole(parts: Sequence[str]) -> str:
     return " ".join(shared) or "structures"
 
 
-def _windowed(panels: Iterable[Float32[np.ndarray, "row column"]]) -> UInt8[np.ndarray, "n r c 3"]:
+def windowed(panels: Iterable[Float32[np.ndarray, "row column"]]) -> UInt8[np.ndarray, "n r c 3"]:
     """Scale the panels of one picture to grey with one window; outside the scan is black."""
     stack = np.stack(list(panels))
     seen = stack[np.isfinite(stack)]
@@ -288,22 +288,29 @@ def _windowed(panels: Iterable[Float32[np.ndarray, "row column"]]) -> UInt8[np.n
 
 
 def _outline(image: Image.Image, plane: Plane, every: Sequence[Segmentation]) -> Image.Image:
-    """Draw the outlines of every segmentation that a plane crosses, smoothed at their edges."""
-    size = plane.side_px * OVERSAMPLING
-    result = image.copy()
+    """Draw the outlines of every segmentation that a plane crosses."""
+    result = image
     for segmentation in every:
         for colour, lines in zip(COLOURS, outlines(segmentation, plane).values(), strict=False):
-            cover = Image.new("L", (size, size))
-            pen = ImageDraw.Draw(cover)
-            for line in lines:
-                points = [((c + 0.5) * OVERSAMPLING, (r + 0.5) * OVERSAMPLING) for r, c in line]
-                pen.line(points, fill=255, width=round(OUTLINE_PX * OVERSAMPLING), joint="curve")
-            small = cover.resize(result.size, Image.Resampling.BOX)
-            result.paste(colour, (0, 0), small)
+            result = drawn(result, lines, colour)
     return result
 
 
-def _mark(image: Image.Image, plane: Plane, words: _Words) -> Image.Image:
+def drawn(
+    image: Image.Image, lines: Sequence[Float64[np.ndarray, "_ 2"]], colour: Colour
+) -> Image.Image:
+    """Draw lines of rows and columns of pixels onto a square panel, smoothed at their edges."""
+    result = image.copy()
+    cover = Image.new("L", (image.width * OVERSAMPLING, image.height * OVERSAMPLING))
+    pen = ImageDraw.Draw(cover)
+    for line in lines:
+        points = [((c + 0.5) * OVERSAMPLING, (r + 0.5) * OVERSAMPLING) for r, c in line]
+        pen.line(points, fill=255, width=round(OUTLINE_PX * OVERSAMPLING), joint="curve")
+    result.paste(colour, (0, 0), cover.resize(result.size, Image.Resampling.BOX))
+    return result
+
+
+def marked(image: Image.Image, plane: Plane, words: Words) -> Image.Image:
     """Write the plane's name, the directions and the scale bar onto a panel."""
     result = image.copy()
     pen = ImageDraw.Draw(result)
@@ -316,16 +323,16 @@ def _mark(image: Image.Image, plane: Plane, words: _Words) -> Image.Image:
         (lower, (side / 2, side - gap), "mb"),
     )
     for text, place, anchor in places:
-        _write(pen, place, text, anchor=anchor, size=LETTER_PX)
-    _write(pen, (gap, gap), f"{words[plane.name]}  {plane.position}", anchor="lt", size=13)
+        write_text(pen, place, text, anchor=anchor, size=LETTER_PX)
+    write_text(pen, (gap, gap), f"{words[plane.name]}  {plane.position}", anchor="lt", size=13)
     bar, y = plane.bar_mm / plane.pixel_mm, side - 12
     pen.rectangle((side - 13 - bar, y - 2, side - 12, y + 3), fill=PAPER)
     pen.rectangle((side - 12 - bar, y - 1, side - 13, y + 2), fill=INK)
-    _write(pen, (side - 12 - bar / 2, y - 5), f"{plane.bar_mm:g} mm", anchor="mb", size=13)
+    write_text(pen, (side - 12 - bar / 2, y - 5), f"{plane.bar_mm:g} mm", anchor="mb", size=13)
     return result
 
 
-def _write(
+def write_text(
     pen: ImageDraw.ImageDraw,
     place: tuple[float | int, float | int],
     text: str,
@@ -342,7 +349,7 @@ def _page(
     rows: Sequence[Sequence[Image.Image]],
     chosen: Segmentation,
     convention: Convention,
-    words: _Words,
+    words: Words,
 ) -> Image.Image:
     """Lay out the panels between a heading and the legend."""
     side = rows[0][0].width
@@ -358,15 +365,15 @@ def _page(
     parts = chosen.structures[1:]
     name = " ".join(t for t in (words[chosen.side], words[_whole(parts)]) if t)
     title = " - ".join(t for t in (name, words["note"]) if t)
-    _write(pen, (MARGIN_PX, middle), title, anchor="lm")
-    _write(pen, (width - MARGIN_PX, middle), words["draft"], anchor="rm", colour=ALARM)
-    _write(pen, (width - MARGIN_PX, last), words[convention], anchor="rm", colour=MUTED)
+    write_text(pen, (MARGIN_PX, middle), title, anchor="lm")
+    write_text(pen, (width - MARGIN_PX, middle), words["draft"], anchor="rm", colour=ALARM)
+    write_text(pen, (width - MARGIN_PX, last), words[convention], anchor="rm", colour=MUTED)
     x = float(MARGIN_PX)
     shown = parts if (chosen.labels > 0).any() else ()
     for colour, part in zip(COLOURS, shown, strict=False):
         pen.line((x, last, x + 22, last), fill=colour, width=3)
-        _write(pen, (x + 28, last), words[part], anchor="lm")
+        write_text(pen, (x + 28, last), words[part], anchor="lm")
         x += 28 + pen.textlength(words[part], _font(TEXT_PX)) + 20
     if not shown:
-        _write(pen, (x, last), words["empty"], anchor="lm", colour=ALARM)
+        write_text(pen, (x, last), words["empty"], anchor="lm", colour=ALARM)
     return page

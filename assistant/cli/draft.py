@@ -132,7 +132,7 @@ def with_segmentations(
 
 def run_draft(chosen: argparse.Namespace) -> int:
     """Draft a report, write its files and print it."""
-    from assistant.followup import all_dated
+    from assistant.followup import Placed, all_dated
     from assistant.output import write_draft
     from assistant.pipeline import Assistant
     from assistant.report import Report
@@ -161,11 +161,13 @@ def run_draft(chosen: argparse.Namespace) -> int:
         steps = assistant.steps(study, priors=priors, same_patient=chosen.same_patient)
         segmented: Segmented | None = None
         report: Report | None = None
+        placed: list[Placed] = []
         for step in stepped(steps, bar, words):
             segmented = step if isinstance(step, Segmented) else segmented
             report = step if isinstance(step, Report) else report
+            placed += [step] if isinstance(step, Placed) else []
         assert segmented is not None
         assert report is not None
-        write_draft(folder, study, segmented, report, now())
+        write_draft(folder, study, segmented, report, now(), placed)
     print(report.markdown(), end="")
     return OK if is_measured(report.measurements) else NOTHING_MEASURED

@@ -14,6 +14,7 @@ from prompts import Phrasebook
 from segment.errors import Refusal, ScanError
 
 AMOUNT = re.compile(r"(?<=\d) (?=(?:mL|mm3|%))")
+LESION = re.compile("overlay_change_lesion_([A-Z])")
 NO_BREAK_SPACE = "\u00a0"
 
 
@@ -124,9 +125,12 @@ def _sections(report: Report, words: Phrasebook) -> "list[tuple[str, tuple[Sente
 
 def _caption(path: Path, report: Report, words: Phrasebook) -> str:
     """Say which structure of which side a picture shows, as its file is named."""
+    if lesion := LESION.fullmatch(path.stem):
+        return words.export["caption_lesion"].format(letter=lesion[1])
     for record in report.measurements:
         parts = (record.structure, *(() if record.side == "none" else (record.side,)))
-        if path.stem == "_".join(("overlay", *parts)).replace(" ", "_"):
-            name = words.structure(record.structure, record.side)
-            return words.export["caption"].format(name=name)
+        for caption, start in (("caption", "overlay"), ("caption_change", "overlay_change")):
+            if path.stem == "_".join((start, *parts)).replace(" ", "_"):
+                name = words.structure(record.structure, record.side)
+                return words.export[caption].format(name=name)
     return words.export["picture"]

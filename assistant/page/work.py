@@ -6,13 +6,14 @@ Knows nothing of pages: it runs an assistant, keeps its results and says how far
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from assistant import exams, views
+from assistant.change_views import change_views
 from assistant.denial import Denial, DeniedError
 from assistant.draft import Draft
 from assistant.followup import Placed
@@ -23,7 +24,7 @@ from assistant.page.store import Kept, Store
 from assistant.pipeline import Assistant
 from assistant.referral import Referral
 from assistant.report import Line, Report
-from assistant.steps import Gated, Segmented
+from assistant.steps import Gated, Segmented, Step
 from assistant.study import Study, read_study
 from assistant.writers.vlm.errors import ModelError
 from segment.change import Visit
@@ -307,15 +308,11 @@ class Workshop:
         priors = [read_study(source, modality=modality) for source in sources]
         self._next(job, "gate")
         assistant = self._assistant_of(job.kept.exam, job.kept.language)
+        placed: list[Placed] = []
         following = NEXT if request.prior is None else NEXT_COMPARED
         for step in assistant.steps(study, priors=priors):
-            if isinstance(step, Gated):
-                scene.write_scan(folder, study.volume)
-            if isinstance(step, Registration):
-                prior.write_place(folder, study, step)
-            if isinstance(step, Segmented):
-                scene.write_found(folder, study.volume, step.sides)
-                _write_pictures(folder, study, step)
+            placed += [step] if isinstance(step, Placed) else []
+            _write_step(folder, study, step, placed)
             if isinstance(step, Draft):
                 statements = [asdict(statement) for statement in step.statements]
                 self._store.change(job.kept.id, statements=statements)
@@ -339,9 +336,25 @@ def _light(step: Any, study: Study) -> Any:  # noqa: ANN401  any step of the pip
     return step if isinstance(step, Ledger | Line | Report) else type(step).__name__
 
 
-def _write_pictures(folder: Path, study: Study, segmented: Segmented) -> None:
+def _write_step(folder: Path, study: Study, step: Step, placed: Sequence[Placed]) -> None:
+    """Write what the viewer and the exports show of a step."""
+    if isinstance(step, Gated):
+        scene.write_scan(folder, study.volume)
+    if isinstance(step, Registration):
+        prior.write_place(folder, study, step)
+    if isinstance(step, Segmented):
+        scene.write_found(folder, study.volume, step.sides)
+        _write_pictures(folder, study, step, placed)
+
+
+def _write_pictures(
+    folder: Path, study: Study, segmented: Segmented, placed: Sequence[Placed]
+) -> None:
     """Draw the pictures that go into exported files."""
     found = [side.segmentation for side in segmented.sides if isinstance(side, Found)]
     note = "MNI152 template: an average of 152 heads, no person" if study.is_template else ""
-    for view in views.overlays(study.volume, found, labels={"note": note}):
+    for old in folder.glob("overlay_*.png"):
+        old.unlink()  # of what was drafted here before
+    changed = change_views(study, placed, segmented)
+    for view in (*views.overlays(study.volume, found, labels={"note": note}), *changed):
         views.write_png(view, folder)
