@@ -5,10 +5,9 @@ them up. What always holds of a rule, and whom its source measured, is said once
 """
 
 from assistant.draft import Section, Statement
-from assistant.judgement import Judgement, Obstacle, Outcome
+from assistant.judgement import OUTLINED, Judgement, Obstacle, Outcome
 from assistant.ledger import Ledger
 from prompts import Phrasebook
-from segment.measurement import PIECES
 
 SECTION: Section = "criteria"
 NOTE = "criteria.note"
@@ -48,9 +47,10 @@ def criterion_statement(judgement: Judgement, ledger: Ledger, phrasebook: Phrase
 def _key(judgement: Judgement, ledger: Ledger) -> str:
     """Choose the sentence by the outcome, by what is in the way, or by what is withheld.
 
-    A count has no measurement error beside which it could be placed.
+    What was outlined has no measurement error beside which it could be placed.
     """
-    counted = "counted." if judgement.conditions[0].unit == PIECES else ""
+    cited = [ledger[cite] for cite in judgement.cites]
+    counted = "counted." if any(record.basis == OUTLINED for record in cited) else ""
     if judgement.reason is None:
         return counted + ("met" if judgement.outcome is Outcome.MET else "not_met")
     if judgement.reason is Obstacle.CROSSES:

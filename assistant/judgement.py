@@ -11,8 +11,9 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Literal
 
-from segment.measurement import PIECES, Measurement
+from segment.measurement import Measurement
 
+OUTLINED = "outlined"  # the basis of bounds that are no prediction
 Relation = Literal["below", "at most", "at least", "above"]
 
 
@@ -34,7 +35,6 @@ class Obstacle(StrEnum):
     NO_INTERVAL = "no-interval"
     MISSING = "missing"
     NO_EARLIER_SIZE = "no-earlier-size"
-    NODES = "nodes-not-supported"
 
 
 @dataclass(frozen=True)
@@ -129,13 +129,16 @@ class Judgement:
 
 
 def input_of(record: Measurement) -> Input:
-    """Return what a rule may go by of a record: a change, only beside its measurement error."""
+    """Return what a rule may go by of a record: a predicted change, beside its measurement error.
+
+    Bounds by an outline are held against a limit as they are: nobody measured how they repeat.
+    """
     cites, interval, error = (record.id,), record.interval, record.reference
     if record.is_withheld:
         return Gap(cites, Obstacle.WITHHELD)
     if record.value is None or interval is None:
         return Gap(cites, Obstacle.NO_INTERVAL)
-    if record.comparator is None or record.unit == PIECES:
+    if record.comparator is None or record.basis == OUTLINED:
         return Amount(cites, record.value, interval.lower, interval.upper)
     if error is None:
         return Gap(cites, Obstacle.ERROR_UNKNOWN)

@@ -41,6 +41,7 @@ from assistant.quotation import quotations
 from assistant.readers import Reader
 from assistant.report import Line, Report
 from assistant.rules import judge
+from assistant.rules import load as load_rule
 from assistant.score import Score
 from assistant.settings import Settings
 from assistant.steps import Gated, Measured, Segmented, Step
@@ -236,7 +237,9 @@ class Assistant:
         now, earlier = lesions.seen(study, marked[0]), lesions.seen_before(placed, marked[1:])
         yield from (one.visit for one in earlier)
         changes = lesions.changes(now, earlier[-1], placed[-1]) if placed else None
-        records = lesion_records(lesions.blank(self.organ, study), now, earlier, changes)
+        wanted = {quantity for name in self.exam.rules for quantity in load_rule(name).needs}
+        blank = lesions.blank(self.organ, study)
+        records = lesion_records(blank, now, earlier, changes, wanted)
         told = () if changes is None else lesions.described(changes)
         visits = tuple(one.visit for one in earlier)
         return (yield from self._judged(study, segmented, records, scores, visits, told))

@@ -6,7 +6,7 @@ worst of them, since nobody knows how they go together.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from string import ascii_uppercase
 
@@ -34,6 +34,8 @@ from segment.objects import Lesion, Lesions
 
 LOAD, LOAD_CHANGE = "lesion volume", "lesion volume change"
 RELATIVE_LOAD_CHANGE = "relative lesion volume change"
+SINCE_SMALLEST = "relative change of the smallest enhancing volume"
+SINCE_BASELINE = "relative change of the baseline enhancing volume"
 NUMBER, NEW, ENLARGED = "lesion count", "new lesions", "enlarged lesions"
 COUNTS = {
     Fate.SHRUNK: "shrunk lesions",
@@ -48,6 +50,7 @@ TOLD = (
     *(Fate.MERGED, Fate.SPLIT, Fate.MERGED_AND_SPLIT),
 )
 KINDS = {Fate.MERGED_AND_SPLIT: "regrouped"}  # where a fate is not called by its own word
+TODAY = (LOAD, NUMBER)  # what the first records are of; those of earlier dates follow
 SURE_MM = 3.0  # Filippi et al. 2019, Brain 142:1858: a lesion of MS is at least 3 mm long
 LETTERS = ascii_uppercase
 BOUNDS = Calibration(OUTLINE, 0)
@@ -78,17 +81,23 @@ def listed(changes: LesionChanges) -> tuple[Listed, ...]:
 
 
 def lesion_records(
-    blank: Measurement, now: Seen, earlier: Sequence[Seen], changes: LesionChanges | None
+    blank: Measurement,
+    now: Seen,
+    earlier: Sequence[Seen],
+    changes: LesionChanges | None,
+    wanted: Collection[str] = (),
 ) -> tuple[Measurement, ...]:
     """Return what is told of lesions: today's, those of each earlier date, and what became of them.
 
     ``blank`` says of which structure; ids run m1, m2, ... ``earlier`` comes oldest first, and
     ``changes`` are those since the latest of it, None where the two could not be aligned.
+    ``wanted`` are quantities that a rule goes by besides: SINCE_SMALLEST and SINCE_BASELINE.
     """
     made = [*_of_today(blank, now)]
     made += [_of_earlier(blank, seen) for seen in earlier]
     if earlier:
         made += _since(blank, now, earlier[-1], changes)
+        made += _since_dates(blank, now, earlier, wanted)
     numbered = [replace(record, id=f"m{n}") for n, record in enumerate(made, start=1)]
     return tuple(_with_expressions(numbered))
 
@@ -136,6 +145,23 @@ def _since(
     for one in listed(changes):
         for record in _of_one(blank, one):
             yield _withheld(record, reason)
+
+
+def _since_dates(
+    blank: Measurement, now: Seen, earlier: Sequence[Seen], wanted: Collection[str]
+) -> Iterator[Measurement]:
+    """Yield the relative changes since the smallest and the first date; none since nothing."""
+    loads = [seen.lesions.load_ml for seen in earlier]
+    for quantity, place in ((SINCE_SMALLEST, loads.index(min(loads))), (SINCE_BASELINE, 0)):
+        if quantity not in wanted or not loads[place]:
+            continue
+        before = earlier[place]
+        record = replace(blank, quantity=quantity, unit="%", method=COUNTED)
+        record = replace(record, comparator=before.visit.date or "earlier examination")
+        record = _relative(record, before.lesions.found, now.lesions.found)
+        old = f"m{len(TODAY) + place + 1}"
+        record = replace(record, expression=f"100 * (m1 - {old}) / {old}")
+        yield _withheld(record, why_apart(now.visit, before.visit))
 
 
 def _plain(changes: tuple[LesionChange, ...]) -> Count:
@@ -216,4 +242,4 @@ def _with_expressions(records: Sequence[Measurement]) -> Iterator[Measurement]:
     new, old = ids[LOAD], ids.get(EARLIER_LOAD)
     by = {LOAD_CHANGE: f"{new} - {old}", RELATIVE_LOAD_CHANGE: f"100 * ({new} - {old}) / {old}"}
     for record in records:
-        yield replace(record, expression=by.get(record.quantity))
+        yield replace(record, expression=by.get(record.quantity, record.expression))

@@ -1,5 +1,7 @@
 """Rules about lesions give what a person computes by hand, at and beside each limit."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,7 @@ from assistant.judgement import Amount, Gap, Obstacle, Outcome
 from assistant.rules import amounts, judge_inputs, neda, rano, recist
 from assistant.rules.amounts import exact, give_or_take
 from segment.lesion_change import compare_lesions
+from segment.lesion_records import SINCE_BASELINE, SINCE_SMALLEST
 from segment.objects import lesions_in_mask
 from tests.phantoms import ball, grid
 from tests.test_lesion_change import compared, lesions, line
@@ -21,7 +24,7 @@ def told(judgements):
 
 
 def target(*sizes_mm, name="t1", organ="lung", error_mm=0.0, is_node=False):
-    sizes = tuple(give_or_take(mm, error_mm) for mm in sizes_mm)
+    sizes = tuple(None if mm is None else give_or_take(mm, error_mm) for mm in sizes_mm)
     return recist.Target(name, organ, sizes, is_node)
 
 
@@ -109,11 +112,111 @@ def test_one_condition_that_surely_fails_decides_whatever_the_other_does():
     assert sizes["increase_over_smallest_sum"] == NOT_MET
 
 
-def test_lymph_nodes_are_said_to_be_unsupported():
-    node = target(18, 30, name="t2", organ="nodes", is_node=True)
-    said = told(recist.judge([target(25, 30), node], exact(1)))
-    assert said.pop("new_lesion") == MET
-    assert {*said.values()} == {Obstacle.NODES}
+def node(*axes_mm, name="n1", error_mm=0.0):
+    return target(*axes_mm, name=name, organ="neck", error_mm=error_mm, is_node=True)
+
+
+def test_a_node_adds_its_short_axis_to_the_sum():
+    found = recist.judge([target(20, 20), node(15, 23)], NOTHING_NEW)  # 35 to 43: + 22.9 %, 8 mm
+    assert told(found)["increase_over_smallest_sum"] == MET
+    assert found[0].cites == ("t1", "n1")
+    still = recist.judge([target(20, 20), node(15, 22)], NOTHING_NEW)  # 35 to 42: + 20 %
+    assert told(still)["increase_over_smallest_sum"] == MET
+    less = recist.judge([target(20, 20), node(15, 21.9)], NOTHING_NEW)  # + 19.7 %
+    assert told(less)["increase_over_smallest_sum"] == NOT_MET
+
+
+@pytest.mark.parametrize(
+    ("others_mm", "axis_mm", "error_mm", "said"),
+    [
+        (0, 9.9, 0.0, MET),
+        (0, 10, 0.0, NOT_MET),  # below 10 mm, and not at it
+        (0.1, 9.9, 0.0, NOT_MET),
+        (0, 0, 0.0, MET),
+        (0, 9.8, 0.5, Obstacle.CROSSES),
+    ],
+)
+def test_recist_asks_whether_targets_have_gone_and_nodes_are_below_ten_millimetres(
+    others_mm, axis_mm, error_mm, said
+):
+    targets = [target(20, others_mm), node(18, axis_mm, error_mm=error_mm)]
+    assert told(recist.judge(targets, NOTHING_NEW))["targets_gone"] == said
+
+
+def test_nodes_alone_have_gone_where_every_one_is_small():
+    both = [node(18, 9), node(16, 9.5, name="n2")]
+    assert told(recist.judge(both, NOTHING_NEW))["targets_gone"] == MET
+    both = [node(18, 9), node(16, 10.5, name="n2")]
+    assert told(recist.judge(both, NOTHING_NEW))["targets_gone"] == NOT_MET
+
+
+@pytest.mark.parametrize(
+    ("size_mm", "slice_mm", "is_node", "is_allowed"),
+    [
+        (10, 5, False, True),
+        (9.9, 5, False, False),
+        (11.9, 6, False, False),  # twice the thickness of slices above 5 mm
+        (12, 6, False, True),
+        (10, 1, False, True),
+        (15, 5, True, True),
+        (14.9, 5, True, False),
+    ],
+)
+def test_a_target_is_large_enough_to_be_measured_at_the_baseline(
+    size_mm, slice_mm, is_node, is_allowed
+):
+    one = [target(size_mm, 20, is_node=is_node)]
+    if is_allowed:
+        assert recist.judge(one, NOTHING_NEW, slice_mm=slice_mm)
+        return
+    with pytest.raises(ValueError, match="at the baseline, found smaller ones: t1"):
+        recist.judge(one, NOTHING_NEW, slice_mm=slice_mm)
+
+
+@pytest.mark.parametrize(("count", "is_allowed"), [(5, True), (6, False)])
+def test_five_targets_are_the_most(count, is_allowed):
+    targets = [target(20, 20, name=f"t{n}", organ=str(n)) for n in range(count)]
+    if is_allowed:
+        assert recist.judge(targets, NOTHING_NEW)
+        return
+    with pytest.raises(ValueError, match="at most 5 targets"):
+        recist.judge(targets, NOTHING_NEW)
+
+
+def test_nodes_of_any_region_are_one_organ():
+    three = [replace(node(18, 18, name=f"n{n}"), organ=f"region {n}") for n in range(3)]
+    assert recist.judge(three[:2], NOTHING_NEW)
+    with pytest.raises(ValueError, match="2 of an organ"):
+        recist.judge(three, NOTHING_NEW)
+
+
+def test_a_target_that_was_not_measured_today_is_named_and_what_it_is_missing_for():
+    found = recist.judge([target(20, 10), target(20, None, name="t2")], NOTHING_NEW)
+    said = {judgement.criterion: judgement for judgement in found}
+    assert said["new_lesion"].outcome == NOT_MET
+    shrunk = said["decrease_from_baseline"]
+    assert (shrunk.reason, shrunk.cites) == (Obstacle.MISSING, ("t2",))
+    assert shrunk.missing == (recist.OF_BASELINE,)
+    grown = said["increase_over_smallest_sum"].missing
+    assert grown == (recist.OF_SMALLEST_RELATIVE, recist.OF_SMALLEST)
+    assert said["targets_gone"].reason == Obstacle.MISSING
+
+
+def test_an_examination_between_that_was_not_measured_leaves_the_baseline_to_go_by():
+    said = told(recist.judge([target(100, None, 70)], NOTHING_NEW))
+    assert said["decrease_from_baseline"] == MET
+    assert said["increase_over_smallest_sum"] == Obstacle.MISSING
+
+
+def test_new_lesions_that_nobody_looked_for_are_missing():
+    said = {judgement.criterion: judgement for judgement in recist.judge([target(20, 20)], None)}
+    assert said["new_lesion"].missing == ("new lesions",)
+    assert said["decrease_from_baseline"].outcome == NOT_MET
+
+
+def test_a_target_without_a_size_at_the_baseline_is_none():
+    with pytest.raises(ValueError, match="smaller ones: t1"):
+        recist.judge([target(None, 20)], NOTHING_NEW)
 
 
 def test_no_percentage_is_made_of_nothing():
@@ -168,6 +271,25 @@ def test_rano_asks_for_two_fifths_more_or_two_thirds_less_volume(volumes_ml, inc
 def test_volumes_whose_bounds_cross_a_limit_are_not_judged():
     said = by_rano(10, 14.2, error_ml=0.5)
     assert said["increase_over_smallest_volume"] == Obstacle.CROSSES
+
+
+@pytest.mark.parametrize(
+    ("volumes_ml", "increase", "decrease"),
+    [
+        ((10, None), Obstacle.MISSING, Obstacle.MISSING),
+        ((None, 10, 14), Obstacle.MISSING, Obstacle.MISSING),
+        ((10, None, 3.5), Obstacle.MISSING, MET),
+    ],
+)
+def test_volumes_that_were_not_measured_are_missing_for_what_needs_them(
+    volumes_ml, increase, decrease
+):
+    sizes = [None if ml is None else give_or_take(ml, 0.0) for ml in volumes_ml]
+    found = {judgement.criterion: judgement for judgement in rano.judge(sizes)}
+    grown, shrunk = found["increase_over_smallest_volume"], found["decrease_from_baseline"]
+    assert (grown.reason or grown.outcome, shrunk.reason or shrunk.outcome) == (increase, decrease)
+    assert grown.missing == (SINCE_SMALLEST,)
+    assert shrunk.missing == ((SINCE_BASELINE,) if decrease == Obstacle.MISSING else ())
 
 
 def test_one_volume_alone_is_refused():

@@ -132,8 +132,13 @@ def _judgement(
         cites=tuple(dict.fromkeys(cite for one in found for cite in one.cites)),
         outcome=outcome,
         reason=reason,
-        missing=missing(chosen, inputs),
+        missing=missing(chosen, [q for q, one in inputs.items() if not _is_missing(one)]),
     )
+
+
+def _is_missing(found: Input) -> bool:
+    """Tell whether there is something, but nothing that was measured."""
+    return isinstance(found, Gap) and found.obstacle is Obstacle.MISSING
 
 
 def _chosen(condition: Condition, inputs: Mapping[str, Input]) -> Condition:

@@ -41,6 +41,16 @@ def least(amounts: Sequence[Amount]) -> Amount:
     )
 
 
+def most(amounts: Sequence[Amount]) -> Amount:
+    """Return the largest, which any of those whose bounds overlap may be."""
+    return _amount(
+        amounts,
+        max(a.value for a in amounts),
+        max(a.lower for a in amounts),
+        max(a.upper for a in amounts),
+    )
+
+
 def difference(now: Amount, before: Amount) -> Amount:
     """Return by how much more there is now."""
     return _amount(

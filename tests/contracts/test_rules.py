@@ -11,7 +11,7 @@ from assistant.ledger import Ledger
 from assistant.verify.judged import judged_lexicon
 from assistant.verify.lexer import tokens
 from segment.change import TREND, UNITS, YEARLY
-from segment.lesion_records import ENLARGED, NEW
+from segment.lesion_records import ENLARGED, NEW, SINCE_BASELINE, SINCE_SMALLEST
 from segment.measurement import PIECES
 from tests.ledgers import plain_ledger
 
@@ -19,7 +19,8 @@ DOI = re.compile(r"10\.\d{4,}/\S+")
 CATEGORIES = ["progressive", "partial response", "complete response", "stable disease", "NEDA-3"]
 every_rule = pytest.mark.parametrize("name", rules.available())
 COUNTED = dict.fromkeys((NEW, ENLARGED, "enhancing lesions"), PIECES)
-TOLD = {YEARLY: UNITS[YEARLY], TREND: UNITS[TREND], **COUNTED}
+OF_LOADS = dict.fromkeys((SINCE_SMALLEST, SINCE_BASELINE), "%")
+TOLD = {YEARLY: UNITS[YEARLY], TREND: UNITS[TREND], **COUNTED, **OF_LOADS}
 languages = pytest.mark.parametrize("language", prompts.languages())
 
 

@@ -28,7 +28,7 @@ SUPPLYING = (
     "technique.no_interval",
 )
 COMPARING = "technique.change"
-OF_LESIONS = ("technique.scan.lesions", "technique.follow-up", "technique.lesions")
+OF_LESIONS = ("technique.scan.lesions", "technique.{exam}", "technique.lesions")
 CHANGED = (NEW, ENLARGED, *(name for fate, name in FATES.items() if fate is not Fate.STABLE))
 LESIONS_IN_SHORT = (LOAD, NUMBER, LOAD_CHANGE, NEW, ENLARGED, FATES[Fate.RESOLVED])
 ASYMMETRY = "asymmetry index"
