@@ -1,0 +1,1 @@
+"""Many hospitals train one segmenter: data stay, weights move."""

@@ -1,0 +1,47 @@
+"""One hospital of a federation: what stays here, and what it says of it.
+
+Its scans and labels lie as ``voxcite train segmenter`` finds them. Knows nothing of Flower; the
+networks are trained elsewhere.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from segment.table import read_as
+
+NAME = re.compile(r"[A-Za-z0-9-]{1,40}")  # it stands in the server's journal
+SENT, LEARNT, LOG = "sent.safetensors", "learnt.safetensors", "site.log"
+
+
+@dataclass(frozen=True)
+class Site:
+    """A hospital's own settings; ``command`` starts the voxcite that trains."""
+
+    name: str
+    plan: Path
+    data: Path
+    work: Path
+    command: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if not NAME.fullmatch(self.name):
+            msg = f"name: expected 1 to 40 letters, digits and hyphens, found {self.name!r}"
+            raise ValueError(f"{msg}; change it")
+
+    @classmethod
+    def read(cls, path: Path) -> "Site":
+        """Read the settings; what is not absolute lies beside the file.
+
+        Raises ValueError for a key that is missing or unknown, and for a name that is none.
+        """
+        beside = path.resolve().parent
+
+        def placed(name: str, plan: str, data: str, work: str, command: tuple[str, ...]) -> Site:
+            return cls(name, beside / plan, beside / data, beside / work, command)
+
+        return read_as(placed, path)
+
+    def round_folder(self, number: int) -> Path:
+        """Return where the files of a round lie."""
+        return self.work / f"round-{number:04d}"
