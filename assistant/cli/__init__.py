@@ -16,6 +16,7 @@ from assistant.cli.deidentify import add_deidentify
 from assistant.cli.dicomweb import add_dicomweb
 from assistant.cli.draft import add_draft
 from assistant.cli.evaluate import add_evaluate
+from assistant.cli.federated import add_federated
 from assistant.cli.learn import add_calibrate, add_train
 from assistant.cli.listing import add_list
 from assistant.cli.mesh import add_mesh
@@ -48,6 +49,7 @@ COMMANDS = (
     add_pretrain,
     add_adapt,
     add_suggest,
+    add_federated,
     add_calibrate,
     add_repeatability,
     add_export,

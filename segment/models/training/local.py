@@ -1,0 +1,75 @@
+"""One round of training at one site, from weights that all sites were sent.
+
+Knows nothing of other sites, or of how weights travel.
+"""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from segment.models.network import state_of
+from segment.models.training.cases import read_cases
+from segment.models.training.plan import Run, TrainingPlan, case_name
+from segment.models.training.processes import Crew
+from segment.models.training.run import Trainer, fit_of, untrained
+from segment.models.training.start import Start
+from segment.resume import replacing
+
+
+def write_start(plan: TrainingPlan, seed: int, output: Path, init: Path | None = None) -> None:
+    """Write the weights that a federation begins with: new ones, or what fits of others.
+
+    Raises ValueError where nothing of ``init`` fits.
+    """
+    torch.manual_seed(seed)
+    network = untrained(plan)
+    Start(init).load_into(network, seed)
+    with replacing(output) as temporary:
+        save_file(state_of(network), temporary)
+
+
+def learn_locally(
+    plan: TrainingPlan, run: Run, data: Path, sent: Path, output: Path, proximal: float
+) -> Iterator[float]:
+    """Train from the weights in ``sent`` and write what was learnt; yields each epoch's loss.
+
+    ``proximal`` is mu of FedProx (Li et al. 2020): mu / 2 times the squared distance from what was
+    sent joins the loss, so that sites that differ stay near each other; 0 is FedAvg. Raises
+    ValueError where the weights are not whole or of another network.
+    """
+    start = Start(sent)
+    if new := fit_of(plan, start).new:
+        msg = f"{sent.name}: expected every tensor of {plan.network}, found none for {new[0]}"
+        raise ValueError(f"{msg}; give all sites the same plan")
+    names = [case_name(case, plan.case) for case in run.train]
+    cases = read_cases(data / plan.images, data / plan.labels, names)
+    trainer = Trainer(plan, run, cases, Crew.gather(is_sharded=False), start)
+    draw_near(trainer.network, proximal)
+    while trainer.epoch < trainer.epochs:
+        yield trainer.train_one_epoch()
+    trainer.take_statistics()
+    with replacing(output) as temporary:
+        save_file(trainer.weights(), temporary)
+
+
+def draw_near(network: nn.Module, proximal: float) -> None:
+    """Join ``proximal / 2 |w - w0|^2`` to the loss through its gradient; w0 is w as it is now."""
+    if proximal > 0:
+        for parameter in network.parameters():
+            parameter.register_hook(_towards_now(parameter, proximal))
+
+
+def _towards_now(
+    parameter: nn.Parameter, proximal: float
+) -> Callable[[Float[Tensor, "..."]], Float[Tensor, "..."]]:
+    """Return what adds the pull towards a parameter's present value to its gradient."""
+    anchor = parameter.detach().clone()
+
+    def pulled(gradient: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+        return gradient + proximal * (parameter.detach() - anchor)
+
+    return pulled
