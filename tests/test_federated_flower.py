@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from assistant.cli import OK, main
+from assistant.cli import OK, REFUSED, main
 from segment.federated.rounds import FINAL, JOURNAL
 from tests.flower import ENVIRONMENT, certificates, superlink, write_site
 from tests.toy_federation import write_plan
@@ -61,3 +61,56 @@ def test_two_hospitals_train_one_segmenter(hospitals, tmp_path):
     for key, tensor in final.items():
         mean = (4 * sent["site-a"][key] + 2 * sent["site-b"][key]) / 6
         np.testing.assert_allclose(tensor, mean, rtol=1e-5, atol=1e-6)
+
+
+def test_a_certificate_that_does_not_match_is_refused_in_one_sentence(hospitals, tmp_path, capsys):
+    strangers = certificates(tmp_path / "strangers")
+    site = str(site_of(hospitals, tmp_path, "site-a"))
+    with superlink(tmp_path / "link", hospitals / "keys") as link:
+        asked = ["federated", "greet", site, "--server", f"127.0.0.1:{link.port}", "--authority"]
+        assert main([*asked, str(strangers / "ca.pem")]) == REFUSED
+        told = capsys.readouterr().err
+        assert main([*asked, str(hospitals / "keys" / "ca.pem")]) == OK
+    assert told.startswith("voxcite: expected a certificate of 127.0.0.1 that ca.pem signed, found")
+    assert told.count("\n") == 1
+
+
+def test_the_others_go_on_without_sites_that_fail(hospitals, tmp_path):
+    plan = write_plan(tmp_path / "plan.toml", joining_s=90.0, round_s=75.0, sites=6)
+    odd = {"site-c": "scaled", "site-d": "nan", "site-e": "dead", "site-f": "slow"}
+    kinds = {"site-a": None, "site-b": None, **odd}
+    output = tmp_path / "out"
+    with superlink(tmp_path / "link", hospitals / "keys") as link:
+        for name, kind in kinds.items():
+            data = hospitals / f"data-{name if kind is None else 'site-a'}"
+            link.join(write_site(tmp_path / name, name, plan, data, kind))
+        told = link.run(plan, hospitals / "start.safetensors", output)
+    lines = journal(output, told)
+    used = {site for (n, site), line in lines.items() if n == 2 and line["is_used"] == "True"}
+    assert used == {"site-a", "site-b", "site-c"}, told
+    assert "drawn back" in lines[2, "site-c"]["reason"]
+    assert "expected finite numbers" in lines[2, "site-d"]["reason"]
+    assert lines[1, "site-e"]["is_used"] == "False"
+    assert lines[1, "site-f"]["reason"] == "no answer within 75 s"
+    assert all(np.isfinite(t).all() for t in load_file(output / FINAL).values())
+
+
+def test_two_versions_of_the_project_do_not_train_together(hospitals, tmp_path):
+    plan = write_plan(tmp_path / "plan.toml", joining_s=45.0)
+    with superlink(tmp_path / "link", hospitals / "keys") as link:
+        for name, kind in (("site-a", None), ("site-b", "old")):
+            link.join(write_site(tmp_path / name, name, plan, hospitals / f"data-{name}", kind))
+        told = link.run(plan, hospitals / "start.safetensors", tmp_path / "out")
+    assert "expected 2 sites or more, found 1 (site-b: expected voxcite" in told
+    assert not list((tmp_path / "out").glob("*.safetensors"))
+
+
+def test_what_a_site_complains_of_stays_there(hospitals, tmp_path):
+    plan = write_plan(tmp_path / "plan.toml", joining_s=30.0, sites=1, least_sites=1)
+    site = write_site(tmp_path / "site-a", "site-a", tmp_path / "of-a-patient", hospitals)
+    with superlink(tmp_path / "link", hospitals / "keys") as link:
+        link.join(site)
+        told = link.run(plan, hospitals / "start.safetensors", tmp_path / "out")
+    assert "its settings or its plan were refused; its site.log says why" in told
+    assert "of-a-patient" not in told
+    assert "of-a-patient" in (tmp_path / "site-a" / "work" / "site.log").read_text()
