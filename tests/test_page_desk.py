@@ -227,6 +227,14 @@ def test_a_changed_record_shows_what_was_measured():
     assert "by hand" in shown
 
 
+def test_what_was_judged_has_the_room_of_an_interval_and_of_no_more():
+    words, judged = prompts.load("en"), [["c1", "rule", "left", "loss", "met", "–", "doi", "2 mm"]]
+    shown = evidence.table(plain_ledger().records, words, {}, read=judged)
+    row = shown[shown.index('id="record-c1"') :].partition("</tr>")[0]
+    assert row.count("<td") + row.count("<th") == evidence.COLUMNS - 1
+    assert '<td colspan="2">met</td><td>doi</td><td>2 mm</td>' in row
+
+
 @languages
 def test_the_draft_shows_its_mark_its_origins_and_its_citations(language):
     made, words = manuscript(language=language), prompts.load(language)

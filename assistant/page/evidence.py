@@ -71,9 +71,16 @@ def place_of(record: Measurement, places: Places) -> Sequence[float] | None:
 
 def _read(cells: Sequence[str]) -> str:
     """Write one row of what was read from the image."""
-    name, structure, side, quantity, *rest = map(text, cells)
-    told = (f"{structure} <small>{quantity}</small>", side, *rest)
-    columns = tag("th", name, scope="row") + "".join(tag("td", cell) for cell in told)
+    name, structure, side, quantity, value, _, *rest = map(text, cells)
+    told = (f"{structure} <small>{quantity}</small>", side)
+    columns = "".join(
+        (
+            tag("th", name, scope="row"),
+            *(tag("td", cell) for cell in told),
+            tag("td", value, colspan="2"),  # where an interval would stand there is room for words
+            *(tag("td", cell) for cell in rest),
+        )
+    )
     return tag("tr", columns, id=f"record-{name}", class_="vx-record", data_record=name)
 
 

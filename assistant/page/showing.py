@@ -219,14 +219,15 @@ class Showing:
             label = self.say["export.write"].format(name=shown)
             address = f"/study/{desk.study}/export/{name}?language={self.language}"
             items.append(tag("li", tag("a", text(label), href=address, download=True)))
-        return tag("ul", "".join(items), class_="vx-exports") + self._writing()
+        return tag("ul", "".join(items), class_="vx-exports") + self._writing(desk)
 
-    def _writing(self) -> str:
-        """Write what is shown while a file is written, and why one was not."""
+    def _writing(self, desk: Desk) -> str:
+        """Write what is shown while a file is written, and why one was not, of this version."""
         say = self.say
         bar = tag("progress", "", aria_label=say["export.writing"])
         stop = tag("button", text(say["export.stop"]), type="button", class_="vx-button")
         words = {"data_stopped": say["export.stopped"], "data_failed": say["export.failed"]}
+        words["data_version"] = desk.version()  # another one empties it: nothing is told of others
         told = tag("p", "", id="vx-export-status", role="alert", class_="vx-strong", **words)
         name = tag("span", "", role="status")
         return tag("div", name + bar + stop, id="vx-exporting", hidden=True) + told

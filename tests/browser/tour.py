@@ -112,6 +112,7 @@ class Tour:
         yield "contradiction"
         press(page, self.say["undo"])
         page.wait_for_selector(".vx-contradiction", state="detached")
+        page.wait_for_selector("#vx-export-status:empty", state="attached")
         page.locator('.vx-line [data-act="accept"]').first.click()
         page.wait_for_selector(".vx-accepted")
         self._override(page)
