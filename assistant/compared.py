@@ -6,12 +6,12 @@ rigid map. Scans of MR share no scale of grey values: those of the earlier are m
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain, product
+from itertools import product
 from types import MappingProxyType
 
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, UInt8
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 from skimage.measure import find_contours
 
 from assistant.views import (
@@ -29,10 +29,13 @@ from assistant.views import (
     View,
     Words,
     drawn,
+    font,
+    lay_out,
     marked,
     planes,
     sample,
     windowed,
+    write_legends,
     write_text,
 )
 from segment.geometry import Geometry
@@ -243,33 +246,20 @@ def _page(
     words: Words,
 ) -> Image.Image:
     """Lay out the panels between a heading, and the scale and legends below."""
-    side = rows[0][0].width
-    pitch, bar = side + MARGIN_PX, 2 * TEXT_PX
-    width = len(rows[0]) * pitch + MARGIN_PX
+    bar = 2 * TEXT_PX
     top, foot = bar + MARGIN_PX // 2, 3 * bar
-    page = Image.new("RGB", (width, top + len(rows) * pitch + foot), PAPER)
-    for n, panel in enumerate(chain.from_iterable(rows)):
-        row, column = divmod(n, len(rows[0]))
-        page.paste(panel, (MARGIN_PX + column * pitch, top + row * pitch))
+    page = lay_out(rows, top, foot)
+    width, height = page.size
     pen = ImageDraw.Draw(page)
     write_text(pen, (MARGIN_PX, top / 2), title, anchor="lm")
     write_text(pen, (width - MARGIN_PX, top / 2), words["draft"], anchor="rm", colour=ALARM)
-    lines = [top + len(rows) * pitch + bar * (n + 0.5) for n in range(3)]
-    _legends(pen, lines[0], legends)
+    lines = [height - foot + bar * (n + 0.5) for n in range(3)]
+    write_legends(pen, lines[0], legends.items())
     _scale(page, lines[1], words)
     write_text(pen, (MARGIN_PX, lines[2]), words["matched"], anchor="lm", colour=MUTED, size=13)
     right = width - MARGIN_PX
     write_text(pen, (right, lines[2]), words[convention], anchor="rm", colour=MUTED, size=13)
     return page
-
-
-def _legends(pen: ImageDraw.ImageDraw, y: float, legends: Mapping[str, Colour]) -> None:
-    """Say what each colour of an outline means."""
-    x = float(MARGIN_PX)
-    for legend, colour in legends.items():
-        pen.line((x, y, x + 22, y), fill=colour, width=3)
-        write_text(pen, (x + 28, y), legend, anchor="lm")
-        x += 28 + pen.textlength(legend, ImageFont.load_default(TEXT_PX)) + 20
 
 
 def _scale(page: Image.Image, y: float, words: Words) -> None:
@@ -279,11 +269,11 @@ def _scale(page: Image.Image, y: float, words: Words) -> None:
     strip = Image.fromarray(coloured(np.repeat(shares[None], TEXT_PX, axis=0)))
     ends = (f"-{FULL_COLOUR:.0%}", f"+{FULL_COLOUR:.0%}")
     x = float(MARGIN_PX)
-    font = ImageFont.load_default(TEXT_PX)
+    letters = font(TEXT_PX)
     write_text(pen, (x, y), ends[0], anchor="lm", colour=DARKER)
-    x += pen.textlength(ends[0], font) + 8
+    x += pen.textlength(ends[0], letters) + 8
     page.paste(strip, (round(x), round(y - TEXT_PX / 2)))
     x += SCALE_PX + 8
     write_text(pen, (x, y), ends[1], anchor="lm", colour=BRIGHTER)
-    x += pen.textlength(ends[1], font) + 12
+    x += pen.textlength(ends[1], letters) + 12
     write_text(pen, (x, y), words["scale"], anchor="lm")

@@ -223,16 +223,17 @@ class Words:
 
 
 @cache
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """Return the built-in font."""
     return ImageFont.load_default(size)
 
 
 @cache
 def _can_draw(text: str) -> bool:
     """Whether no character of a text comes out as the font's empty box."""
-    font = _font(TEXT_PX)
-    missing = bytes(font.getmask("\uffff"))
-    return all(bytes(font.getmask(c)) != missing for c in text if not c.isspace())
+    drawn = font(TEXT_PX)
+    missing = bytes(drawn.getmask("\uffff"))
+    return all(bytes(drawn.getmask(c)) != missing for c in text if not c.isspace())
 
 
 def _view(
@@ -342,7 +343,29 @@ def write_text(
     colour: Colour = INK,
 ) -> None:
     """Write a word with a dark rim, so that it is read on any grey."""
-    pen.text(place, text, colour, _font(size), anchor, stroke_width=2, stroke_fill=PAPER)
+    pen.text(place, text, colour, font(size), anchor, stroke_width=2, stroke_fill=PAPER)
+
+
+def lay_out(rows: Sequence[Sequence[Image.Image]], top_px: int, foot_px: int) -> Image.Image:
+    """Set panels of one size in rows, with room for a heading and for what stands below."""
+    pitch = rows[0][0].width + MARGIN_PX
+    size = (len(rows[0]) * pitch + MARGIN_PX, top_px + len(rows) * pitch + foot_px)
+    page = Image.new("RGB", size, PAPER)
+    for row, panels in enumerate(rows):
+        for column, panel in enumerate(panels):
+            page.paste(panel, (MARGIN_PX + column * pitch, top_px + row * pitch))
+    return page
+
+
+def write_legends(
+    pen: ImageDraw.ImageDraw, y: float, legends: Iterable[tuple[str, Colour]]
+) -> None:
+    """Say what each colour of an outline means."""
+    x = float(MARGIN_PX)
+    for legend, colour in legends:
+        pen.line((x, y, x + 22, y), fill=colour, width=3)
+        write_text(pen, (x + 28, y), legend, anchor="lm")
+        x += 28 + pen.textlength(legend, font(TEXT_PX)) + 20
 
 
 def _page(
@@ -352,14 +375,9 @@ def _page(
     words: Words,
 ) -> Image.Image:
     """Lay out the panels between a heading and the legend."""
-    side = rows[0][0].width
-    pitch, bar = side + MARGIN_PX, 2 * TEXT_PX
-    width = len(rows[0]) * pitch + MARGIN_PX
-    height = bar + len(rows) * pitch + bar + MARGIN_PX
-    page = Image.new("RGB", (width, height), PAPER)
-    for row, panels in enumerate(rows):
-        for column, panel in enumerate(panels):
-            page.paste(panel, (MARGIN_PX + column * pitch, bar + MARGIN_PX // 2 + row * pitch))
+    bar = 2 * TEXT_PX
+    page = lay_out(rows, bar + MARGIN_PX // 2, bar + MARGIN_PX // 2)
+    width, height = page.size
     pen = ImageDraw.Draw(page)
     middle, last = (bar + MARGIN_PX // 2) / 2, height - (bar + MARGIN_PX // 2) / 2
     parts = chosen.structures[1:]
@@ -368,12 +386,9 @@ def _page(
     write_text(pen, (MARGIN_PX, middle), title, anchor="lm")
     write_text(pen, (width - MARGIN_PX, middle), words["draft"], anchor="rm", colour=ALARM)
     write_text(pen, (width - MARGIN_PX, last), words[convention], anchor="rm", colour=MUTED)
-    x = float(MARGIN_PX)
-    shown = parts if (chosen.labels > 0).any() else ()
-    for colour, part in zip(COLOURS, shown, strict=False):
-        pen.line((x, last, x + 22, last), fill=colour, width=3)
-        write_text(pen, (x + 28, last), words[part], anchor="lm")
-        x += 28 + pen.textlength(words[part], _font(TEXT_PX)) + 20
-    if not shown:
-        write_text(pen, (x, last), words["empty"], anchor="lm", colour=ALARM)
+    if (chosen.labels > 0).any():
+        named = (words[part] for part in parts)
+        write_legends(pen, last, zip(named, COLOURS, strict=False))
+    else:
+        write_text(pen, (MARGIN_PX, last), words["empty"], anchor="lm", colour=ALARM)
     return page
