@@ -14,6 +14,7 @@ from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 import torch
@@ -29,7 +30,14 @@ from assistant.writers.vlm.loss import Features, TargetLoss, tensors_of
 from assistant.writers.vlm.model import Placement, load_embedded
 from assistant.writers.vlm.plan import TrainingPlan
 from assistant.writers.vlm.prompt import COMPARISON
-from assistant.writers.vlm.sights import Gallery, Sight, crop_name, strengths_between
+from assistant.writers.vlm.sights import (
+    Gallery,
+    Sight,
+    cases_of,
+    crop_name,
+    crop_views,
+    strengths_between,
+)
 from assistant.writers.vlm.train import Material, Progress, train
 from assistant.writers.vlm.untrained import begin, markup_of, vocabulary_of
 from assistant.writers.vlm.vision import normalised
@@ -162,6 +170,19 @@ def test_a_picture_is_looked_at_once(untrained):
     first = features.of([sight, sight])
     assert len(features) == 1
     assert torch.equal(first[:3], features.of([sight]))
+
+
+def test_a_crop_is_cut_once_for_all_its_faults(tmp_path):
+    rng = np.random.default_rng(0)
+    for case in cases_of("training"):
+        block = rng.random((12, 12, 12), dtype=np.float32)
+        nibabel.Nifti1Image(block, np.eye(4)).to_filename(tmp_path / crop_name(case))
+    shown = Gallery(crop_views(tmp_path, tmp_path, 24), strengths_between(0.4, 1.0))
+    scan = crop_name(next(iter(cases_of("training"))))
+    clean = shown.pixels(Sight(scan, "left")).copy()
+    (tmp_path / scan).unlink()
+    assert not np.allclose(shown.pixels(Sight(scan, "left", "noise", 1.0)), clean)
+    np.testing.assert_array_equal(shown.pixels(Sight(scan, "left")), clean)
 
 
 def test_what_the_prompt_says_of_quality_was_done_to_the_picture():

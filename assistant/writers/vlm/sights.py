@@ -6,7 +6,7 @@ they agree. Knows nothing of models.
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -119,7 +119,8 @@ def crop_views(
                 msg = f"expected {name} in {folder.name}, found none; --data gives the data folder"
                 raise ValueError(msg)
         for side in SIDES:
-            found[name, side] = partial(crop_view, images / name, labels / name, side, image_px)
+            make = partial(crop_view, images / name, labels / name, side, image_px)
+            found[name, side] = cache(make)  # its faults are made of the same pictures
     return found
 
 
