@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.benchmarks.networks import ROWS, columns, run_missing, table, timed_columns, verdict
+from tests.benchmarks.networks import ROWS, columns, table, timed_columns, verdict
 from tests.shared_data import shared_data
 
 UNET, *_, MAMBA, PLAIN = ROWS
@@ -74,23 +74,6 @@ def test_times_are_joined_to_the_row_that_they_are_of(output):
 def test_a_table_says_what_the_networks_were_trained_on(output):
     told = "Trained on: a GPU. Steps, windows and memory are the processor's."
     assert told in table(output).splitlines()
-
-
-def test_a_training_that_fails_keeps_no_other_from_running(tmp_path, monkeypatch):
-    ran = []
-
-    def run(command, *, check, env):
-        ran.append(command[3])
-        assert env["OMP_NUM_THREADS"] == "1"
-        if "bad" in command:
-            raise subprocess.CalledProcessError(1, command)
-
-    monkeypatch.setattr(subprocess, "run", run)
-    (tmp_path / "done.json").write_text("{}")
-    told = {f"{name}.json": [name] for name in ("done", "bad", "good", "other")}
-    with pytest.raises(subprocess.CalledProcessError):
-        run_missing(tmp_path, 1, told, 2)
-    assert sorted(ran) == ["bad", "good", "other"]
 
 
 @pytest.mark.slow

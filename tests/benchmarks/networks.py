@@ -17,14 +17,10 @@ grew by in the first of these steps, before it knew of ``unet``.
 
 import argparse
 import json
-import os
 import resource
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from importlib.resources import files
 from pathlib import Path
@@ -37,6 +33,7 @@ from segment.models import Box, describe, load
 from segment.models.training.plan import Run, TrainingPlan, case_name, subject_of
 from segment.reading import read_nifti
 from segment.resume import replacing
+from tests.benchmarks.jobs import NO_CHANGES, Job, run_jobs
 from tests.shared_data import shared_data
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "networks.md"
@@ -44,7 +41,6 @@ BEGIN, END = "<!-- printed by tests.benchmarks.networks -->", "<!-- end of what 
 STRUCTURES = {"whole": [1, 2], "anterior": [1], "posterior": [2]}
 PAIRS = 7  # of steps that are timed, the first of which is not counted
 STEADY = 1
-NO_CHANGES: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True)
@@ -312,41 +308,37 @@ def ranged(values: Sequence[float], digits: int) -> str:
 
 def run_all(output: Path, epochs: int, seeds: int, jobs: int) -> None:
     """Run what is not finished, every network of a seed before the next seed."""
-    told = [["--one", row.name, "--seed", str(seed)] for seed in range(seeds) for row in ROWS]
-    names = [f"{row.slug}-{seed}.json" for seed in range(seeds) for row in ROWS]
-    run_missing(output, epochs, dict(zip(names, told, strict=True)), jobs)
+    told = {
+        f"{row.slug}-{seed}.json": ("--one", row.name, "--seed", str(seed))
+        for seed in range(seeds)
+        for row in ROWS
+    }
+    run_missing(output, epochs, told, jobs)
 
 
 def time_all(output: Path, epochs: int) -> None:
     """Time the networks that nobody timed, one after the other and on the processor alone."""
-    told = {f"{row.slug}-times.json": ["--one", row.name, "--times"] for row in ROWS}
+    told = {f"{row.slug}-times.json": ("--one", row.name, "--times") for row in ROWS}
     run_missing(output, epochs, told, 1, {"CUDA_VISIBLE_DEVICES": ""})
 
 
 def run_missing(
     output: Path,
     epochs: int,
-    told: Mapping[str, Sequence[str]],
+    told: Mapping[str, tuple[str, ...]],
     jobs: int,
     environment: Mapping[str, str] = NO_CHANGES,
 ) -> None:
-    """Run a process for each file that is not there, so many at once, on a thread each.
-
-    One that fails keeps no other from running; raises CalledProcessError for it in the end.
-    """
+    """Run a process for each file that is not there; raises CalledProcessError where one fails."""
     output.mkdir(parents=True, exist_ok=True)
-    common = ["--epochs", str(epochs), "--output", str(output)]
-    changed = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
-
-    def run(words: Sequence[str]) -> None:
-        command = [sys.executable, "-m", "tests.benchmarks.networks", *words, *common]
-        subprocess.run(command, check=True, env=changed)
-
-    with ThreadPoolExecutor(jobs) as pool:
-        missing = [words for name, words in told.items() if not (output / name).exists()]
-        running = [pool.submit(run, words) for words in missing]
-    for one in running:
-        one.result()
+    common = ("--epochs", str(epochs), "--output", str(output))
+    missing = [
+        Job(name, ("tests.benchmarks.networks", *words, *common))
+        for name, words in told.items()
+        if not (output / name).exists()
+    ]
+    for job in run_jobs(missing, jobs, environment):
+        print(f"{job.name} is written", flush=True)
 
 
 def run_one(chosen: argparse.Namespace) -> None:
