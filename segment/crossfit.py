@@ -22,6 +22,7 @@ from segment.geometry import Geometry
 from segment.infer import segment_crop
 from segment.measure import agreement, member_volumes_ml
 from segment.models import Box
+from segment.models.devices import runtime_here
 from segment.models.ensemble import Ensemble, pack, read
 from segment.models.training.plan import Run, TrainingPlan, case_name, plan_runs, subject_of
 from segment.organs import Organ, Structure
@@ -276,7 +277,7 @@ def _surprise(
 
 
 def folds_of(plan: TrainingPlan, planned: Sequence[Run], runs: Path) -> list[Fold]:
-    """Load each fold's ensemble."""
+    """Load each fold's ensemble, on a GPU where torch sees one."""
     folds = []
     for number in sorted({run.fold for run in planned if run.fold is not None}):
         mine = [run for run in planned if run.fold == number]
@@ -288,7 +289,8 @@ def folds_of(plan: TrainingPlan, planned: Sequence[Run], runs: Path) -> list[Fol
         with TemporaryDirectory() as folder:
             packed = Path(folder) / WEIGHTS
             pack(paths, np.ones(len(plan.structures), np.float32), packed)
-            ensemble = read(packed, f"fold {number}", plan.network, structures=plan.structures)
+            name, runtime = f"fold {number}", runtime_here()
+            ensemble = read(packed, name, plan.network, runtime, plan.structures)
             folds.append(Fold(number, ensemble, mine[0].held_out))
     return folds
 

@@ -2,4 +2,4 @@
 
 from typing import Literal
 
-Runtime = Literal["auto", "torch", "openvino"]
+Runtime = Literal["auto", "torch", "openvino", "cuda"]

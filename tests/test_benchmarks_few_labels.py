@@ -5,14 +5,19 @@ from dataclasses import replace
 
 import pytest
 
+from segment.models.devices import device_name
 from segment.models.training.plan import case_name
 from tests.benchmarks.few_labels import (
     WHOLE,
     Cell,
     add_line,
     chosen_cases,
+    chosen_settings,
+    chosen_words,
     figure,
     finished,
+    parser,
+    run_beside,
     run_cells,
     shipped_settings,
     table,
@@ -83,8 +88,10 @@ def test_a_line_that_was_cut_off_is_no_cell(tmp_path):
         replace(SETTINGS, schedule="head-first"),
         replace(SETTINGS, training=replace(SETTINGS.training, steps=7)),
         replace(SETTINGS, pretraining=replace(SETTINGS.pretraining, steps=7)),
+        replace(SETTINGS, coverage=0.99),
+        replace(SETTINGS, has_heads=False),
     ],
-    ids=["schedule", "steps", "pretraining-steps"],
+    ids=["schedule", "steps", "pretraining-steps", "coverage", "heads"],
 )
 def test_a_cell_of_other_settings_is_not_taken_for_one_of_these(others, tmp_path):
     add_line(tmp_path / "cells.jsonl", row(3, "scratch", 0, 0.5))
@@ -124,6 +131,33 @@ def few_crops(folder):
             (folder / file).symlink_to((whole.parent / file).resolve())
     (folder / "hippocampus" / "split.json").write_text(json.dumps(kept))
     return folder
+
+
+WORDS = ["--steps", "1", "--pretraining-steps", "1", "--coverage", "0.99", "--without-heads"]
+
+
+def test_a_process_of_a_cell_is_told_the_same_settings(tmp_path):
+    options = ["--schedule", "head-first", "--output", str(tmp_path), *WORDS]
+    chosen = parser().parse_args([*options, "--jobs", "2"])
+    again = parser().parse_args(chosen_words(chosen))
+    assert chosen_settings(again) == chosen_settings(chosen)
+    assert chosen_settings(again) != SETTINGS
+    assert again.output == tmp_path
+
+
+@pytest.mark.slow
+def test_cells_side_by_side_are_lines_each_and_are_run_once(tmp_path, monkeypatch):
+    monkeypatch.setenv("VOXCITE_DATA", str(few_crops(tmp_path / "data").resolve()))
+    chosen = parser().parse_args(["--output", str(tmp_path / "out"), *WORDS])
+    settings, words = chosen_settings(chosen), chosen_words(chosen)
+    cells = [Cell(size, start, 0) for size in (2, 3) for start in ("scratch", "masked")]
+    rows = list(run_beside(cells, settings, chosen.output, words, 2))
+    lines = finished(chosen.output, settings)
+    assert lines == rows
+    assert {(row["size"], row["start"]) for row in rows} == {(c.size, c.start) for c in cells}
+    assert {row["device"] for row in rows} == {device_name()}
+    assert list(run_beside(cells, settings, chosen.output, words, 2)) == []
+    assert len([*(chosen.output / "pretrained").glob("masked-*")]) == 1
 
 
 @pytest.mark.slow

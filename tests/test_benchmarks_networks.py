@@ -1,12 +1,18 @@
 """The table of networks shows what is finished, and says no more than the seeds do."""
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
-from tests.benchmarks.networks import ROWS, columns, table, verdict
+from tests.benchmarks.networks import ROWS, columns, table, timed_columns, verdict
+from tests.shared_data import shared_data
 
 UNET, *_, MAMBA, PLAIN = ROWS
+REPOSITORY = Path(__file__).resolve().parents[1]
+TIMES = {"memory_mb": 80.4, "step_ratio": 1.26, "window_ratio": 2.0}
 
 
 def result(row, seed, dice):
@@ -16,9 +22,8 @@ def result(row, seed, dice):
         for case in (7, 8, 9)
         for part in parts
     ]
-    measured = {"parameters": 1000, "memory_mb": 80.4, "step_ratio": 1.26, "window_ratio": 2.0}
-    told = {"row": row.name, "seed": seed, "steps": 180, "batch": 2}
-    return {**told, **measured, "agreements": agreements}
+    told = {"row": row.name, "seed": seed, "steps": 180, "batch": 2, "parameters": 1000}
+    return {**told, "device": "a GPU", "agreements": agreements}
 
 
 @pytest.fixture
@@ -29,6 +34,7 @@ def output(tmp_path):
             path = tmp_path / f"{row.slug}-{seed}.json"
             path.write_text(json.dumps(result(row, seed, 0.8 + seed / 100)))
     otsu = {"agreements": result(UNET, 0, 0.25)["agreements"]}
+    (tmp_path / f"{UNET.slug}-times.json").write_text(json.dumps(TIMES))
     (tmp_path / "threshold.json").write_text(json.dumps(otsu))
     return tmp_path
 
@@ -53,7 +59,32 @@ def test_an_empty_folder_has_no_figures(tmp_path):
 def test_the_columns_of_a_row_are_means_over_seeds():
     rows = [result(UNET, seed, dice) for seed, dice in enumerate((0.7, 0.9))]
     assert columns(rows)[0] == "0.800 (0.700 to 0.900)"
-    assert columns(rows)[3:] == ["1.00 (1.00 to 1.00)", "1,000", "1.3", "2.0", "80"]
+    assert columns(rows)[3:] == ["1.00 (1.00 to 1.00)", "1,000"]
+
+
+def test_times_are_joined_to_the_row_that_they_are_of(output):
+    printed = table(output)
+    (unet,) = [line for line in printed.splitlines() if line.startswith("| unet ")]
+    (mamba,) = [line for line in printed.splitlines() if line.startswith("| mamba ")]
+    assert unet.endswith("| 1,000 | 1.3 | 2.0 | 80 |")
+    assert mamba.endswith("| 1,000 | - | - | - |")
+    assert timed_columns(None) == ["-", "-", "-"]
+
+
+def test_a_table_says_what_the_networks_were_trained_on(output):
+    told = "Trained on: a GPU. Steps, windows and memory are the processor's."
+    assert told in table(output).splitlines()
+
+
+@pytest.mark.slow
+def test_a_network_is_timed_in_a_process_of_its_own(tmp_path):
+    shared_data("hippocampus")
+    words = ["--one", UNET.name, "--times", "--output", str(tmp_path)]
+    command = [sys.executable, "-m", "tests.benchmarks.networks", *words]
+    subprocess.run(command, check=True, cwd=REPOSITORY, timeout=300)
+    found = json.loads((tmp_path / "unet-times.json").read_text())
+    assert found["memory_mb"] > 1
+    assert 0.3 < found["step_ratio"] < 3
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from segment.resample import sample
 WINDOW = (8, 6, 8)
 WINDOWS = torch.rand(3, 1, *WINDOW, generator=torch.Generator().manual_seed(1))
 pytestmark = pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
+with_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no GPU")
 with_openvino = pytest.mark.skipif(
     find_spec("openvino") is None, reason="OpenVINO is not installed: pip install 'voxcite[cpu]'"
 )
@@ -66,6 +67,18 @@ def cache(tmp_path, monkeypatch):
     return tmp_path / "cache"
 
 
+@pytest.fixture
+def without_gpu(monkeypatch):
+    """As on a machine where torch sees no GPU."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+
+
+@pytest.fixture(scope="module")
+def shipped_alone():
+    """The shipped ensemble in torch."""
+    return models.load("unet", runtime="torch")
+
+
 @pytest.fixture(scope="module")
 def shipped(tmp_path_factory):
     """The shipped ensemble in torch and in OpenVINO, and the latter from the cache."""
@@ -96,6 +109,23 @@ def test_each_member_finds_the_volumes_that_it_finds_in_torch(shipped, crop):
     volumes = [np.array([np.bincount(m, minlength=3)[1:] for m in part]) for part in labels]
     assert volumes[0].min() > 500  # voxels of 1 mm: a hippocampus was found
     assert np.abs(volumes[1] / volumes[0] - 1).max() < 1e-3
+
+
+@with_gpu
+def test_each_member_finds_on_a_gpu_the_volumes_that_it_finds_on_the_processor(shipped_alone, crop):
+    on_gpu = models.load("unet", runtime="cuda")
+    (wanted,), (found,) = (segmenter([crop]) for segmenter in (shipped_alone, on_gpu))
+    assert np.abs(found - wanted).max() < 1e-3
+    labels = [p.argmax(axis=1).reshape(len(p), -1) for p in (wanted, found)]
+    volumes = [np.array([np.bincount(m, minlength=3)[1:] for m in part]) for part in labels]
+    assert volumes[0].min() > 500
+    assert np.abs(volumes[1] / volumes[0] - 1).max() < 1e-3
+    assert on_gpu.runtime == f"torch {torch.__version__} on {torch.cuda.get_device_name()}"
+
+
+def test_a_gpu_that_is_not_there_is_refused(without_gpu):
+    with pytest.raises(ValueError, match=r"^expected a GPU that torch sees, found none; choose "):
+        chosen(Doubled(), "cuda")
 
 
 @with_openvino
@@ -154,7 +184,7 @@ def test_without_a_cache_to_write_to_networks_are_converted_all_the_same(tmp_pat
     ("network", "why"),
     [(Unknown(), "could not convert the network"), (Otherwise(), "differed by")],
 )
-def test_torch_runs_what_openvino_cannot_and_the_name_says_why(cache, network, why):
+def test_torch_runs_what_openvino_cannot_and_the_name_says_why(cache, without_gpu, network, why):
     made, name = chosen(network, "auto")
     assert made is network
     assert name.startswith("torch ")
@@ -176,7 +206,7 @@ def test_openvino_is_imported_without_what_tells_its_makers(tmp_path):
     assert [*tmp_path.iterdir()] == []
 
 
-def test_torch_runs_the_networks_where_openvino_is_not_installed(monkeypatch):
+def test_torch_runs_the_networks_where_openvino_is_not_installed(without_gpu, monkeypatch):
     monkeypatch.setattr(running, "find_spec", lambda package: None)
     network = Doubled()
     made, name = chosen(network, "auto")
@@ -192,5 +222,7 @@ def test_torch_runs_the_networks_where_it_was_chosen():
 
 
 def test_a_runtime_that_nobody_knows_is_refused():
-    with pytest.raises(ValueError, match=r"^runtime: expected one of auto, torch, openvino, found"):
+    with pytest.raises(
+        ValueError, match=r"^runtime: expected one of auto, torch, openvino, cuda, found"
+    ):
         Settings(runtime="tensorrt")

@@ -90,7 +90,8 @@ def add_runtime(command: argparse.ArgumentParser) -> None:
         "--runtime",
         choices=get_args(Runtime),
         default="torch",
-        help="what runs the segmenter's networks (auto: OpenVINO where it is installed)",
+        help="what runs the segmenter's networks (cuda: torch on a GPU; auto: a GPU"
+        " where torch sees one, else OpenVINO where it is installed)",
     )
 
 

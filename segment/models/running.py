@@ -7,6 +7,7 @@ from typing import Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
+from segment.models.devices import device_here, device_name, placed
 from segment.runtime import Runtime
 
 PACKAGE = "openvino"
@@ -34,10 +35,13 @@ def networks_in(
     """Return an ensemble's networks, and the name and version of what runs them.
 
     ``build`` makes them in torch, and is not called where they were converted before; ``origin``
-    names their weights and architecture. ``auto`` is OpenVINO where it is installed, and torch
-    where it is not or where it cannot take the networks, which the name then says. Raises
-    ValueError where ``openvino`` was asked for and cannot be had.
+    names their weights and architecture. ``torch`` is the processor, ``cuda`` torch on a GPU.
+    ``auto`` is the GPU where torch sees one, else OpenVINO where it is installed, and torch where
+    it is not or where it cannot take the networks, which the name then says. Raises ValueError
+    where ``openvino`` or ``cuda`` was asked for and cannot be had.
     """
+    if runtime == "cuda" or (runtime == "auto" and device_here().type == "cuda"):
+        return _on_gpu(build)
     if runtime == "torch":
         return tuple(build()), _torch()
     if find_spec(PACKAGE) is None:
@@ -53,6 +57,14 @@ def networks_in(
             msg = f"expected networks that {name} can run, found that it {error}"
             raise ValueError(f"{msg}; choose --runtime torch") from error
         return tuple(build()), f"{_torch()}, since {name} {error}"
+
+
+def _on_gpu(build: Callable[[], Sequence[nn.Module]]) -> tuple[tuple[Network, ...], str]:
+    if device_here().type != "cuda":
+        msg = "expected a GPU that torch sees, found none; choose --runtime torch"
+        raise ValueError(msg)
+    networks = tuple(placed(network, device_here()) for network in build())
+    return networks, f"{_torch()} on {device_name()}"
 
 
 def _compiled(

@@ -1,23 +1,24 @@
 """Every network at the same number of steps, on validation subjects that none of them has seen.
 
-    python -m tests.benchmarks.networks [--output DIR] [--epochs 2] [--seeds 3]
+    python -m tests.benchmarks.networks [--output DIR] [--epochs 2] [--seeds 3] [--jobs 1]
+    python -m tests.benchmarks.networks --times [--output DIR] [--epochs 2]
     python -m tests.benchmarks.networks --table [--write]
 
-Each network and each seed is a process of its own, on one thread; one that was interrupted goes on
-from its last epoch, one that is finished is left alone. ``--table`` prints what is finished so far;
-``--write`` puts the networks that have all their seeds into docs/networks.md.
+Each network and each seed is a process of its own, on one thread and on a GPU where torch sees one;
+``--jobs`` of them run at once. One that was interrupted goes on from its last epoch, one that is
+finished is left alone. ``--times`` times each network on the processor, one after the other.
+``--table`` prints what is finished so far; ``--write`` puts the networks that have all their seeds
+into docs/networks.md.
 
 The plan is the default network's, cut short; only the number of epochs differs. The time of a step
-is the processor's, each beside a step of ``unet`` in the same process. Memory is what the process
-grew by while it trained.
+is the processor's, each beside a step of ``unet`` in the same process. Memory is what a process
+grew by in the first of these steps, before it knew of ``unet``.
 """
 
 import argparse
 import json
 import resource
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -32,6 +33,7 @@ from segment.models import Box, describe, load
 from segment.models.training.plan import Run, TrainingPlan, case_name, subject_of
 from segment.reading import read_nifti
 from segment.resume import replacing
+from tests.benchmarks.jobs import NO_CHANGES, Job, run_jobs
 from tests.shared_data import shared_data
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "networks.md"
@@ -92,7 +94,9 @@ def plan_of(row: Row, epochs: int) -> TrainingPlan:
 def trained(row: Row, seed: int, epochs: int, output: Path) -> dict[str, Any]:
     """Train one network, or the rest of it, and compare it with the expert."""
     import torch
+    from safetensors.torch import load_file
 
+    from segment.models.devices import device_here, device_name, placed
     from segment.models.network import build_network, load_state, parameters_of
     from segment.models.training.run import train_run
 
@@ -101,24 +105,22 @@ def trained(row: Row, seed: int, epochs: int, output: Path) -> dict[str, Any]:
     plan = plan_of(row, epochs)
     split = json.loads((data / plan.split).read_text())
     run = Run(f"{row.slug}-{seed}", seed, None, epochs, tuple(split["train"]), tuple(split["val"]))
-    before = resident_mb()
+    began = time.monotonic()
     for step in train_run(plan, run, data, output):
         print(f"{step.run} epoch {step.epoch}/{step.epochs} loss {step.loss:.4f}", flush=True)
-    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024 - before
-
-    from safetensors.torch import load_file
-
+    training_s = round(time.monotonic() - began, 1)
     network = build_network(row.network, plan.patch, len(plan.structures), row.changes)
     load_state(network, load_file(output / run.name / "weights.safetensors"))
+    on_device = placed(network.eval(), device_here())
     return {
         "row": row.name,
         "seed": seed,
+        "device": device_name(),
+        "training_s": training_s,
         "steps": epochs * (len(run.train) // plan.batch),
         "batch": plan.batch,
         "parameters": parameters_of(network),
-        "memory_mb": grown,
-        "agreements": judged(row.network, network.eval(), run.held_out, data / "hippocampus"),
-        **step_ratios(row, plan),
+        "agreements": judged(row.network, on_device, run.held_out, data / "hippocampus"),
     }
 
 
@@ -159,10 +161,11 @@ def baseline(output: Path) -> dict[str, Any]:
     return result
 
 
-def step_ratios(row: Row, plan: TrainingPlan) -> dict[str, float]:
+def timed(row: Row, plan: TrainingPlan) -> dict[str, Any]:
     """Time steps of a network and of ``unet`` in turn, in seconds of the processor."""
     import torch
 
+    torch.set_num_threads(1)
     from segment.models.training.processes import Crew
     from segment.models.training.run import Trainer
 
@@ -172,7 +175,11 @@ def step_ratios(row: Row, plan: TrainingPlan) -> dict[str, float]:
     windows = windows.to(memory_format=torch.channels_last_3d)
     run = Run("timed", 0, None, 1, (), ())
     nothing = [{"image": windows[0], "label": labels[0]}] * plan.batch * PAIRS
+    before = resident_mb()
     own = Trainer(plan, run, nothing, alone)
+    for _ in range(STEADY):
+        own.step(windows, labels)
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024 - before
     plain = Trainer(replace(plan, network="unet", sizes={}), run, nothing, alone)
     spent: dict[str, list[float]] = {"own": [], "plain": [], "own_seen": [], "plain_seen": []}
     for _ in range(PAIRS):
@@ -184,6 +191,8 @@ def step_ratios(row: Row, plan: TrainingPlan) -> dict[str, float]:
                 spent[f"{kind}_seen"].append(cpu_s(lambda net=trainer.network: net(windows)))
     median = {kind: statistics.median(times[STEADY:]) for kind, times in spent.items()}
     return {
+        "row": row.name,
+        "memory_mb": grown,
         "step_ratio": median["own"] / median["plain"],
         "window_ratio": median["own_seen"] / median["plain_seen"],
     }
@@ -204,9 +213,18 @@ def resident_mb() -> float:
 
 def finished(output: Path, row: Row) -> list[dict[str, Any]]:
     """Read the results of a row, whichever seeds are done."""
-    paths = sorted(output.glob(f"{row.slug}-*.json"))
+    paths = sorted(output.glob(f"{row.slug}-[0-9]*.json"))
     results = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
     return [result for result in results if result["row"] == row.name]
+
+
+def times_of(output: Path, row: Row) -> dict[str, Any] | None:
+    """Read what a row's network takes, or None where nobody timed it."""
+    path = output / f"{row.slug}-times.json"
+    if not path.exists():
+        return None
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found
 
 
 def table(output: Path, least: int = 1) -> str:
@@ -227,15 +245,19 @@ def table(output: Path, least: int = 1) -> str:
         " window, of unet's | memory, MB |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
-    for name, results in rows.items():
-        lines.append(f"| {name} | {len(results)} | " + " | ".join(columns(results)) + " |")
+    for row in ROWS:
+        if results := rows.get(row.name):
+            shown = [*columns(results), *timed_columns(times_of(output, row))]
+            lines.append(f"| {row.name} | {len(results)} | " + " | ".join(shown) + " |")
     otsu = baseline(output)
     dice = mean_of(otsu, "whole", "dice")
     distance = mean_of(otsu, "whole", "mean_surface_distance_mm")
     lines.append(f"| threshold, Otsu's | - | {dice:.3f} | - | - | {distance:.2f} | 0 | - | - | - |")
     pairs = [(a, b) for a, b in BESIDE if a in rows and b in rows]
     told = [f"- {verdict(a, rows[a], b, rows[b])}" for a, b in pairs]
-    return "\n".join([*lines, "", *told])
+    devices = sorted({r["device"] for results in rows.values() for r in results})
+    where = f"Trained on: {', '.join(devices)}. Steps, windows and memory are the processor's."
+    return "\n".join([*lines, "", where, "", *told])
 
 
 def verdict(
@@ -256,15 +278,18 @@ def verdict(
 
 
 def columns(results: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Write the columns of one row."""
+    """Write the columns of one row that its seeds give."""
     dice = [ranged([mean_of(r, part, "dice") for r in results], 3) for part in STRUCTURES]
     distance = ranged([mean_of(r, "whole", "mean_surface_distance_mm") for r in results], 2)
-    ratios = [
-        f"{statistics.mean(r[kind] for r in results):.1f}"
-        for kind in ("step_ratio", "window_ratio")
-    ]
-    memory = statistics.mean(r["memory_mb"] for r in results)
-    return [*dice, distance, f"{results[0]['parameters']:,}", *ratios, f"{memory:.0f}"]
+    return [*dice, distance, f"{results[0]['parameters']:,}"]
+
+
+def timed_columns(times: Mapping[str, Any] | None) -> list[str]:
+    """Write the columns of one row that were timed; dashes where nobody timed it."""
+    if times is None:
+        return ["-"] * 3
+    ratios = [f"{times[kind]:.1f}" for kind in ("step_ratio", "window_ratio")]
+    return [*ratios, f"{times['memory_mb']:.0f}"]
 
 
 def mean_of(result: Mapping[str, Any], structure: str, quantity: str) -> float:
@@ -281,37 +306,75 @@ def ranged(values: Sequence[float], digits: int) -> str:
     return f"{mean} ({min(values):.{digits}f} to {max(values):.{digits}f})"
 
 
-def run_all(output: Path, epochs: int, seeds: int) -> None:
+def run_all(output: Path, epochs: int, seeds: int, jobs: int) -> None:
     """Run what is not finished, every network of a seed before the next seed."""
+    told = {
+        f"{row.slug}-{seed}.json": ("--one", row.name, "--seed", str(seed))
+        for seed in range(seeds)
+        for row in ROWS
+    }
+    run_missing(output, epochs, told, jobs)
+
+
+def time_all(output: Path, epochs: int) -> None:
+    """Time the networks that nobody timed, one after the other and on the processor alone."""
+    told = {f"{row.slug}-times.json": ("--one", row.name, "--times") for row in ROWS}
+    run_missing(output, epochs, told, 1, {"CUDA_VISIBLE_DEVICES": ""})
+
+
+def run_missing(
+    output: Path,
+    epochs: int,
+    told: Mapping[str, tuple[str, ...]],
+    jobs: int,
+    environment: Mapping[str, str] = NO_CHANGES,
+) -> None:
+    """Run a process for each file that is not there; raises CalledProcessError where one fails."""
     output.mkdir(parents=True, exist_ok=True)
-    for seed in range(seeds):
-        for row in ROWS:
-            if not (output / f"{row.slug}-{seed}.json").exists():
-                command = [sys.executable, "-m", "tests.benchmarks.networks", "--one", row.name]
-                told = ["--seed", str(seed), "--epochs", str(epochs), "--output", str(output)]
-                subprocess.run([*command, *told], check=True)
+    common = ("--epochs", str(epochs), "--output", str(output))
+    missing = [
+        Job(name, ("tests.benchmarks.networks", *words, *common))
+        for name, words in told.items()
+        if not (output / name).exists()
+    ]
+    for job in run_jobs(missing, jobs, environment):
+        print(f"{job.name} is written", flush=True)
+
+
+def run_one(chosen: argparse.Namespace) -> None:
+    """Do what one process of a run or of a timing does."""
+    row = next(row for row in ROWS if row.name == chosen.one)
+    if chosen.times:
+        path = chosen.output / f"{row.slug}-times.json"
+        result = timed(row, plan_of(row, chosen.epochs))
+    else:
+        path = chosen.output / f"{row.slug}-{chosen.seed}.json"
+        result = trained(row, chosen.seed, chosen.epochs, chosen.output)
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(result), encoding="utf-8")
 
 
 def main() -> None:
-    """Run, or print the table."""
+    """Run, time or print the table."""
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--output", type=Path, default=Path("runs/networks"))
     arguments.add_argument("--epochs", type=int, default=2)
     arguments.add_argument("--seeds", type=int, default=3)
+    arguments.add_argument("--jobs", type=int, default=1, help="trainings at once")
+    arguments.add_argument("--times", action="store_true", help="time instead of training")
     arguments.add_argument("--table", action="store_true")
     arguments.add_argument("--write", action="store_true")
     arguments.add_argument("--one", help=argparse.SUPPRESS)
     arguments.add_argument("--seed", type=int, default=0, help=argparse.SUPPRESS)
     chosen = arguments.parse_args()
     if chosen.one:
-        row = next(row for row in ROWS if row.name == chosen.one)
-        result = trained(row, chosen.seed, chosen.epochs, chosen.output)
-        with replacing(chosen.output / f"{row.slug}-{chosen.seed}.json") as temporary:
-            temporary.write_text(json.dumps(result), encoding="utf-8")
+        run_one(chosen)
         return
     output = chosen.output / f"{chosen.epochs}-epochs"
-    if not chosen.table:
-        run_all(output, chosen.epochs, chosen.seeds)
+    if chosen.times:
+        time_all(output, chosen.epochs)
+    elif not chosen.table:
+        run_all(output, chosen.epochs, chosen.seeds, chosen.jobs)
     print(table(output))
     if chosen.write:
         printed = table(output, chosen.seeds)

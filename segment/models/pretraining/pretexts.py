@@ -1,6 +1,7 @@
 """What there is to learn without labels: to fill in what is hidden, or to know a place again.
 
-It is computed on the CPU. Knows nothing of scans or of how often it is asked.
+Windows and what is hidden of them are drawn on the processor, and are the same wherever the network
+computes. Knows nothing of scans or of how often it is asked.
 """
 
 from typing import Protocol
@@ -44,10 +45,12 @@ class Masked:
     def loss(self, windows: Windows, step: int) -> Tensor:
         """Return the loss of one step; what is hidden depends on seed and step alone."""
         plan = self.plan
-        (shown,) = windows.views(step, plan.batch, 1)
+        device = device_of(self.network)
+        (drawn,) = windows.views(step, plan.batch, 1)
         generator = torch.Generator().manual_seed(plan.seed * 1_000_003 + step)
-        mask = hidden_cubes(shown.shape, plan.hidden_voxels, plan.hidden_share, generator)
-        with torch.autocast("cpu", torch.bfloat16):
+        mask = hidden_cubes(drawn.shape, plan.hidden_voxels, plan.hidden_share, generator)
+        shown, mask = drawn.to(device), mask.to(device)
+        with torch.autocast(device.type, torch.bfloat16):
             filled = self.network(shown.masked_fill(mask, 0.0))
         return masked_loss(filled.float(), shown, mask)
 
@@ -71,9 +74,10 @@ class Contrastive:
 
     def loss(self, windows: Windows, step: int) -> Tensor:
         """Return the loss of one step."""
-        views = windows.views(step, self.plan.batch, 2)
-        with torch.autocast("cpu", torch.bfloat16):
-            features = self.network(torch.cat(views))
+        device = device_of(self.network)
+        views = torch.cat(windows.views(step, self.plan.batch, 2)).to(device)
+        with torch.autocast(device.type, torch.bfloat16):
+            features = self.network(views)
         one, other = self.projection(features.float().mean(dim=(2, 3, 4))).chunk(2)
         loss: Tensor = self.contrast(one, other)
         return loss
@@ -83,6 +87,11 @@ PRETEXTS: dict[str, type[Masked] | type[Contrastive]] = {
     "masked": Masked,
     "contrastive": Contrastive,
 }
+
+
+def device_of(network: nn.Module) -> torch.device:
+    """Return where a network computes."""
+    return next(network.parameters()).device
 
 
 def hidden_cubes(

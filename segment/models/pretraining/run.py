@@ -1,4 +1,7 @@
-"""Pretrain one network on the CPU, or the rest of it. Knows nothing of what it is for."""
+"""Pretrain one network on a GPU, where torch sees one, or the rest of it.
+
+Knows nothing of what it is for.
+"""
 
 import csv
 import json
@@ -11,10 +14,12 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
 
+from segment.models.devices import device_here
 from segment.models.network import state_of
 from segment.models.pretraining.pictures import Windows, read_pictures
 from segment.models.pretraining.plan import PretrainingPlan
 from segment.models.pretraining.pretexts import PRETEXTS
+from segment.models.training.processes import state_of_optimiser, whole
 from segment.resume import cut_log, replacing
 from segment.volume import Volume
 
@@ -38,7 +43,7 @@ class Pretrainer:
         self.plan, self.windows, self.name = plan, windows, pretext
         self.told = _told(plan, pretext)
         self.pretext = PRETEXTS[pretext](plan)
-        self.learning = self.pretext.learning()
+        self.learning = self.pretext.learning().to(device_here())
         self.optimiser = torch.optim.AdamW(
             self.learning.parameters(), lr=plan.learning_rate, weight_decay=plan.weight_decay
         )
@@ -65,8 +70,10 @@ class Pretrainer:
         """Write a checkpoint that a resumed pretraining goes on from."""
         state = {
             "told": self.told,
-            "learning": self.learning.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
+            "learning": {
+                name: whole(tensor) for name, tensor in self.learning.state_dict().items()
+            },
+            "optimiser": state_of_optimiser(self.optimiser),
             "schedule": self.schedule.state_dict(),
             "done": self.done,
         }
@@ -75,7 +82,7 @@ class Pretrainer:
 
     def resume(self, path: Path) -> None:
         """Go on from a checkpoint; raises ValueError when it is another task's or plan's."""
-        state = torch.load(path, weights_only=True)
+        state = torch.load(path, weights_only=True, map_location="cpu")
         _check_told(state["told"], self.plan, self.name)
         self.learning.load_state_dict(state["learning"])
         self.optimiser.load_state_dict(state["optimiser"])
@@ -121,7 +128,8 @@ def pretrain(
             yield Progress(trainer.done, plan.steps, sum(unseen) / len(unseen))
             unseen = []
     with replacing(weights) as temporary:
-        save_file(state_of(trainer.pretext.network), temporary, metadata=trainer.told)
+        found = {name: whole(tensor) for name, tensor in state_of(trainer.pretext.network).items()}
+        save_file(found, temporary, metadata=trainer.told)
 
 
 def _told(plan: PretrainingPlan, pretext: str) -> dict[str, str]:

@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
+from segment.models.devices import device_here
+
 
 @dataclass(frozen=True, eq=False)
 class Crew:
@@ -28,8 +30,7 @@ class Crew:
     def gather(cls, *, is_sharded: bool) -> "Crew":
         """Find the others; raises ValueError where weights shall be shared with nobody."""
         same = DistributedDataParallelKwargs(broadcast_buffers=False)
-        has_gpu = torch.cuda.is_available()
-        crew = cls(Accelerator(cpu=not has_gpu, kwargs_handlers=[same]), is_sharded)
+        crew = cls(Accelerator(cpu=device_here().type == "cpu", kwargs_handlers=[same]), is_sharded)
         if is_sharded and crew.count == 1:
             msg = (
                 "fully_sharded: expected several processes, found one; start them with"
