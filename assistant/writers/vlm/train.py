@@ -144,7 +144,7 @@ def _train_stage(run: _Run, stage: Stage) -> Iterator[Progress]:
     folder.mkdir(parents=True, exist_ok=True)
     begun = _begin(run, stage)
     tokens = _tokens(run, stage, begun.model)
-    trainer = Trainer(run.plan, stage, crew, begun.model, tokens)
+    trainer = Trainer(run.plan, stage, crew, begun.model, tokens, begun.adapter)
     if (folder / CHECKPOINT).exists():
         trainer.resume(folder / CHECKPOINT)
     if crew.is_first:
