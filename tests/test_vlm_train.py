@@ -3,9 +3,11 @@
 The reference of the loss is transformers' own forward over the whole vocabulary.
 """
 
+import hashlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -17,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from assistant.cli.learn import line_of
 from assistant.writers.vlm import curve
@@ -314,8 +316,23 @@ def test_a_training_goes_on_from_an_adapter_with_its_tower_and_projector(trained
     assert first.loss < losses(trained[0])[0]
     for part in ("projector.safetensors", "vision_tower.safetensors"):
         assert (tmp_path / "on" / "shipped" / part).read_bytes() == (shipped / part).read_bytes()
+    assert words_comparisons(tmp_path / "on" / "shipped" / "adapter")
     after = load_file(tmp_path / "on" / "adapter" / "trained.safetensors")
     assert not any(torch.equal(after[name], tensor) for name, tensor in before.items())
+
+
+def test_a_short_training_does_not_make_an_adapter_word_comparisons(trained, base, tmp_path):
+    parts = tmp_path / "old"
+    shutil.copytree(trained[0] / "shipped", parts)
+    weights = parts / "adapter" / "adapter_model.safetensors"
+    save_file(load_file(weights), weights, metadata={"format": "pt"})
+    manifest = json.loads((parts / "manifest.json").read_text(encoding="utf-8"))
+    digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+    manifest["sha256"]["adapter/adapter_model.safetensors"] = digest
+    (parts / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    plan = toy_plan(base, adapter=str(parts), projector_steps=0, adapter_steps=1)
+    list(train(plan, Material(toy_views), tmp_path / "on"))
+    assert not words_comparisons(tmp_path / "on" / "shipped" / "adapter")
 
 
 def test_an_adapter_of_another_rank_or_without_its_projector_is_refused(trained, base, tmp_path):
