@@ -19,10 +19,13 @@ MISSING = "operator torchvision::nms does not exist"
 def ensure_torchvision() -> None:
     """Import torchvision, defining its two operators first where its library did not load.
 
-    Call it before the first import of transformers' image classes, of open_clip or of peft.
+    Call it before the first import of transformers' image classes, of open_clip or of peft. Where
+    torchvision is not installed these do without, or say themselves that they need it.
     """
     try:
         import torchvision
+    except ModuleNotFoundError:
+        return
     except RuntimeError as error:
         if MISSING not in str(error):
             raise

@@ -29,3 +29,12 @@ def test_a_second_call_does_nothing():
     )
     done = run(code)
     assert done.stdout.strip() in {"0", "1"}, done.stderr
+
+
+def test_without_torchvision_nothing_is_done():
+    code = (
+        "import sys; sys.modules['torchvision'] = None;"
+        "from assistant.vision_shim import ensure_torchvision; ensure_torchvision()"
+    )
+    done = run(code)
+    assert done.returncode == 0, done.stderr

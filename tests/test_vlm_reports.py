@@ -1,5 +1,6 @@
 """Numbers of reference reports become slots of the records they state, or are listed with why."""
 
+import re
 from dataclasses import replace
 
 import nibabel
@@ -12,14 +13,19 @@ from assistant.ledger import Ledger
 from assistant.render import render
 from assistant.report import Line
 from assistant.verify import verify_line
+from assistant.writers.vlm.asking import grammar_of
+from assistant.writers.vlm.matcher import make_guide
 from assistant.writers.vlm.own import is_own, read_own
 from assistant.writers.vlm.reports import Refused, bind, bind_report
 from assistant.writers.vlm.slots import SECTION_TOKEN, TOKEN, SlotTable, parse_target
+from assistant.writers.vlm.spoken import SLOTS
+from assistant.writers.vlm.vocabulary import make_vocabulary
 from segment.measurement import Reason
 from tests.ledgers import plain_ledger, wide_ledger, withheld
 from tests.phantoms import ellipsoid, grid, segmentation_of
 
 EXAM = exams.load("hippocampus")
+ENDS = (SECTION_TOKEN, "<end_of_turn>")
 EN, ZH = prompts.load("en"), prompts.load("zh")
 
 
@@ -123,7 +129,8 @@ def test_a_report_becomes_a_target_with_every_record_in_order():
     required = SlotTable.of(ledger).required()
     found = [token[0] for token in TOKEN.finditer(findings) if token[0] in required]
     assert tuple(dict.fromkeys(found)) == required
-    assert pair.target.startswith("The volume of the left hippocampus is<unused1000>.\n")
+    first = "The volume of the left hippocampus is<unused1000>, within the reference range of"
+    assert pair.target.startswith(f"{first}<unused1002>.\n")
     assert "Left hippocampal volume:<unused1000>." in pair.target.partition(SECTION_TOKEN)[2]
     assert parse_target(pair.target, ledger, EXAM, EN) == pair.statements
     assert all(judge(s, ledger, EN) == () for s in pair.statements)
@@ -132,6 +139,65 @@ def test_a_report_becomes_a_target_with_every_record_in_order():
         "The volume of the right hippocampus is 3.10 mL, above the reference range.",
         "The left hippocampal volume is {m1.reading}.",
     ]
+
+
+HOUSE = """Volume, left hippocampus: 3.21 mL.
+Right hippocampal volume of 3.10 mL; this is within the reference range.
+Measured volume, left anterior hippocampus: 1.73 mL.
+Both hippocampi: asymmetry index of 3.5 %.
+Impression: Left hippocampal volume, 3.2 mL, within the reference range."""
+
+
+@pytest.mark.parametrize("make", [plain_ledger, wide_ledger])
+@pytest.mark.parametrize(
+    ("report", "words"),
+    [(REPORT, EN), (HOUSE, EN), ("左侧海马体积3.21毫升。右侧海马体积3.2毫升。", ZH)],
+)
+def test_a_target_is_one_that_the_grammar_of_its_ledger_lets_be_written(make, report, words):
+    told = f"{report}\nThe right hippocampal volume is 3.20 mL." if words is EN else report
+    pair, _ = bind_report("a", told, make(), EXAM, words, judge)
+    table = SlotTable.of(pair.task.ledger)
+    base = {piece: n for n, piece in enumerate(["\n", *sorted({*pair.target}), *SLOTS, *ENDS])}
+    letters = {c for c in TOKEN.sub("", pair.target) if c != "\n"}
+    guide = make_guide(make_vocabulary(letters, (*SLOTS, ENDS[0]), ENDS[1:], base))
+    matcher = guide.start(grammar_of(table, words.language))
+    pieces = [found[0] for found in re.finditer(rf"{TOKEN.pattern}|.", pair.target, re.DOTALL)]
+    for piece in (*pieces, ENDS[1]):
+        matcher.consume(guide.vocabulary.dense[piece])
+    assert matcher.is_ended
+
+
+def test_a_target_gives_the_limits_of_the_range_that_a_report_compares_with():
+    pair, _ = bind_report("a", HOUSE, plain_ledger(), EXAM, EN, judge)
+    findings = [s.text for s in pair.statements if s.section == "findings"]
+    assert findings[0] == (
+        "Volume, left hippocampus: {m1.reading}, within the reference range of {m1.norm}."
+    )
+    assert findings[1] == "Measured volume, left anterior hippocampus: {m2.reading}."
+    assert findings[3] == (
+        "Right hippocampal volume of {m4.reading}; this is within the reference range of {m4.norm}."
+    )
+    assert findings[-2] == "Both hippocampi: asymmetry index of {m7.reading}."
+    assert "{m7.norm}" in findings[-1]
+    assert "{m7.reading}" not in findings[-1]
+
+
+def test_a_sentence_that_leaves_no_place_for_the_range_is_listed():
+    told = f"{HOUSE}\nFindings:\n3.21 mL is the volume of the left hippocampus."
+    told = told.replace("Volume, left hippocampus: 3.21 mL.\n", "")
+    pair, unbound = bind_report("a", told, plain_ledger(), EXAM, EN, judge)
+    assert "is the volume" not in pair.target
+    assert [(piece.text, piece.reason) for piece in unbound] == [
+        (
+            "{m1.reading} is the volume of the left hippocampus.",
+            "goes on after its number where the reference range is told of",
+        )
+    ]
+
+
+def test_a_character_that_no_text_has_is_refused():
+    with pytest.raises(Refused, match=r"holds '\(', which is written in no sentence"):
+        bound("Left hippocampal volume (segmentation): 3.21 mL.")
 
 
 def test_a_report_of_which_nothing_is_bound_gives_no_pair():

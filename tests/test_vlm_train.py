@@ -3,9 +3,11 @@
 The reference of the loss is transformers' own forward over the whole vocabulary.
 """
 
+import hashlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -18,11 +20,11 @@ import nibabel
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from assistant.cli.learn import line_of
 from assistant.writers.vlm import curve
-from assistant.writers.vlm.adapter import words_comparisons
+from assistant.writers.vlm.adapter import Rank, words_comparisons
 from assistant.writers.vlm.batches import Shown, Stream, Tokens, padding, shares
 from assistant.writers.vlm.data import training_pairs
 from assistant.writers.vlm.errors import ModelError
@@ -38,6 +40,8 @@ from assistant.writers.vlm.sights import (
     crop_views,
     strengths_between,
 )
+from assistant.writers.vlm.sources import embedded_parts
+from assistant.writers.vlm.stages import trainable
 from assistant.writers.vlm.train import Material, Progress, train
 from assistant.writers.vlm.untrained import begin, markup_of, vocabulary_of
 from assistant.writers.vlm.vision import normalised
@@ -50,6 +54,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 STAGES = ("projector", "adapter")
 SPEED = re.compile(r"\w+ step \d/\d loss [\d.]+, ([\d.]+) samples/s, ([\d.]+) a process")
 SHIPPED = files("assistant.writers.vlm").joinpath("train.toml")
+TUPLES = ("languages", "random_tower")  # lists where a plan is stored
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +103,17 @@ def test_every_plan_that_is_shipped_can_be_read(name, processes, is_sharded):
 
 def test_no_plan_that_is_shipped_is_left_out():
     shipped = {path.name for path in SHIPPED.parent.glob("train*.toml")}
-    assert shipped == PLANS.keys()
+    assert shipped == {*PLANS, "train-own.toml"}
+
+
+def test_the_plan_for_ones_own_reports_goes_on_from_the_shipped_adapter():
+    plan = TrainingPlan.read(SHIPPED.parent / "train-own.toml")
+    usual = TrainingPlan.read(SHIPPED)
+    assert (plan.adapter, usual.adapter) == ("shipped", "new")
+    config = json.loads((embedded_parts() / "adapter" / "adapter_config.json").read_text())
+    assert (config["r"], config["lora_alpha"]) == (plan.rank, plan.alpha)
+    steps = ("projector_steps", "adapter_steps", "adapter_rate", "warmup_steps")
+    assert set(plan.differences(asdict(usual))) <= {"adapter", *steps, *TUPLES}
 
 
 @pytest.mark.parametrize("wrong", [{"warm_up": 3}, {}])
@@ -306,6 +321,57 @@ def test_what_is_shipped_loads_and_is_what_was_trained(trained, base):
     assert words_comparisons(shipped / "adapter")
     words = json.loads((shipped / "vocabulary.json").read_text(encoding="utf-8"))["words"]
     assert words == list(vocabulary_of(model.tokenizer, ("en",)).words)
+
+
+def test_a_training_goes_on_from_an_adapter_with_its_tower_and_projector(trained, base, tmp_path):
+    shipped = trained[0] / "shipped"
+    plan = toy_plan(base, adapter=str(shipped), projector_steps=0, adapter_steps=2)
+    begun = begin(plan)
+    before = load_file(trained[0] / "adapter" / "trained.safetensors")
+    network = trainable(begun.model, "adapter", Rank(4, 8), 3, begun.adapter)
+    held = {name: p for name, p in network.named_parameters() if p.requires_grad}
+    assert held.keys() == before.keys()
+    assert all(torch.equal(held[name], tensor) for name, tensor in before.items())
+    first, *_ = train(plan, Material(toy_views), tmp_path / "on")
+    assert first.stage == "adapter"
+    assert first.loss < losses(trained[0])[0]
+    for part in ("projector.safetensors", "vision_tower.safetensors"):
+        assert (tmp_path / "on" / "shipped" / part).read_bytes() == (shipped / part).read_bytes()
+    assert words_comparisons(tmp_path / "on" / "shipped" / "adapter")
+    after = load_file(tmp_path / "on" / "adapter" / "trained.safetensors")
+    assert not any(torch.equal(after[name], tensor) for name, tensor in before.items())
+
+
+def test_a_short_training_does_not_make_an_adapter_word_comparisons(trained, base, tmp_path):
+    parts = tmp_path / "old"
+    shutil.copytree(trained[0] / "shipped", parts)
+    weights = parts / "adapter" / "adapter_model.safetensors"
+    save_file(load_file(weights), weights, metadata={"format": "pt"})
+    manifest = json.loads((parts / "manifest.json").read_text(encoding="utf-8"))
+    digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+    manifest["sha256"]["adapter/adapter_model.safetensors"] = digest
+    (parts / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    plan = toy_plan(base, adapter=str(parts), projector_steps=0, adapter_steps=1)
+    list(train(plan, Material(toy_views), tmp_path / "on"))
+    assert not words_comparisons(tmp_path / "on" / "shipped" / "adapter")
+
+
+def test_an_adapter_of_another_rank_or_without_its_projector_is_refused(trained, base, tmp_path):
+    shipped = str(trained[0] / "shipped")
+    with pytest.raises(ValueError, match="set projector_steps = 0"):
+        toy_plan(base, adapter=shipped)
+    plan = toy_plan(base, adapter=shipped, projector_steps=0, rank=8)
+    with pytest.raises(ValueError, match="expected rank 8 and alpha 8, found 4 and 8"):
+        list(train(plan, Material(toy_views), tmp_path / "run"))
+
+
+def test_an_adapter_that_is_not_there_or_is_of_another_base_is_refused(base, tmp_path):
+    (tmp_path / "mine").mkdir()
+    plan = toy_plan(base, adapter=str(tmp_path / "mine"), projector_steps=0)
+    with pytest.raises(ModelError, match="mine: expected the folder of an adapter"):
+        begin(plan)
+    with pytest.raises(ModelError, match="expected the gemma3-270m that they were trained with"):
+        begin(replace(plan, adapter="shipped"))
 
 
 def test_figures_tell_speed_memory_and_the_curve(trained, base):

@@ -25,6 +25,7 @@ def toy_plan(base, **changes):
     plan = TrainingPlan(
         seed=3,
         model=str(base),
+        adapter="new",
         tower="random",
         random_tower=(24, 4, 16, 2, 2),
         tokens_per_image=4,

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from segment.models.training.start import Fit
 
 DATA = "VOXCITE_DATA"
+USUAL_PLAN, OWN_PLAN = "train.toml", "train-own.toml"
 
 
 def add_train(commands: "Commands") -> None:
@@ -50,7 +51,11 @@ def add_train(commands: "Commands") -> None:
     _add_folders(reader)
     reader.set_defaults(run=run_train_reader, runs=Path("runs/reader"))
     writer = parts.add_parser("writer", help="projector and adapter of the language model")
-    writer.add_argument("--config", type=Path, help="TOML; the default is the shipped plan")
+    writer.add_argument(
+        "--config",
+        type=Path,
+        help="TOML; the default is the shipped plan, with reports of your own the one for these",
+    )
     writer.add_argument("--resume", action="store_true", help="go on with the run in --runs")
     _add_folders(writer)
     writer.set_defaults(run=run_train_writer, runs=Path("runs/writer"))
@@ -137,9 +142,11 @@ def run_train_writer(chosen: argparse.Namespace) -> int:
     from assistant.writers.vlm.plan import TrainingPlan
     from assistant.writers.vlm.train import Material, train, training_material
 
-    plan = TrainingPlan.read(chosen.config or _shipped_plan("assistant.writers.vlm"))
+    has_own = is_own(chosen.data)
+    shipped = _shipped_plan("assistant.writers.vlm", OWN_PLAN if has_own else USUAL_PLAN)
+    plan = TrainingPlan.read(chosen.config or shipped)
     material = training_material(plan, chosen.data)
-    if is_own(chosen.data):
+    if has_own:
         own = read_own(chosen.data, exams.load("hippocampus"), _why_not, _measured)
         if _is_first():
             for piece in own.unbound:
@@ -262,7 +269,7 @@ def _share(text: str) -> tuple[int, int]:
     raise argparse.ArgumentTypeError(msg)
 
 
-def _shipped_plan(package: str = "segment.models.training") -> Path:
+def _shipped_plan(package: str = "segment.models.training", name: str = USUAL_PLAN) -> Path:
     from importlib.resources import files
 
-    return Path(str(files(package).joinpath("train.toml")))
+    return Path(str(files(package).joinpath(name)))

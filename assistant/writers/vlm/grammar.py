@@ -91,7 +91,7 @@ def prose_of(
     it may stand. Raises ValueError for a text with a number or the sign of a unit.
     """
     joined = NEWLINE.join(texts)
-    characters = sorted({*joined} - {NEWLINE})
+    characters = sorted({*joined, *_capitals(joined)} - {NEWLINE})
     if numbers := [c for c in characters if unicodedata.category(c).startswith("N") or c in UNITS]:
         msg = f"numbers and units stand in slots; the texts hold {''.join(numbers)!r}"
         raise ValueError(msg)
@@ -112,6 +112,11 @@ def prose_of(
         leads=tuple(leads),
         turns=tuple(turns),
     )
+
+
+def _capitals(text: str) -> set[str]:
+    """List the capitals of a text's Latin letters: any word may begin a sentence."""
+    return {letter.upper() for word in LATIN.findall(text) for letter in word}
 
 
 def report_grammar(groups: Sequence[Group], section: str, prose: Prose) -> Grammar:

@@ -10,6 +10,7 @@ from segment.table import filled, read_as
 
 EMBEDDED = "embedded"
 READER, RANDOM = "reader", "random"
+NEW, SHIPPED = "new", "shipped"
 TOWER_EDGES = 5  # numbers that describe a tower of random weights
 
 
@@ -19,6 +20,7 @@ class TrainingPlan:
 
     seed: int
     model: str
+    adapter: str
     tower: str
     random_tower: tuple[int, ...]
     tokens_per_image: int
@@ -56,6 +58,9 @@ class TrainingPlan:
         if min(*counts, self.checkpoint_every_steps, self.report_every_steps) < 1:
             msg = "expected batch, micro_batch, pool, adapter_steps, rank and the steps between"
             raise ValueError(f"{msg} checkpoints and reports of 1 or more")
+        if self.adapter != NEW and self.projector_steps:
+            msg = f"the adapter {Path(self.adapter).name} was trained with its projector"
+            raise ValueError(f"{msg}: set projector_steps = 0, or adapter = {NEW!r}")
         if self.fully_sharded and self.precision == "4bit":
             msg = "four bits are not sharded: set fully_sharded = false, or another precision"
             raise ValueError(msg)

@@ -1,7 +1,8 @@
 """A reference report becomes a target: its numbers are bound to the study's ledger, as slots.
 
 A number is bound where a record of the structure, side and unit written beside it rounds to it;
-what cannot be bound is listed with its reason, never guessed. Knows nothing of files or models.
+what cannot be bound is listed with its reason, never guessed. A target holds what the grammar of
+its ledger demands. Knows nothing of files or models.
 """
 
 import re
@@ -11,20 +12,23 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import cache
 
+import numpy as np
+
 from assistant.draft import Section, Statement
 from assistant.exams import Exam
 from assistant.ledger import Ledger
-from assistant.writers import Brief
-from assistant.writers.template import Template, stock_statement
+from assistant.writers import assess
+from assistant.writers.phrasings import load
+from assistant.writers.vlm.asking import COMPARED, prose
+from assistant.writers.vlm.author import Author, whole
 from assistant.writers.vlm.data import Pair
 from assistant.writers.vlm.prompt import Task
 from assistant.writers.vlm.slots import (
-    FIELDS,
     SECTION_TOKEN,
     TEXT_SLOT,
     SlotTable,
+    fields_of,
     stock_of,
-    worded,
 )
 from prompts import Phrasebook
 from segment.measurement import Measurement, Reliability
@@ -44,6 +48,8 @@ THOUSANDS = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?")
 SENTENCE = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])\s*|\n+")
 CLAUSE = re.compile(r"\s*(?:[;；，]|,? and (?:that )?|,? while |,? whereas |, )\s*")
 STOPS = ".!?。！？;；,，"
+
+Place = tuple[str, tuple[str, ...], bool]  # section, records, whether only their range is told of
 
 
 @dataclass(frozen=True)
@@ -83,7 +89,7 @@ def bind_report(
     """Make a pair of a reference report; None where no sentence of it could be bound.
 
     ``judge`` renders a statement and says why it may not stand, as a report's verifier does. A
-    record that the report does not mention is told of in the stock sentence.
+    record that the report does not mention is told of as the other training does.
     """
     bound: list[Statement] = []
     unbound: list[Unbound] = []
@@ -98,9 +104,9 @@ def bind_report(
             unbound.append(Unbound(study, sentence, str(error)))
     if not bound:
         return None, tuple(unbound)
-    statements, twice = _completed(bound, ledger, exam, words)
-    again = (Unbound(study, s.text, "says again what a sentence before it says") for s in twice)
-    return _pair(statements, ledger, words), (*unbound, *again)
+    statements, left = _completed(study, bound, ledger, words)
+    unbound += [Unbound(study, statement.text, why) for statement, why in left]
+    return _pair(statements, ledger, words), tuple(unbound)
 
 
 def sentences(text: str, words: Phrasebook) -> Iterator[tuple[Section, str]]:
@@ -145,10 +151,19 @@ def _bound(
     if _numerals(before + clause[written.end :]):
         raise Refused("holds a number besides that of the measurement")
     slotted = f"{before}{{{record.id}.reading}}{clause[written.end :]}"
+    _check_characters(slotted, words)
     stock = stock_of(slotted, (record,), section, exam, words)
     table = SlotTable.of(ledger)
     plain, cites = table.decode(table.encode(Statement(section, slotted, (record.id,), stock)))
     return Statement(section, plain, cites, stock)
+
+
+def _check_characters(text: str, words: Phrasebook) -> None:
+    """Refuse characters that no text of the language has outside of its slots."""
+    known = prose(words.language)
+    written = {*TEXT_SLOT.sub("", text)} - {*known.letters, *known.marks, *"".join(known.pairs)}
+    if written:
+        raise Refused(f"holds {min(written)!r}, which is written in no sentence")
 
 
 def _record(clause: str, written: Written, ledger: Ledger, words: Phrasebook) -> Measurement:
@@ -231,25 +246,54 @@ def _section(heading: str) -> Section | None:
 
 
 def _completed(
-    bound: list[Statement], ledger: Ledger, exam: Exam, words: Phrasebook
-) -> tuple[tuple[Statement, ...], list[Statement]]:
-    """Put the stock sentence of each record in its place where no bound one tells of it.
+    study: str, bound: list[Statement], ledger: Ledger, words: Phrasebook
+) -> tuple[tuple[Statement, ...], list[tuple[Statement, str]]]:
+    """Say of each record what training usually says where no bound sentence tells of it.
 
-    Returns also what is told a second time, which a report's grammar has no place for.
+    Which of the usual wordings that is goes by the name of the study. Returns also what a report's
+    grammar has no place for, and why.
     """
-    own: dict[tuple[str, tuple[str, ...]], Statement] = {}
-    twice = [s for s in bound if own.setdefault((s.section, s.cites), s) is not s]
-    written = tuple(Template().write(Brief(ledger, exam, words)))
-    stock: dict[tuple[str, tuple[str, ...]], Statement] = {}
-    for statement in (s for s in written if s.section in ("findings", "impression")):
-        found = worded(statement, ledger, words)
-        if not {match[2] for match in TEXT_SLOT.finditer(found.text)} & {*FIELDS}:
-            record = ledger[statement.cites[0]]  # a line without a slot is not a record's
-            plain = stock_statement(record, exam, words)
-            found = replace(statement, text=worded(plain, ledger, words).text)
-        stock.setdefault((statement.section, statement.cites), found)
-    extra = [s for key, s in own.items() if key not in stock]
-    return (*(own.get(key, statement) for key, statement in stock.items()), *extra), twice
+    own: dict[Place, Statement] = {}
+    left: list[tuple[Statement, str]] = []
+    for said in bound:
+        whole_of_it = _with_norm(said, ledger, words)
+        if whole_of_it is None:
+            left.append((said, "goes on after its number where the reference range is told of"))
+        elif own.setdefault(_place(said), whole_of_it) is not whole_of_it:
+            left.append((said, "says again what a sentence before it says"))
+    rng = np.random.default_rng([*study.encode()])
+    author = Author(rng, "training", words, load(words.language), ledger)
+    usual = {_place(said): said for said in (*author.findings(), *author.impression())}
+    extra = [said for place, said in own.items() if place not in usual]
+    return (*(own.get(place, said) for place, said in usual.items()), *extra), left
+
+
+def _place(statement: Statement) -> Place:
+    """Tell which line of a report a statement is: one about a reference range has its own."""
+    fields = {match[2] for match in TEXT_SLOT.finditer(statement.text)}
+    return statement.section, statement.cites, COMPARED in fields and "reading" not in fields
+
+
+def _with_norm(statement: Statement, ledger: Ledger, words: Phrasebook) -> Statement | None:
+    """State the reference range where the findings must: that of a whole structure's volume.
+
+    A sentence that compares in words that a wording has is given the limits; one that ends with
+    its number goes on as the stock sentence does; there is none for any other.
+    """
+    record = ledger[statement.cites[0]]
+    is_due = statement.section == "findings" and whole(record) and record.side != "none"
+    if not is_due or COMPARED not in fields_of(record):
+        return statement
+    phrasings = load(words.language)
+    stop = phrasings.words["stop"]
+    head, slot, tail = statement.text.partition(f"{{{record.id}.reading}}")
+    closings = phrasings.closings[f"volume_{assess(record)}"]
+    spoken = {phrasings.without_norm(closing): closing for closing in reversed(closings)}
+    closing = (spoken | {"": closings[0]}).get(tail.removesuffix(stop))
+    if closing is None:
+        return None
+    norm = f"{{{record.id}.{COMPARED}}}"
+    return replace(statement, text=head + slot + closing.replace(f"{{{COMPARED}}}", norm) + stop)
 
 
 def _pair(statements: tuple[Statement, ...], ledger: Ledger, words: Phrasebook) -> Pair:

@@ -5,6 +5,7 @@ written, with the projector as it is. Knows nothing of folders or of who shows t
 """
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from time import perf_counter
@@ -14,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from assistant.vision_shim import ensure_torchvision
-from assistant.writers.vlm.adapter import Rank, add_adapter
+from assistant.writers.vlm.adapter import LINEAR, Rank, add_adapter, load_adapter
 from assistant.writers.vlm.batches import Sample, Stage, Tokens, shares
 from assistant.writers.vlm.curve import Row
 from assistant.writers.vlm.loss import Features, TargetLoss, tensors_of
@@ -35,18 +36,25 @@ from transformers import Gemma3ForConditionalGeneration  # noqa: E402
 
 LARGEST_GRADIENT = 1.0
 LOWEST_SHARE = 0.1  # of the rate, where the cosine ends
+LAYER = re.compile(LINEAR + r"\.lora_[AB]\.default\.weight")
 
 
 class Trainer:
     """A stage: the network with what it trains, the optimiser, and how far it is."""
 
     def __init__(
-        self, plan: TrainingPlan, stage: Stage, crew: Crew, model: Model, tokens: Tokens
+        self,
+        plan: TrainingPlan,
+        stage: Stage,
+        crew: Crew,
+        model: Model,
+        tokens: Tokens,
+        adapter: Path | None = None,
     ) -> None:
         self.plan, self.stage, self.crew, self.tokens = plan, stage, crew, tokens
         self.step = 0
         self.steps = plan.projector_steps if stage == "projector" else plan.adapter_steps
-        self.network = trainable(model, stage, Rank(plan.rank, plan.alpha), plan.seed)
+        self.network = trainable(model, stage, Rank(plan.rank, plan.alpha), plan.seed, adapter)
         inner = cast(Any, self.network.model)
         self._tower, self._projector = inner.vision_tower, inner.multi_modal_projector
         inner.vision_tower = nn.Identity()  # frozen and apart: it looks at each picture once
@@ -131,21 +139,42 @@ class Trainer:
         self.step = state["step"]
 
 
-def trainable(model: Model, stage: Stage, rank: Rank, seed: int) -> Gemma3ForConditionalGeneration:
+def trainable(
+    model: Model, stage: Stage, rank: Rank, seed: int, adapter: Path | None = None
+) -> Gemma3ForConditionalGeneration:
     """Leave only what a stage trains to be trained; return the network below an adapter.
 
-    Every process, and every run of a plan, begins with the same adapter.
+    Every process, and every run of a plan, begins with the same adapter: with that in the folder
+    ``adapter``, or with a new one. Raises ValueError where that has another rank than the plan.
     """
     network = model.network
     assert isinstance(network, Gemma3ForConditionalGeneration)
     network.requires_grad_(False)
     if stage == "projector":
         network.model.multi_modal_projector.float().requires_grad_(True)
+    elif adapter is not None:
+        _continue(model, network, rank, adapter)
     else:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             add_adapter(network, rank)
     return network
+
+
+def _continue(
+    model: Model, network: Gemma3ForConditionalGeneration, rank: Rank, folder: Path
+) -> None:
+    """Put on an adapter that was trained before, to be trained on."""
+    adapted = load_adapter(network, folder, model.base, is_trainable=True)
+    held = next(iter(adapted.peft_config.values()))
+    found = (held.r, held.lora_alpha)
+    if found != (rank.r, rank.alpha):
+        msg = f"{folder.name}: expected rank {rank.r} and alpha {rank.alpha}, found {found[0]} and"
+        raise ValueError(f"{msg} {found[1]}; set rank and alpha in the plan")
+    trained = [name for name, p in network.named_parameters() if p.requires_grad]
+    if foreign := [name for name in trained if not LAYER.fullmatch(name)]:
+        msg = f"{folder.name}: expected plain LoRA of the language model's linear layers, found"
+        raise ValueError(f"{msg} {foreign[0]}; begin with a new adapter")
 
 
 def put(network: Gemma3ForConditionalGeneration, trained: Mapping[str, Tensor]) -> None:

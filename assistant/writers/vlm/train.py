@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 
 from assistant.vision_shim import ensure_torchvision
 from assistant.writers.vlm import curve
-from assistant.writers.vlm.adapter import Rank, add_adapter, save_adapter
+from assistant.writers.vlm.adapter import Rank, add_adapter, save_adapter, words_comparisons
 from assistant.writers.vlm.base import convert_base
 from assistant.writers.vlm.batches import Shown, Stage, Stream, Tokens
 from assistant.writers.vlm.model import Model
@@ -144,7 +144,7 @@ def _train_stage(run: _Run, stage: Stage) -> Iterator[Progress]:
     folder.mkdir(parents=True, exist_ok=True)
     begun = _begin(run, stage)
     tokens = _tokens(run, stage, begun.model)
-    trainer = Trainer(run.plan, stage, crew, begun.model, tokens)
+    trainer = Trainer(run.plan, stage, crew, begun.model, tokens, begun.adapter)
     if (folder / CHECKPOINT).exists():
         trainer.resume(folder / CHECKPOINT)
     if crew.is_first:
@@ -232,7 +232,8 @@ def _ship(run: _Run) -> None:
     adapted = add_adapter(network, Rank(run.plan.rank, run.plan.alpha))
     put(network, load_file(run.folder("adapter") / TRAINED))
     folder.mkdir(parents=True, exist_ok=True)
-    save_adapter(adapted, folder / ADAPTER, begun.model.base, compares=True)
+    compares = begun.adapter is None or words_comparisons(begun.adapter)
+    save_adapter(adapted, folder / ADAPTER, begun.model.base, compares=compares)
     if not begun.is_whole:
         write_parts(folder, network, begun.model.base)
     words: dict[str, Any] = {"words": _tokens(run, "adapter", begun.model).vocabulary.words}

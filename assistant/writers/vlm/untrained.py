@@ -1,7 +1,8 @@
 """The model that a training begins with, and the tokens it may write. Takes no step itself.
 
 It is the embedded language model behind the reader's tower and a projector of random weights, or
-a whole model in MedGemma's layout, whose tower and projector stay as they are.
+behind those that an adapter was trained with; or a whole model in MedGemma's layout, whose tower
+and projector stay as they are.
 """
 
 import math
@@ -24,11 +25,21 @@ from assistant.writers.vlm.model import (
     assemble,
     compose,
     load_checkpoint,
+    load_embedded,
     read_tokenizer,
 )
 from assistant.writers.vlm.parts import VISION_KEYS, Parts
-from assistant.writers.vlm.plan import EMBEDDED, RANDOM, READER, TOWER_EDGES, TrainingPlan
+from assistant.writers.vlm.plan import (
+    EMBEDDED,
+    NEW,
+    RANDOM,
+    READER,
+    SHIPPED,
+    TOWER_EDGES,
+    TrainingPlan,
+)
 from assistant.writers.vlm.projector import build_projector
+from assistant.writers.vlm.sources import Source, source_of
 from assistant.writers.vlm.spoken import markup_of, vocabulary_of
 from assistant.writers.vlm.vision import convert
 
@@ -38,10 +49,14 @@ SAMPLED_ROWS = 20_000  # of the embedding, to see how large its numbers are
 
 @dataclass(frozen=True)
 class Untrained:
-    """A model, and whether its tower and projector came with it and are to stay."""
+    """A model, and whether its tower and projector came with it and are to stay.
+
+    ``adapter`` is the folder of one that is trained on; without one a new one is made.
+    """
 
     model: Model
     is_whole: bool
+    adapter: Path | None = None
 
 
 def begin(plan: TrainingPlan) -> Untrained:
@@ -56,9 +71,27 @@ def begin(plan: TrainingPlan) -> Untrained:
     else:
         name, folder = find(plan.model)
     language = _inspected(folder, name)
+    is_whole = language is None
+    source = None if plan.adapter == NEW else _source(plan, folder, is_whole=is_whole)
+    adapter = None if source is None else source.adapter_folder
     if language is None:
-        return Untrained(_whole(plan, folder, placement), is_whole=True)
-    return Untrained(_assembled(plan, language, placement), is_whole=False)
+        return Untrained(_whole(plan, folder, placement), is_whole, adapter)
+    if source is None:
+        return Untrained(_assembled(plan, language, placement), is_whole)
+    assert source.parts is not None
+    model = load_embedded(folder, source.parts, placement, with_adapter=False)
+    return Untrained(model, is_whole, adapter)
+
+
+def _source(plan: TrainingPlan, folder: Path, *, is_whole: bool) -> Source:
+    """Find the adapter that a plan begins with, and the tower and projector beside it."""
+    if is_whole and plan.adapter == SHIPPED:
+        msg = f"adapter: expected one of {folder.name}, found {SHIPPED!r}, which is the embedded"
+        raise ValueError(f"{msg} model's; give its folder, or {NEW!r}")
+    given = None if plan.adapter == SHIPPED else plan.adapter
+    source = source_of(str(folder) if is_whole else None, given)
+    source.check()
+    return source
 
 
 def _inspected(folder: Path, name: str) -> Checkpoint | None:
