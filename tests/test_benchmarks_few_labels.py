@@ -27,6 +27,7 @@ from tests.benchmarks.suggest import table as table_of_rounds
 from tests.shared_data import shared_data
 
 SETTINGS = shipped_settings()
+PART = {"case": 7, "dice": 0.5, "distance_mm": 1.0, "volume_error": -0.1}
 
 
 def row(size, start, seed, dice, width=None):
@@ -34,7 +35,8 @@ def row(size, start, seed, dice, width=None):
     if width is not None:
         case |= {"is_covered": True, "width": width}
     key = {"settings": SETTINGS.slug, "size": size, "start": start, "seed": seed}
-    return {**key, "subjects": size, "cases": [case]}
+    parts = [{**PART, "structure": f"{WHOLE} {name}"} for name in ("anterior", "posterior")]
+    return {**key, "subjects": size, "cases": [case, *parts]}
 
 
 def test_a_larger_size_holds_the_subjects_of_a_smaller_one():
@@ -49,25 +51,33 @@ def test_a_table_has_the_mean_over_seeds_and_says_what_an_interval_needs():
     rows = [row(5, "scratch", 0, 0.7), row(5, "scratch", 1, 0.8)]
     rows.append(row(20, "masked", 0, 0.9, width=0.25))
     printed = table(rows)
-    assert "| 5 | scratch | 2 | 0.750 (0.700 to 0.800) | 1.00 (1.00 to 1.00) | 0.100" in printed
+    assert "| 5 | scratch | 2 | 0.750 (0.700 to 0.800) | 0.500 (0.500" in printed
     assert "| needs 19 subjects | needs 19 subjects |" in printed
     told = "1.000 of 1 with an interval among 1"
-    assert f"| 20 | masked | 1 | 0.900 | 1.00 | 0.100 | {told} | 0.250 |" in printed
+    assert f"| 20 | masked | 1 | 0.900 | 0.500 | 1.00 | 0.100 | {told} | 0.250 |" in printed
+    assert "1 validation crops of 1 subjects; trained on cpu." in printed
+
+
+def test_a_table_without_intervals_has_no_columns_for_them():
+    printed = table([row(5, "scratch", 0, 0.7)])
+    assert "| 5 | scratch | 1 | 0.700 | 0.500 | 1.00 | 0.100 |\n" in printed
+    assert "coverage" not in printed
 
 
 def test_a_coverage_says_of_how_many_cases_it_is():
     without = row(20, "masked", 0, 0.9, width=0.25)
     without["cases"].append({**without["cases"][0], "case": 8})
-    del without["cases"][1]["is_covered"]
+    del without["cases"][-1]["is_covered"]
     assert "| 1.000 of 1 with an interval among 2 |" in table([without])
 
 
-def test_a_start_that_does_not_help_in_every_seed_is_said_not_to():
-    rows = [row(5, "scratch", 0, 0.7), row(5, "scratch", 1, 0.8)]
-    rows += [row(5, "masked", 0, 0.75), row(5, "masked", 1, 0.79)]
+def test_a_start_is_said_to_help_in_every_seed_in_some_or_in_none():
+    rows = [row(5, "scratch", 0, 0.7), row(5, "scratch", 1, 0.8), row(3, "scratch", 0, 0.6)]
+    rows += [row(5, "masked", 0, 0.75), row(5, "masked", 1, 0.79), row(3, "masked", 0, 0.5)]
     rows += [row(5, "contrastive", 0, 0.71), row(5, "contrastive", 1, 0.81)]
     printed = table(rows)
-    assert "- 5 subjects: masked does not help in every seed (-0.010 to +0.050 Dice, 2" in printed
+    assert "- 5 subjects: masked helps not in every seed (-0.010 to +0.050 Dice, 2" in printed
+    assert "- 3 subjects: masked helps in no seed (-0.100 to -0.100 Dice, 1" in printed
     assert "- 5 subjects: contrastive helps in every seed (+0.010 to +0.010 Dice" in printed
 
 

@@ -349,37 +349,51 @@ def _whole_lines(path: Path) -> list[str]:
 
 
 def table(rows: Sequence[Mapping[str, Any]], coverage: float = COVERAGE) -> str:
-    """Write the curve: of each size and start the mean over seeds and the lowest to the highest."""
+    """Write the curve: of each size and start the mean over seeds and the lowest to the highest.
+
+    The intervals' columns stand only where a cell has one.
+    """
     if not rows:
         return "No cell has finished yet."
     needed = cases_needed(coverage, is_two_sided=True)
-    lines = [
-        "| subjects | start | seeds | Dice, whole | mean surface distance, mm |"
-        " volume error, absolute | coverage | width |",
-        "|---|---|---|---|---|---|---|---|",
+    has_intervals = any(_count(row, "is_covered") for row in rows)
+    heads = [
+        *("subjects", "start", "seeds", "Dice, whole", "Dice, mean of the parts"),
+        *("mean surface distance, mm", "volume error, absolute"),
+        *(("coverage", "width") if has_intervals else ()),
     ]
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for size, start in sorted({(row["subjects"], row["start"]) for row in rows}):
         mine = [row for row in rows if (row["subjects"], row["start"]) == (size, start)]
         shown = [
             ranged([_mean(row, "dice") for row in mine], 3),
+            ranged([_mean(row, "dice", of_parts=True) for row in mine], 3),
             ranged([_mean(row, "distance_mm") for row in mine], 2),
             ranged([_mean(row, "volume_error") for row in mine], 3),
+            *(_intervals(mine, needed) if has_intervals else ()),
         ]
-        covered = [_mean(row, "is_covered") for row in mine if _count(row, "is_covered")]
-        widths = [_mean(row, "width") for row in mine if _count(row, "width")]
-        with_one, judged_in_all = (
-            sum(_count(row, quantity) for row in mine) for quantity in ("is_covered", "dice")
-        )
-        none = f"needs {needed} subjects"
-        of = f" of {with_one} with an interval among {judged_in_all}"
-        shown.append(ranged(covered, 3) + of if covered else none)
-        shown.append(ranged(widths, 3) if widths else none)
         lines.append(f"| {size} | {start} | {len(mine)} | " + " | ".join(shown) + " |")
-    return "\n".join([*lines, "", *verdicts(rows)])
+    cases = sorted({case["case"] for case in rows[0]["cases"]})
+    subjects = len({subject_of(case) for case in cases})
+    devices = ", ".join(sorted({row.get("device", "cpu") for row in rows}))
+    judged = f"{len(cases)} validation crops of {subjects} subjects; trained on {devices}."
+    return "\n".join([*lines, "", judged, "", *verdicts(rows)])
+
+
+def _intervals(mine: Sequence[Mapping[str, Any]], needed: int) -> tuple[str, str]:
+    """Write coverage and width of a size and start, or how many subjects they need."""
+    covered = [_mean(row, "is_covered") for row in mine if _count(row, "is_covered")]
+    widths = [_mean(row, "width") for row in mine if _count(row, "width")]
+    if not covered:
+        none = f"needs {needed} subjects"
+        return none, none
+    with_one, judged = (sum(_count(row, q) for row in mine) for q in ("is_covered", "dice"))
+    told = f"{ranged(covered, 3)} of {with_one} with an interval among {judged}"
+    return told, ranged(widths, 3)
 
 
 def verdicts(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """Say of each pretraining and size whether it helped in every seed, or that it did not."""
+    """Say of each pretraining and size whether it helped in every seed, in some or in none."""
     dice = {(r["subjects"], r["start"], r["seed"]): _mean(r, "dice") for r in rows}
     for start in STARTS[1:]:
         for size in sorted({size for size, found, _ in dice if found == start}):
@@ -391,8 +405,9 @@ def verdicts(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
             if not gains:
                 continue
             told = f"{min(gains):+.3f} to {max(gains):+.3f} Dice, {len(gains)} seeds"
-            helps = "helps" if min(gains) > 0 else "does not help"
-            yield f"- {size} subjects: {start} {helps} in every seed ({told})."
+            helped = sum(gain > 0 for gain in gains)
+            seeds = {0: "in no seed", len(gains): "in every seed"}.get(helped, "not in every seed")
+            yield f"- {size} subjects: {start} helps {seeds} ({told})."
 
 
 def figure(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -432,9 +447,13 @@ def figure(rows: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join([*parts, "</svg>", ""])
 
 
-def _mean(row: Mapping[str, Any], quantity: str) -> float:
-    """Average one quantity of the whole structure over the cases; of an error its size."""
-    found = [c[quantity] for c in row["cases"] if c["structure"] == WHOLE and quantity in c]
+def _mean(row: Mapping[str, Any], quantity: str, *, of_parts: bool = False) -> float:
+    """Average a quantity of the whole structure, or of its parts, over the cases.
+
+    Of an error it is the size that is averaged.
+    """
+    chosen = [c for c in row["cases"] if (c["structure"] != WHOLE) == of_parts]
+    found = [c[quantity] for c in chosen if quantity in c]
     return statistics.mean(abs(float(value)) for value in found if value is not None)
 
 
