@@ -93,6 +93,7 @@ def summary(
         "reach": {
             name: list(reach(scores, coverage))
             for name, scores in assistant.calibrated.levels[0].volume.items()
+            if scores
         },
         "cases": [
             {"name": case.name, "agreements": [a.to_dict() for a in case.agreements]}

@@ -14,9 +14,9 @@ import prompts
 from assistant import exams, gate, lesions, sequences
 from assistant.answer import Answer
 from assistant.building import (
-    CALIBRATION,
     WEIGHTS,
     brought,
+    calibrated_of,
     check_parts,
     reading_of,
     repeatability_of,
@@ -107,15 +107,20 @@ class Assistant:
         segmenter = settings.segmenter or exam.segmenter
         is_supplied = exam.segmenter == exams.SUPPLIED
         check_parts(exam, settings)
-        own = weights_of(settings, CALIBRATION)
         return cls(
             settings=settings,
             exam=exam,
             organs=tuple(map(organs.load, exam.organs)),
             loading=Loading(
-                partial(models.load, segmenter, weights_of(settings, WEIGHTS), settings.runtime)
+                partial(
+                    models.load,
+                    segmenter,
+                    weights_of(settings, WEIGHTS),
+                    settings.runtime,
+                    settings.effort,
+                )
             ),
-            calibrated=NO_CALIBRATION if is_supplied else models.calibrated(segmenter, own),
+            calibrated=NO_CALIBRATION if is_supplied else calibrated_of(segmenter, settings),
             writer=writer_of(writer, settings),
             phrasebook=prompts.load(settings.language),
             reading=reading_of(settings.reader),

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float32
 
 from segment.calibration import Calibrated
+from segment.effort import EFFORT, Effort
 from segment.repeatability import Repeatability
 from segment.runtime import Runtime
 from segment.segmentation import Segmentation
@@ -142,18 +143,28 @@ def is_trained(name: str) -> bool:
     return place(name).joinpath(str(describe(name)["weights"])).is_file()
 
 
-def load(name: str, weights: Path | None = None, runtime: Runtime = "torch") -> Segmenter:
+def load(
+    name: str, weights: Path | None = None, runtime: Runtime = "torch", effort: Effort = EFFORT
+) -> Segmenter:
     """Import one model and load its weights, the shipped ones unless others are given.
 
-    ``runtime`` is what runs a network; nothing else has one. Raises ValueError for a model that
-    has no weights yet, and for a runtime that cannot be had.
+    ``runtime`` is what runs a network and ``effort`` how it says how sure it is; nothing else has
+    any. Raises ValueError for a model that has no weights yet, for a runtime that cannot be had
+    and for an effort that the model or the runtime cannot spend.
     """
     facts = describe(name)
     if weights is None:
         _expect_trained(name)
     module, _, attribute = str(facts["factory"]).partition(":")
     chosen = {"runtime": runtime} if "sizes" in facts else {}
-    return cast(Segmenter, getattr(import_module(module), attribute)(name, weights, **chosen))
+    segmenter = getattr(import_module(module), attribute)(name, weights, **chosen)
+    if effort == EFFORT:
+        return cast(Segmenter, segmenter)
+    if "sizes" not in facts:
+        msg = f"{name} has no network to spend the effort {effort!r} on; choose {EFFORT!r}"
+        raise ValueError(msg)
+    spend = import_module("segment.models.effort").spend
+    return cast(Segmenter, spend(segmenter, effort))
 
 
 def calibrated(name: str, calibration: Path | None = None) -> Calibrated:
