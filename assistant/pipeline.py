@@ -246,6 +246,8 @@ class Assistant:
         blank = lesions.blank(self.organ, study)
         records = lesion_records(blank, now, earlier, changes, wanted)
         told = () if changes is None else lesions.described(changes)
+        if not placed:
+            told = lesions.described_largest(marked[0])
         visits = tuple(one.visit for one in earlier)
         return (yield from self._judged(study, segmented, records, scores, visits, told))
 
