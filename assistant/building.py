@@ -1,5 +1,6 @@
 """The parts of an assistant, as the settings ask for them. Knows nothing of scans."""
 
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from segment import models
 from segment.calibration import Calibrated
 from segment.effort import EFFORT
 from segment.models import FieldSegmenter
+from segment.predicted_dice import DiceCurve
 from segment.repeatability import Repeatability
 
 WEIGHTS, CALIBRATION = "weights.safetensors", "calibration.json"  # as `voxcite calibrate` writes
@@ -51,6 +53,11 @@ def is_shipped(segmenter: str, settings: Settings) -> bool:
     """Whether the members are those that a model's figures are of."""
     is_own = settings.weights is not None or segmenter not in models.available()
     return not is_own and settings.effort == EFFORT
+
+
+def curves_of(segmenter: str, settings: Settings) -> Mapping[str, DiceCurve]:
+    """Read what the members' agreement went with; of others than the shipped nobody knows."""
+    return models.dice_curves(segmenter) if is_shipped(segmenter, settings) else {}
 
 
 def repeatability_of(segmenter: str, settings: Settings) -> Repeatability:

@@ -78,8 +78,13 @@ def write_labels(path: Path, volume: Volume, segmented: Segmented) -> None:
     write_map(path, labels, volume.geometry)
 
 
-def write_measurements(path: Path, ledger: Ledger, provenance: Mapping[str, Any]) -> None:
+def write_measurements(
+    path: Path,
+    ledger: Ledger,
+    provenance: Mapping[str, Any],
+    certainty: Sequence[Mapping[str, Any]] = (),
+) -> None:
     """Write measurements.json."""
-    table = measurements_json(ledger.records, provenance)
+    table = measurements_json(ledger.records, provenance, certainty)
     text = json.dumps(table, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
     path.write_text(text + "\n", encoding="utf-8")

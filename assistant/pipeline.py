@@ -18,6 +18,7 @@ from assistant.building import (
     brought,
     calibrated_of,
     check_parts,
+    curves_of,
     reading_of,
     repeatability_of,
     weights_of,
@@ -52,6 +53,7 @@ from assistant.writers.template import Template
 from prompts import Phrasebook
 from segment import models, organs
 from segment.calibration import NO_CALIBRATION, Calibrated
+from segment.certainty import Certainty, certainty
 from segment.change import Visit, compare
 from segment.errors import Refusal, ScanError
 from segment.infer import Found, Missing, segment_crop, segment_head
@@ -63,6 +65,7 @@ from segment.measure import Wanted, measure
 from segment.measurement import Measurement
 from segment.models import FieldSegmenter, Segmenter
 from segment.organs import Organ
+from segment.predicted_dice import DiceCurve
 from segment.register import Registration, doubt, register
 from segment.repeatability import Repeatability
 from segment.segmentation import Segmentation
@@ -90,6 +93,7 @@ class Assistant:
     reading: Loading[Reader] | None = None
     own: Loading[FieldSegmenter] | None = None
     repeatability: Repeatability = field(default_factory=Repeatability.unknown)
+    dice_curves: Mapping[str, DiceCurve] = field(default_factory=dict)
 
     @property
     def organ(self) -> Organ:
@@ -126,6 +130,7 @@ class Assistant:
             reading=reading_of(settings.reader),
             own=brought(settings),
             repeatability=repeatability_of(segmenter, settings),
+            dice_curves=curves_of(segmenter, settings),
         )
 
     def __call__(
@@ -344,6 +349,12 @@ class Assistant:
             segmented.sides, self.organ, wanted, self.calibrated, spacing_mm, volume.date
         )
         return Ledger(found)
+
+    def certainty(self, segmented: Segmented) -> tuple[Certainty, ...]:
+        """Say how sure the members are of each structure; nothing of a supplied segmentation."""
+        if segmented.pieces:
+            return ()
+        return certainty(segmented.sides, self.organ, self.exam.structures, self.dice_curves)
 
     def report(
         self,

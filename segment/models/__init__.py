@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float32
 
 from segment.calibration import Calibrated
 from segment.effort import EFFORT, Effort
+from segment.predicted_dice import DiceCurve, curves_from_toml
 from segment.repeatability import Repeatability
 from segment.runtime import Runtime
 from segment.segmentation import Segmentation
@@ -76,7 +77,7 @@ class FieldSegmenter(Protocol):
 # What a model on the user's shelves says of itself, and what it has not from its network's model.
 OF_USERS = {"name", "version", "network", "structures", "weights", "calibration", "card"}
 FILES = ("weights", "calibration", "card")
-NOTHING_SHIPPED: Mapping[str, Any] = {"repeatability": None}
+NOTHING_SHIPPED: Mapping[str, Any] = {"repeatability": None, "dice": None}
 # Kinds of folders a user may bring.
 OWN: Mapping[str, str] = {"nnunet": "segment.models.nnunet", "bundle": "segment.models.bundle"}
 
@@ -186,6 +187,14 @@ def repeatability(name: str) -> Repeatability:
         return Repeatability.unknown()
     text = place(name).joinpath(str(file)).read_text(encoding="utf-8")
     return Repeatability.from_toml(text)
+
+
+def dice_curves(name: str) -> Mapping[str, DiceCurve]:
+    """Read what a model's members' agreement went with, by structure; nothing where none is."""
+    file = describe(name).get("dice")
+    if file is None:
+        return {}
+    return curves_from_toml(place(name).joinpath(str(file)).read_text(encoding="utf-8"))
 
 
 def figures(name: str) -> tuple[str, ...]:
