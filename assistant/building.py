@@ -1,5 +1,6 @@
 """The parts of an assistant, as the settings ask for them. Knows nothing of scans."""
 
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
@@ -10,7 +11,10 @@ from assistant.readers import Reader
 from assistant.settings import Settings
 from assistant.writers.template import NAME as TEMPLATE
 from segment import models
+from segment.calibration import Calibrated
+from segment.effort import EFFORT
 from segment.models import FieldSegmenter
+from segment.predicted_dice import DiceCurve
 from segment.repeatability import Repeatability
 
 WEIGHTS, CALIBRATION = "weights.safetensors", "calibration.json"  # as `voxcite calibrate` writes
@@ -22,14 +26,43 @@ def check_parts(exam: Exam, settings: Settings) -> None:
     if is_supplied and settings.writer != TEMPLATE:
         msg = f"exam {exam.name}: expected the template writer, found {settings.writer}"
         raise ValueError(f"{msg}, which was trained on no such report; leave --writer out")
+    if settings.effort != EFFORT:
+        _check_effort(exam, settings, is_supplied=is_supplied)
     if settings.segmenter is not None and models.is_own(settings.segmenter) and not is_supplied:
         msg = f"exam {exam.name}: expected its own segmenter, found a folder of the user's"
         raise ValueError(f"{msg}; leave it out or choose --exam ct-organs")
 
 
+def _check_effort(exam: Exam, settings: Settings, *, is_supplied: bool) -> None:
+    """Refuse an effort that nothing could be spent on, or that the writer has no words for."""
+    if is_supplied:
+        msg = f"exam {exam.name}: expected the effort {EFFORT}, found {settings.effort}"
+        raise ValueError(f"{msg}, and no network of ours to spend it on; leave --effort out")
+    if settings.writer != TEMPLATE:
+        msg = f"expected the template writer with the effort {settings.effort}, whose values have"
+        raise ValueError(f"{msg} no interval, found {settings.writer}; choose --writer template")
+
+
+def calibrated_of(segmenter: str, settings: Settings) -> Calibrated:
+    """Read the intervals of a segmenter; without any where other members are to be asked."""
+    calibrated = models.calibrated(segmenter, weights_of(settings, CALIBRATION))
+    return calibrated if settings.effort == EFFORT else calibrated.without_scores()
+
+
+def is_shipped(segmenter: str, settings: Settings) -> bool:
+    """Whether the members are those that a model's figures are of."""
+    is_own = settings.weights is not None or segmenter not in models.available()
+    return not is_own and settings.effort == EFFORT
+
+
+def curves_of(segmenter: str, settings: Settings) -> Mapping[str, DiceCurve]:
+    """Read what the members' agreement went with; of others than the shipped nobody knows."""
+    return models.dice_curves(segmenter) if is_shipped(segmenter, settings) else {}
+
+
 def repeatability_of(segmenter: str, settings: Settings) -> Repeatability:
     """Read how far a segmenter's repeats lie apart; of a user's own networks nobody knows."""
-    if settings.weights is not None or segmenter not in models.available():
+    if not is_shipped(segmenter, settings):
         return Repeatability.unknown()
     return models.repeatability(segmenter)
 

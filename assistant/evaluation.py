@@ -4,19 +4,21 @@ Knows nothing of how masks are compared (`segment.evaluate`) or of who prints th
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 from assistant import gate
+from assistant.grouping import Belongs
 from assistant.pipeline import Assistant
 from assistant.steps import Segmented
 from assistant.study import Study, read_study
 from segment.calibration import reach
 from segment.errors import Refusal, ScanError
 from segment.evaluate import Agreement, Judged, compare, coverage_table, summarise
+from segment.groups import Fared, GroupRow, by_group
 from segment.infer import paint
 from segment.measurement import Measurement
 from segment.reading import read_nifti
@@ -33,6 +35,7 @@ class Evaluated:
     name: str
     agreements: tuple[Agreement, ...]
     judged: tuple[Judged, ...]
+    fared: tuple[Fared, ...]
 
 
 def pairs(images: Path, labels: Path) -> list[tuple[Path, Path]]:
@@ -65,12 +68,22 @@ def evaluate(
         predicted = paint(study.volume.geometry, segmented.sides)
         names = label_numbers(assistant, segmented)
         agreements = compare(predicted, truth, study.volume.geometry, names)
-        judged = [
-            case
-            for record in assistant.measure(study, segmented).records
-            for case in _judged(record, agreements, image.name)
-        ]
-        yield Evaluated(image.name, agreements, tuple(judged))
+        records = assistant.measure(study, segmented).records
+        judged = [case for record in records for case in _judged(record, agreements, image.name)]
+        fared = [_fared(agreement, records, image.name) for agreement in agreements]
+        yield Evaluated(image.name, agreements, tuple(judged), tuple(fared))
+
+
+def grouped(evaluated: Sequence[Evaluated], belong: Sequence[Belongs]) -> tuple[GroupRow, ...]:
+    """Tabulate how each structure fares in each group, both sides together."""
+    cases = [
+        replace(fared, group=group, subject=of.subject)
+        for case, of in zip(evaluated, belong, strict=True)
+        for group in of.groups
+        for fared in case.fared
+    ]
+    cases.sort(key=lambda case: (case.structure, case.group))
+    return by_group(cases, np.random.default_rng(SEED))
 
 
 def summary(
@@ -93,6 +106,7 @@ def summary(
         "reach": {
             name: list(reach(scores, coverage))
             for name, scores in assistant.calibrated.levels[0].volume.items()
+            if scores
         },
         "cases": [
             {"name": case.name, "agreements": [a.to_dict() for a in case.agreements]}
@@ -122,6 +136,19 @@ def _segmented(
         return assistant.crop(study, side)
     gate.check_head(study.volume)
     return assistant.segment(study.volume, register(study.volume))
+
+
+def _fared(agreement: Agreement, records: Sequence[Measurement], name: str) -> Fared:
+    """Say how one structure of one scan fared, without its side; a withheld interval counts."""
+    structure, is_covered = agreement.structure, None
+    for record in records:
+        names = (record.structure, f"{record.side} {record.structure}")
+        if record.quantity == "volume" and agreement.structure in names:
+            structure, interval = record.structure, record.interval
+            if interval is not None:
+                is_covered = interval.lower <= agreement.expert_ml <= interval.upper
+    error = agreement.relative_volume_error
+    return Fared(structure, "all", name, error, agreement.dice, is_covered)
 
 
 def _judged(record: Measurement, agreements: Sequence[Agreement], group: str) -> Iterator[Judged]:

@@ -2,5 +2,6 @@
 
 LABELS = "segmentation.nii.gz"
 ENTROPY = "entropy.nii.gz"
+MUTUAL = "mutual_information.nii.gz"
 PROBABILITY = "probability.nii.gz"
 REPORT = "report.json"

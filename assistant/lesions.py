@@ -14,7 +14,7 @@ from segment.errors import Refusal, ScanError
 from segment.geometry import MM3_PER_ML
 from segment.lesion_change import LesionChanges, compare_lesions
 from segment.lesion_place import carried
-from segment.lesion_records import Seen, listed
+from segment.lesion_records import Seen, largest, listed
 from segment.masks import Mask
 from segment.masks.pieces import Piece, alone
 from segment.measurement import Measurement, Reason, Reliability
@@ -96,6 +96,22 @@ def described(changes: LesionChanges) -> tuple[Mapping[str, Any], ...]:
             "now": [_place(lesion) for lesion in one.change.after],
         }
         for one in listed(changes)
+    )
+
+
+def described_largest(found: Lesions) -> tuple[Mapping[str, Any], ...]:
+    """Say where each of the largest lesions lies and how far its box goes, for a provenance.
+
+    The box is told in voxels of the scan, both ends within it, and in mm of the world.
+    """
+    return tuple(
+        {
+            "lesion": letter,
+            **_place(lesion),
+            "box_voxels": [list(lesion.first), list(lesion.last)],
+            "box_mm": [np.round(edge, 1).tolist() for edge in (lesion.lower_mm, lesion.upper_mm)],
+        }
+        for letter, lesion in largest(found)
     )
 
 

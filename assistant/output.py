@@ -9,8 +9,8 @@ import numpy as np
 
 from assistant import views
 from assistant.change_views import change_views
-from assistant.entropy import write_entropy
-from assistant.folder import ENTROPY, LABELS, PROBABILITY, REPORT
+from assistant.entropy import write_maps
+from assistant.folder import LABELS, PROBABILITY, REPORT
 from assistant.followup import Placed
 from assistant.ledger import Ledger
 from assistant.maps import write_map
@@ -36,10 +36,10 @@ def write_draft(
     created: str,
     placed: Sequence[Placed] = (),
 ) -> None:
-    """Write report.md, report.json, labels, probability, entropy, one overlay a side.
+    """Write report.md, report.json, labels, probability, maps of uncertainty, one overlay a side.
 
     ``placed`` are earlier studies, the oldest first, for pictures of what changed since the latest.
-    Of a supplied segmentation nobody knows the disagreement, and what it does not hold has no
+    Of a supplied segmentation nobody knows the uncertainty, and what it does not hold has no
     picture.
     """
     (folder / REPORT).write_bytes(report_bytes(report, created))
@@ -51,7 +51,7 @@ def write_draft(
         _write_pieces(folder, study.volume, segmented.pieces)
         return
     sides = [side for side in segmented.sides if isinstance(side, Found)]
-    write_entropy(folder / ENTROPY, study.volume.geometry, sides)
+    write_maps(folder, study.volume.geometry, sides)
     if sides:
         write_probability(folder / PROBABILITY, study.volume.geometry, segmented.sides)
     found = [side.segmentation for side in sides]
@@ -78,8 +78,13 @@ def write_labels(path: Path, volume: Volume, segmented: Segmented) -> None:
     write_map(path, labels, volume.geometry)
 
 
-def write_measurements(path: Path, ledger: Ledger, provenance: Mapping[str, Any]) -> None:
+def write_measurements(
+    path: Path,
+    ledger: Ledger,
+    provenance: Mapping[str, Any],
+    certainty: Sequence[Mapping[str, Any]] = (),
+) -> None:
     """Write measurements.json."""
-    table = measurements_json(ledger.records, provenance)
+    table = measurements_json(ledger.records, provenance, certainty)
     text = json.dumps(table, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
     path.write_text(text + "\n", encoding="utf-8")

@@ -14,10 +14,11 @@ import prompts
 from assistant import exams, gate, lesions, sequences
 from assistant.answer import Answer
 from assistant.building import (
-    CALIBRATION,
     WEIGHTS,
     brought,
+    calibrated_of,
     check_parts,
+    curves_of,
     reading_of,
     repeatability_of,
     weights_of,
@@ -52,6 +53,7 @@ from assistant.writers.template import Template
 from prompts import Phrasebook
 from segment import models, organs
 from segment.calibration import NO_CALIBRATION, Calibrated
+from segment.certainty import Certainty, certainty
 from segment.change import Visit, compare
 from segment.errors import Refusal, ScanError
 from segment.infer import Found, Missing, segment_crop, segment_head
@@ -63,6 +65,7 @@ from segment.measure import Wanted, measure
 from segment.measurement import Measurement
 from segment.models import FieldSegmenter, Segmenter
 from segment.organs import Organ
+from segment.predicted_dice import DiceCurve
 from segment.register import Registration, doubt, register
 from segment.repeatability import Repeatability
 from segment.segmentation import Segmentation
@@ -90,6 +93,7 @@ class Assistant:
     reading: Loading[Reader] | None = None
     own: Loading[FieldSegmenter] | None = None
     repeatability: Repeatability = field(default_factory=Repeatability.unknown)
+    dice_curves: Mapping[str, DiceCurve] = field(default_factory=dict)
 
     @property
     def organ(self) -> Organ:
@@ -107,20 +111,26 @@ class Assistant:
         segmenter = settings.segmenter or exam.segmenter
         is_supplied = exam.segmenter == exams.SUPPLIED
         check_parts(exam, settings)
-        own = weights_of(settings, CALIBRATION)
         return cls(
             settings=settings,
             exam=exam,
             organs=tuple(map(organs.load, exam.organs)),
             loading=Loading(
-                partial(models.load, segmenter, weights_of(settings, WEIGHTS), settings.runtime)
+                partial(
+                    models.load,
+                    segmenter,
+                    weights_of(settings, WEIGHTS),
+                    settings.runtime,
+                    settings.effort,
+                )
             ),
-            calibrated=NO_CALIBRATION if is_supplied else models.calibrated(segmenter, own),
+            calibrated=NO_CALIBRATION if is_supplied else calibrated_of(segmenter, settings),
             writer=writer_of(writer, settings),
             phrasebook=prompts.load(settings.language),
             reading=reading_of(settings.reader),
             own=brought(settings),
             repeatability=repeatability_of(segmenter, settings),
+            dice_curves=curves_of(segmenter, settings),
         )
 
     def __call__(
@@ -241,6 +251,8 @@ class Assistant:
         blank = lesions.blank(self.organ, study)
         records = lesion_records(blank, now, earlier, changes, wanted)
         told = () if changes is None else lesions.described(changes)
+        if not placed:
+            told = lesions.described_largest(marked[0])
         visits = tuple(one.visit for one in earlier)
         return (yield from self._judged(study, segmented, records, scores, visits, told))
 
@@ -337,6 +349,12 @@ class Assistant:
             segmented.sides, self.organ, wanted, self.calibrated, spacing_mm, volume.date
         )
         return Ledger(found)
+
+    def certainty(self, segmented: Segmented) -> tuple[Certainty, ...]:
+        """Say how sure the members are of each structure; nothing of a supplied segmentation."""
+        if segmented.pieces:
+            return ()
+        return certainty(segmented.sides, self.organ, self.exam.structures, self.dice_curves)
 
     def report(
         self,

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from assistant.draft import Draft
-from assistant.entropy import entropy_steps
+from assistant.entropy import map_steps
+from assistant.folder import ENTROPY, MUTUAL
 from assistant.maps import map_sha256
 from assistant.settings import Settings
 from segment import models
@@ -65,11 +66,12 @@ def of_registration(registration: Registration) -> dict[str, Any]:
 
 
 def of_labels(volume: Volume, sides: Sequence[Side]) -> dict[str, str]:
-    """Name the labels and the entropy that belong to a report by the hashes of their voxels."""
+    """Name the labels and the maps that belong to a report by the hashes of their voxels."""
     found = [side for side in sides if isinstance(side, Found)]
     return {
         "segmentation_sha256": map_sha256(paint(volume.geometry, sides)),
-        "entropy_sha256": map_sha256(entropy_steps(volume.geometry, found)),
+        "entropy_sha256": map_sha256(map_steps(ENTROPY, volume.geometry, found)),
+        "mutual_information_sha256": map_sha256(map_steps(MUTUAL, volume.geometry, found)),
     }
 
 

@@ -1,7 +1,7 @@
 """Measurements, scores and judgements as plain JSON values, there and back. Knows no report."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from importlib.resources import files
 from typing import Any, Literal
@@ -86,11 +86,16 @@ def _float(number: float | int | None) -> float | None:
 
 
 def measurements_json(
-    measurements: tuple[Measurement, ...], provenance: Mapping[str, Any]
+    measurements: tuple[Measurement, ...],
+    provenance: Mapping[str, Any],
+    certainty: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
-    """Return what measurements.json holds."""
-    return {
+    """Return what measurements.json holds; ``certainty`` is of each structure, if it is known."""
+    table: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
         "measurements": [measurement_record(m) for m in measurements],
         "provenance": dict(provenance),
     }
+    if certainty:
+        table["certainty"] = [dict(one) for one in certainty]
+    return table

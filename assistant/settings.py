@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal, get_args
 
+from segment.effort import EFFORT, Effort
 from segment.runtime import Runtime
 
 DEFAULT_READER = "none"  # "auto" from the day on which its figures on whole heads are known
@@ -22,8 +23,10 @@ class Settings:
     files of such a folder run code. ``weights`` is a folder that `voxcite calibrate` wrote: the
     segmenter's weights and their intervals. ``runtime`` is what runs its networks: "torch", or
     "openvino", or "cuda" for torch on a GPU, or "auto" for the GPU where there is one, else for
-    OpenVINO where it is installed and can. ``reader`` is the name of one, "none", or "auto" for
-    the first that is installed with its weights. ``model`` is what a
+    OpenVINO where it is installed and can. ``effort`` is how they say how sure they are: all of
+    the ensemble, or its first alone, by "temperature", "augmentation" or "dropout", which no
+    interval was calibrated for. ``reader`` is the name of one, "none", or "auto" for the first
+    that is installed with its weights. ``model`` is what a
     writer with a language model writes with: None for the embedded one, else a folder or a name on
     the hub; ``adapter`` is a folder. ``server`` is the address of an OpenAI-compatible server, and
     ``model`` then a name in its list. With ``fallback`` the template writes where the model cannot
@@ -37,6 +40,7 @@ class Settings:
     segmenter: str | None = None
     weights: str | None = None
     runtime: Runtime = "torch"
+    effort: Effort = EFFORT
     trust: bool = False
     coverage: float | None = None
     model: str | None = None
@@ -51,6 +55,7 @@ class Settings:
         _expect_one_of("precision", self.precision, get_args(Precision))
         _expect_one_of("device", self.device, get_args(Device))
         _expect_one_of("runtime", self.runtime, get_args(Runtime))
+        _expect_one_of("effort", self.effort, get_args(Effort))
         if self.coverage is not None and not 0 < self.coverage < 1:
             msg = f"coverage is a share between 0 and 1, not {self.coverage}"
             raise ValueError(msg)

@@ -10,7 +10,7 @@ scores: Linusson et al. 2014). Knows nothing of images.
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
@@ -87,6 +87,21 @@ class Calibrated:
             for group in ("volume", "asymmetry"):
                 level[group] = {k: [round(s, 5) for s in v] for k, v in level[group].items()}
         return json.dumps(table, indent=1) + "\n"
+
+    def without_scores(self) -> "Calibrated":
+        """Return what is left where something else is measured than was calibrated: no interval.
+
+        The least agreement stays: members that differ by more are not to be believed either.
+        """
+        levels = tuple(
+            Level(
+                level.spacing_mm,
+                dict.fromkeys(level.volume, ()),
+                dict.fromkeys(level.asymmetry, ()),
+            )
+            for level in self.levels
+        )
+        return replace(self, id="none", levels=levels)
 
     def level(self, spacing_mm: Sequence[float]) -> Level | None:
         """Return the finest level that is no finer than a scan's voxels; None if none is.

@@ -59,8 +59,7 @@ def segment_head(
     volume: Volume, organ: Organ, registration: Registration, segmenter: Segmenter
 ) -> tuple[Side, ...]:
     """Segment each side of an organ of a head that was registered."""
-    grids = {side: side_box(registration, organ.centre_mni_mm[side], side) for side in organ.sides}
-    boxes = {side: Box(*sample(volume, grid)) for side, grid in grids.items()}
+    grids, boxes = head_boxes(volume, organ, registration)
     seen = [side for side, box in boxes.items() if _core_inside(box) >= LEAST_CORE_INSIDE]
     probability = dict(zip(seen, segmenter([boxes[s] for s in seen]), strict=True)) if seen else {}
     sides: list[Side] = []
@@ -72,6 +71,22 @@ def segment_head(
             _found(volume, side, grids[side], boxes[side].inside, probability[side], segmenter)
         )
     return tuple(sides)
+
+
+def head_boxes(
+    volume: Volume, organ: Organ, registration: Registration
+) -> tuple[dict[Which, Geometry], dict[Which, Box]]:
+    """Cut out what networks are given of a head, with its grid, by the side."""
+    grids = {side: side_box(registration, organ.centre_mni_mm[side], side) for side in organ.sides}
+    return grids, {side: Box(*sample(volume, grid)) for side, grid in grids.items()}
+
+
+def crop_box(volume: Volume, side: Literal["left", "right"]) -> tuple[Geometry, Box]:
+    """Lay the grid that networks see over a crop, and read the crop there."""
+    grid = canonical(volume.geometry)
+    if side == "right":
+        grid = mirrored(grid)
+    return grid, Box(*sample(volume, grid))
 
 
 def side_box(
@@ -91,15 +106,11 @@ def segment_crops(
     volumes: Sequence[Volume], side: Literal["left", "right"], segmenter: Segmenter
 ) -> list[Found]:
     """Segment several such scans at once, which costs less than one after the other."""
-    grids = [canonical(volume.geometry) for volume in volumes]
-    if side == "right":
-        grids = [mirrored(grid) for grid in grids]
-    boxes = [Box(*sample(volume, grid)) for volume, grid in zip(volumes, grids, strict=True)]
+    placed = [crop_box(volume, side) for volume in volumes]
+    probability = segmenter([box for _, box in placed])
     found = [
-        _found(volume, side, grid, box.inside, probability, segmenter)
-        for volume, grid, box, probability in zip(
-            volumes, grids, boxes, segmenter(boxes), strict=True
-        )
+        _found(volume, side, grid, box.inside, members, segmenter)
+        for volume, (grid, box), members in zip(volumes, placed, probability, strict=True)
     ]
     return [replace(one, shift_mm=0.0) for one in found]  # nobody said where the structure lies
 

@@ -50,6 +50,7 @@ TOLD = (
     *(Fate.MERGED, Fate.SPLIT, Fate.MERGED_AND_SPLIT),
 )
 KINDS = {Fate.MERGED_AND_SPLIT: "regrouped"}  # where a fate is not called by its own word
+LARGEST, LARGE = 5, "large lesion volume"  # how many are told by themselves, and as what
 TODAY = (LOAD, NUMBER)  # what the first records are of; those of earlier dates follow
 SURE_MM = 3.0  # Filippi et al. 2019, Brain 142:1858: a lesion of MS is at least 3 mm long
 LETTERS = ascii_uppercase
@@ -91,9 +92,10 @@ def lesion_records(
 
     ``blank`` says of which structure; ids run m1, m2, ... ``earlier`` comes oldest first, and
     ``changes`` are those since the latest of it, None where the two could not be aligned.
-    ``wanted`` are quantities that a rule goes by besides: SINCE_SMALLEST and SINCE_BASELINE.
+    Without an earlier date the largest lesions are told by themselves. ``wanted`` are quantities
+    that a rule goes by besides: SINCE_SMALLEST and SINCE_BASELINE.
     """
-    made = [*_of_today(blank, now)]
+    made = [*_of_today(blank, now), *([] if earlier else _of_largest(blank, now))]
     made += [_of_earlier(blank, seen) for seen in earlier]
     if earlier:
         made += _since(blank, now, earlier[-1], changes)
@@ -106,6 +108,18 @@ def _of_today(blank: Measurement, now: Seen) -> Iterator[Measurement]:
     """Yield the volume and the number of lesions."""
     yield _sized(replace(blank, quantity=LOAD, unit="mL"), now.lesions.found, 1.0)
     yield _number(replace(blank, quantity=NUMBER), now.lesions)
+
+
+def largest(lesions: Lesions) -> tuple[tuple[str, Lesion], ...]:
+    """Letter the largest lesions of one examination, the largest first."""
+    return tuple(zip(LETTERS, lesions.found[:LARGEST], strict=False))
+
+
+def _of_largest(blank: Measurement, now: Seen) -> Iterator[Measurement]:
+    """Yield the volume of each of the largest lesions."""
+    for letter, lesion in largest(now.lesions):
+        record = replace(blank, quantity=f"{LARGE} {letter}", unit="mm3")
+        yield _sized(record, [lesion], MM3_PER_ML)
 
 
 def _of_earlier(blank: Measurement, seen: Seen) -> Measurement:

@@ -34,7 +34,7 @@ from tests.test_batch_plan import PYARROW, table
 from tests.test_followup import REPEATABILITY
 
 AXES = (6.0, 14.0, 8.0), (6.6, 15.4, 8.8)  # of the ellipsoid in a head now and before, in mm
-MAPS = {"segmentation.nii.gz", "probability.nii.gz", "entropy.nii.gz"}
+MAPS = {"segmentation.nii.gz", "probability.nii.gz", "entropy.nii.gz", "mutual_information.nii.gz"}
 FILES = {"report.json", "report.md", "overlay_hippocampus_left.png"} | MAPS
 
 

@@ -217,6 +217,7 @@ def test_a_draft_writes_report_labels_and_pictures_and_prints_the_report(
     assert run("draft", head_file, *TEMPLATE, "-o", tmp_path) == OK
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "entropy.nii.gz",
+        "mutual_information.nii.gz",
         "overlay_hippocampus_left.png",
         "overlay_hippocampus_right.png",
         "probability.nii.gz",
@@ -275,6 +276,7 @@ def test_a_draft_in_which_nothing_was_measured_says_so_by_its_code(
     assert run("draft", head_file, *TEMPLATE, "-o", tmp_path) == NOTHING_MEASURED
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "entropy.nii.gz",
+        "mutual_information.nii.gz",
         "report.json",
         "report.md",
         "segmentation.nii.gz",

@@ -155,7 +155,8 @@ def test_the_same_lesions_twice_meet_no_criterion():
 @languages
 def test_without_a_prior_lesions_are_counted_and_change_is_said_to_be_unassessed(language):
     report = drafted(pair()[0], language=language)
-    assert {m.quantity for m in report.measurements} == {"lesion volume", "lesion count"}
+    told = {"lesion volume", "lesion count", *(f"large lesion volume {n}" for n in "ABCDE")}
+    assert {m.quantity for m in report.measurements} == told
     texts = {line.text for line in report.lines}
     assert prompts.load(language).phrases["not_assessed.change"] in texts
     assert verify_report(json.loads(report_bytes(report))) == ()

@@ -12,7 +12,7 @@ import pytest
 import prompts
 from assistant import Assistant, Settings, exams, writers
 from assistant.draft import Draft
-from assistant.folder import ENTROPY, LABELS
+from assistant.folder import ENTROPY, LABELS, MUTUAL
 from assistant.followup import Placed
 from assistant.ledger import Ledger
 from assistant.loading import Loading
@@ -239,7 +239,12 @@ def test_a_report_states_the_hashes_of_the_maps_that_are_written_with_it(study, 
     *steps, report = assistant_of().steps(study)
     segmented = next(step for step in steps if isinstance(step, Segmented))
     write_draft(tmp_path, study, segmented, report, MADE)
-    for name, key in ((LABELS, "segmentation_sha256"), (ENTROPY, "entropy_sha256")):
+    hashes = {
+        LABELS: "segmentation_sha256",
+        ENTROPY: "entropy_sha256",
+        MUTUAL: "mutual_information_sha256",
+    }
+    for name, key in hashes.items():
         stored = nibabel.load(tmp_path / name).dataobj.get_unscaled()
         digest = hashlib.sha256(stored.tobytes(order="F")).hexdigest()
         assert report.provenance[key] == digest

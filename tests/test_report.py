@@ -224,7 +224,7 @@ def test_a_writer_that_was_not_told_of_changes_has_them_in_comparison_and_impres
 
 def test_an_exam_is_read_and_an_unknown_one_refused():
     assert EXAM.structures[0] == "hippocampus"
-    known = "ct-organs, follow-up, hippocampus, tumour"
+    known = "ct-organs, follow-up, hippocampus, ms-lesions, tumour"
     with pytest.raises(ValueError, match=f"unknown exam 'knee'; there are {known}"):
         exams.load("knee")
 

@@ -16,6 +16,7 @@ from assistant.cli.deidentify import add_deidentify
 from assistant.cli.dicomweb import add_dicomweb
 from assistant.cli.draft import add_draft
 from assistant.cli.evaluate import add_evaluate
+from assistant.cli.explain import add_explain
 from assistant.cli.federated import add_federated
 from assistant.cli.learn import add_calibrate, add_train
 from assistant.cli.listing import add_list
@@ -45,6 +46,7 @@ COMMANDS = (
     add_deidentify,
     add_dicomweb,
     add_evaluate,
+    add_explain,
     add_train,
     add_pretrain,
     add_adapt,

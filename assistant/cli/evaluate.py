@@ -10,6 +10,7 @@ from assistant.settings import DEFAULT_EXAM
 
 if TYPE_CHECKING:
     from assistant.cli.terminal import Commands
+    from segment.evaluate import Json
 
 
 def add_evaluate(commands: "Commands") -> None:
@@ -20,6 +21,12 @@ def add_evaluate(commands: "Commands") -> None:
     evaluate.add_argument(
         "--split", type=Path, metavar="SPLIT.json", help="judge only its val cases"
     )
+    evaluate.add_argument(
+        "--groups",
+        type=Path,
+        metavar="GROUPS.csv",
+        help="the column scan (names of files), subject if you like, and groups, a column each",
+    )
     evaluate.add_argument("--json", type=Path, metavar="OUT.json")
     evaluate.add_argument("--exam", default=DEFAULT_EXAM)
     add_crop(evaluate)
@@ -29,7 +36,8 @@ def add_evaluate(commands: "Commands") -> None:
 
 def run_evaluate(chosen: argparse.Namespace) -> int:
     """Compare a folder of scans with an expert's labels."""
-    from assistant.evaluation import evaluate, pairs, summary
+    from assistant.evaluation import evaluate, grouped, pairs, summary
+    from assistant.grouping import read_grouping
     from assistant.written import written_whole
 
     assistant = assistant_for(chosen)
@@ -37,9 +45,14 @@ def run_evaluate(chosen: argparse.Namespace) -> int:
     if chosen.split:
         wanted = set(_validation_ids(chosen.split))
         matched = [pair for pair in matched if _number(pair[0].name) in wanted]
+    belong = None
+    if chosen.groups:
+        belong = read_grouping(chosen.groups, [scan.name for scan, _ in matched])
     evaluated = list(shown(evaluate(assistant, matched, side_of(chosen)), len(matched), "Scans"))
     groups = [_subject(case.name) if chosen.split else case.name for case in evaluated]
-    table = summary(evaluated, groups, assistant)
+    table = dict(summary(evaluated, groups, assistant))
+    if belong is not None:
+        table["by_group"] = [row.to_dict() for row in grouped(evaluated, belong)]
     if chosen.json:
         with written_whole(chosen.json.parent) as folder:
             (folder / chosen.json.name).write_text(json.dumps(table, indent=1) + "\n")
@@ -54,7 +67,19 @@ def run_evaluate(chosen: argparse.Namespace) -> int:
             f"  (accepted {row['band_lower']:.3f} to {row['band_upper']:.3f}, n = {row['n']},"
             f" relative width {row['width_mean']:.3f})"
         )
+    for row in table.get("by_group", ()):
+        print(_of_group(row))
     return OK
+
+
+def _of_group(row: "Json") -> str:
+    """Write how a structure fares in one group."""
+    told = f"{row['structure']:32s} {row['group']:32s} n = {row['n']}, subjects {row['subjects']}"
+    for name in ("volume_error", "dice", "coverage"):
+        mean, lower, upper = (row[f"{name}_{part}"] for part in ("mean", "lower", "upper"))
+        if mean is not None:
+            told += f"; {name.replace('_', ' ')} {mean:.3f} ({lower:.3f} to {upper:.3f})"
+    return f"{told}; too few subjects to say" if row["is_too_small"] else told
 
 
 def _validation_ids(path: Path) -> list[int]:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from assistant.pipeline import Assistant
     from assistant.steps import Segmented
     from assistant.study import Study
+    from segment.certainty import Certainty
     from segment.measurement import Measurement
 
 
@@ -62,15 +63,19 @@ def run_segment(chosen: argparse.Namespace) -> int:
         segmented = _shown_segmentation(assistant, study, side, bar)
         ledger = assistant.measure(study, segmented)
         provenance = assistant.provenance(study.volume, segmented)
+        sure = assistant.certainty(segmented)
+        told = [one.to_dict() for one in sure]
         with written_whole(chosen.output.parent) as folder:
             write_labels(folder / chosen.output.name, study.volume, segmented)
         if chosen.json:
             with written_whole(chosen.json.parent) as folder:
-                write_measurements(folder / chosen.json.name, ledger, provenance)
+                write_measurements(folder / chosen.json.name, ledger, provenance, told)
         bar.update()
     print("DRAFT. " + DISCLAIMER)
     for record in ledger.records:
         print(_one_line(record))
+    for one in sure:
+        print(_of_certainty(one))
     return OK if is_measured(ledger.records) else NOTHING_MEASURED
 
 
@@ -96,6 +101,20 @@ def _expect_nifti(path: Path) -> None:
     if not path.name.endswith((".nii.gz", ".nii")):
         msg = f"{path.name}: labels are written as NIfTI; give a name that ends in .nii.gz"
         raise ScanError(Refusal.BAD_OPTION, msg)
+
+
+def _of_certainty(one: "Certainty") -> str:
+    """Say how sure the networks are of one structure."""
+    side = "" if one.side == "none" else f"{one.side} "
+    label = f"{side}{one.structure}, members {one.members}"
+    if one.volume_cv is None or one.pairwise_dice is None:
+        return f"{label}: nothing to compare"
+    told = f"{label}: volumes differ by {one.volume_cv:.1%} (CV), pairwise Dice"
+    told += f" {one.pairwise_dice:.3f}"
+    if one.predicted_dice is None or one.predicted_dice_error is None:
+        return f"{told}; no predicted Dice"
+    error = one.predicted_dice_error
+    return f"{told}; predicted Dice {one.predicted_dice:.3f}, off by {error:.3f} on average"
 
 
 def _one_line(record: "Measurement") -> str:

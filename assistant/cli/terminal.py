@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NoReturn, TypeVar, get_args
 
 from assistant.settings import Device, Precision
+from segment.effort import EFFORT, Effort
 from segment.runtime import Runtime
 
 if TYPE_CHECKING:
@@ -178,6 +179,13 @@ def add_segmenter(command: argparse.ArgumentParser) -> None:
         "--weights", metavar="FOLDER", help="what `voxcite calibrate` wrote; default: the shipped"
     )
     add_runtime(command)
+    command.add_argument(
+        "--effort",
+        choices=get_args(Effort),
+        default=EFFORT,
+        help="how networks say how sure they are: the whole ensemble, or its first alone, which no"
+        " interval was calibrated for",
+    )
 
 
 def assistant_for(chosen: argparse.Namespace) -> "Assistant":
@@ -191,6 +199,7 @@ def assistant_for(chosen: argparse.Namespace) -> "Assistant":
         segmenter=chosen.segmenter,
         weights=chosen.weights,
         runtime=chosen.runtime,
+        effort=chosen.effort,
     )
     return Assistant.from_settings(settings)
 

@@ -39,5 +39,5 @@ class Source:
 
     @property
     def entropy(self) -> Path:
-        """Where the disagreement of the networks lies: beside the labels."""
+        """Where the entropy of the networks lies: beside the labels."""
         return self.labels.with_name(ENTROPY)

@@ -1,4 +1,4 @@
-"""What the viewer loads of a study: scan, labels, disagreement and surfaces, as files.
+"""What the viewer loads of a study: scan, labels, uncertainty and surfaces, as files.
 
 Knows nothing of the viewer, and of who may fetch the files.
 """
@@ -17,8 +17,8 @@ import numpy as np
 from jaxtyping import Float32, Int16
 from PIL import Image
 
-from assistant.entropy import write_entropy
-from assistant.folder import ENTROPY, LABELS
+from assistant.entropy import write_maps
+from assistant.folder import LABELS
 from assistant.maps import write_map
 from assistant.views import COLOURS, centre_of
 from segment.infer import Found, Side, paint
@@ -44,10 +44,10 @@ def write_scan(folder: Path, volume: Volume, name: str = SCAN) -> None:
 
 
 def write_found(folder: Path, volume: Volume, sides: Sequence[Side]) -> None:
-    """Write labels, entropy, a surface a side and where each structure lies."""
+    """Write labels, maps of uncertainty, a surface a side and where each structure lies."""
     found = [side for side in sides if isinstance(side, Found)]
     write_map(folder / LABELS, paint(volume.geometry, sides).astype(np.uint8), volume.geometry)
-    write_entropy(folder / ENTROPY, volume.geometry, found)
+    write_maps(folder, volume.geometry, found)
     places: dict[str, list[float]] = {}
     surfaces = []
     for side in found:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import prompts
-from assistant.folder import ENTROPY, LABELS
+from assistant.folder import ENTROPY, LABELS, MUTUAL
 from assistant.page import choosing, prior, scene
 from assistant.page.desk import Desk
 from assistant.page.guard import COOKIE, LOCAL, OWNER, Guard, cookie_of
@@ -40,6 +40,7 @@ FILES = (
     scene.SCAN,
     LABELS,
     ENTROPY,
+    MUTUAL,
     scene.SURFACE,
     prior.SCAN,
     "left.mz3",

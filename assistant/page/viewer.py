@@ -119,9 +119,8 @@ def _controls(say: Mapping[str, str]) -> str:
     )
     window = tag("label", text(say["viewer.window"]) + tag("select", options, id="vx-window"))
     window += _number("level", say["viewer.level"]) + _number("width", say["viewer.width"])
-    sliders = _slider("labels", say["viewer.labels"], 0.4) + _slider(
-        "entropy", say["viewer.entropy"], 0.0
-    )
+    shares = {"labels": 0.4, "entropy": 0.0, "mutual": 0.0}
+    sliders = "".join(_slider(name, say[f"viewer.{name}"], of) for name, of in shares.items())
     outline = tag("label", '<input type="checkbox" id="vx-outline">' + text(say["viewer.outline"]))
     shot = tag("button", text(say["viewer.shot"]), type="button", id="vx-shot", class_="vx-button")
     saved = tag(

@@ -12,6 +12,8 @@ import numpy as np
 from jaxtyping import Bool, Float32
 
 from segment.calibration import Calibrated
+from segment.effort import EFFORT, Effort
+from segment.predicted_dice import DiceCurve, curves_from_toml
 from segment.repeatability import Repeatability
 from segment.runtime import Runtime
 from segment.segmentation import Segmentation
@@ -75,7 +77,7 @@ class FieldSegmenter(Protocol):
 # What a model on the user's shelves says of itself, and what it has not from its network's model.
 OF_USERS = {"name", "version", "network", "structures", "weights", "calibration", "card"}
 FILES = ("weights", "calibration", "card")
-NOTHING_SHIPPED: Mapping[str, Any] = {"repeatability": None}
+NOTHING_SHIPPED: Mapping[str, Any] = {"repeatability": None, "dice": None}
 # Kinds of folders a user may bring.
 OWN: Mapping[str, str] = {"nnunet": "segment.models.nnunet", "bundle": "segment.models.bundle"}
 
@@ -142,18 +144,28 @@ def is_trained(name: str) -> bool:
     return place(name).joinpath(str(describe(name)["weights"])).is_file()
 
 
-def load(name: str, weights: Path | None = None, runtime: Runtime = "torch") -> Segmenter:
+def load(
+    name: str, weights: Path | None = None, runtime: Runtime = "torch", effort: Effort = EFFORT
+) -> Segmenter:
     """Import one model and load its weights, the shipped ones unless others are given.
 
-    ``runtime`` is what runs a network; nothing else has one. Raises ValueError for a model that
-    has no weights yet, and for a runtime that cannot be had.
+    ``runtime`` is what runs a network and ``effort`` how it says how sure it is; nothing else has
+    any. Raises ValueError for a model that has no weights yet, for a runtime that cannot be had
+    and for an effort that the model or the runtime cannot spend.
     """
     facts = describe(name)
     if weights is None:
         _expect_trained(name)
     module, _, attribute = str(facts["factory"]).partition(":")
     chosen = {"runtime": runtime} if "sizes" in facts else {}
-    return cast(Segmenter, getattr(import_module(module), attribute)(name, weights, **chosen))
+    segmenter = getattr(import_module(module), attribute)(name, weights, **chosen)
+    if effort == EFFORT:
+        return cast(Segmenter, segmenter)
+    if "sizes" not in facts:
+        msg = f"{name} has no network to spend the effort {effort!r} on; choose {EFFORT!r}"
+        raise ValueError(msg)
+    spend = import_module("segment.models.effort").spend
+    return cast(Segmenter, spend(segmenter, effort))
 
 
 def calibrated(name: str, calibration: Path | None = None) -> Calibrated:
@@ -175,6 +187,14 @@ def repeatability(name: str) -> Repeatability:
         return Repeatability.unknown()
     text = place(name).joinpath(str(file)).read_text(encoding="utf-8")
     return Repeatability.from_toml(text)
+
+
+def dice_curves(name: str) -> Mapping[str, DiceCurve]:
+    """Read what a model's members' agreement went with, by structure; nothing where none is."""
+    file = describe(name).get("dice")
+    if file is None:
+        return {}
+    return curves_from_toml(place(name).joinpath(str(file)).read_text(encoding="utf-8"))
 
 
 def figures(name: str) -> tuple[str, ...]:

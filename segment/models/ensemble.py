@@ -21,6 +21,7 @@ from segment.models.running import Network, networks_in
 from segment.models.windows import (
     SHIFTS,
     WINDOW,
+    Placed,
     Start,
     around,
     assemble,
@@ -58,6 +59,15 @@ class Ensemble:
         The first member looks everywhere for the structure; then all members look at windows
         around it, each from a place of its own.
         """
+        fine = self.looked(boxes)
+        found = [
+            self._segment([(array, placed.shifted(shift)) for array, placed in fine], network)
+            for network, shift in zip(self.networks, cycle(SHIFTS), strict=False)
+        ]
+        return [np.stack(members) for members in zip(*found, strict=True)]
+
+    def looked(self, boxes: Sequence[Box]) -> list[tuple[Float32[np.ndarray, "_ _ _"], Placed]]:
+        """Scale each box, and place the windows in which its structure is looked for."""
         coarse = self._segment(
             [(scaled(box, middle(box.array.shape)), tiles(box.array.shape)) for box in boxes],
             self.networks[0],
@@ -66,11 +76,7 @@ class Ensemble:
         for box, probability in zip(boxes, coarse, strict=True):
             placed = around(largest(probability.argmax(axis=0) > 0))
             fine.append((scaled(box, placed.centre), placed))
-        found = [
-            self._segment([(array, placed.shifted(shift)) for array, placed in fine], network)
-            for network, shift in zip(self.networks, cycle(SHIFTS), strict=False)
-        ]
-        return [np.stack(members) for members in zip(*found, strict=True)]
+        return fine
 
     def _segment(
         self,
@@ -79,7 +85,7 @@ class Ensemble:
     ) -> list[Float32[np.ndarray, "structure _ _ _"]]:
         """Run one network over the windows of all boxes at once."""
         windows = [cut(array, start) for array, starts in placed for start in starts]
-        probability = self._predict(windows, network)
+        probability = self.predict(windows, network)
         results, done = [], 0
         for array, starts in placed:
             mine = list(probability[done : done + len(starts)])
@@ -87,7 +93,7 @@ class Ensemble:
             done += len(starts)
         return results
 
-    def _predict(
+    def predict(
         self, windows: Sequence[Float32[np.ndarray, "i j k"]], network: Network
     ) -> Float32[np.ndarray, "window structure i j k"]:
         """Run one network over windows, a few at once."""

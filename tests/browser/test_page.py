@@ -211,7 +211,7 @@ def test_a_file_named_as_a_script_is_text(visit):
 
 def test_nothing_of_a_study_is_seen_beside_another_that_was_refused(viewed):
     shown = "[window.voxcite.viewer.volumes.length, window.voxcite.viewer.meshes.length]"
-    assert viewed.evaluate(shown) == [3, 2]
+    assert viewed.evaluate(shown) == [4, 2]
     file = {"name": "scan.nii", "mimeType": "x/y", "buffer": b"no scan"}
     viewed.set_input_files("#vx-upload input[type=file] >> nth=0", files=[file])
     viewed.wait_for_selector(".vx-refusal")

@@ -34,7 +34,7 @@ def test_one_plane_three_planes_and_the_surfaces_are_shown(viewed):
     assert found == kinds
     choose(viewed, "Render")
     opacities = f"{NV}.volumes.map((volume) => volume.opacity)"
-    assert viewed.evaluate(opacities) == [0, 0, 0]  # the head would hide them
+    assert viewed.evaluate(opacities) == [0, 0, 0, 0]  # the head would hide them
     assert viewed.evaluate(f"{NV}.meshes.map((mesh) => mesh.pts.length > 300)") == [True, True]
     choose(viewed, "Multiplanar")
     assert viewed.evaluate(opacities)[0] == 1
@@ -77,7 +77,7 @@ def test_a_preset_and_a_typed_window_are_the_viewers_window(viewed):
 
 
 def test_segmentation_disagreement_and_outlines_follow_their_controls(viewed):
-    for name, number in (("labels", 1), ("entropy", 2)):
+    for name, number in (("labels", 1), ("entropy", 2), ("mutual", 3)):
         slide(viewed, name, 0.75)
         assert viewed.evaluate(f"{NV}.volumes[{number}].opacity") == pytest.approx(0.75)
     viewed.check("#vx-outline")

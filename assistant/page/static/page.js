@@ -5,6 +5,7 @@
   const find = (selector) => document.querySelector(selector);
   const all = (selector) => [...document.querySelectorAll(selector)];
   const SIDES = { left: [240, 228, 66, 255], right: [204, 121, 167, 255], none: [240, 228, 66, 255] };
+  const OVERLAYS = ["labels", "entropy", "mutual"]; // of the viewer, in this order above the scan
   const WINDOWS = { auto: null, wide: [0, 1], narrow: [0.15, 0.6], bright: [0, 0.4] };
   const COLOURS = {
     R: [0, 255, 0, 255, 0], G: [0, 140, 180, 140, 180], B: [0, 0, 255, 0, 255],
@@ -134,9 +135,11 @@
     await nv.addVolumesFromUrl([
       { url: url("segmentation.nii.gz"), name: "segmentation.nii.gz", opacity: value("labels") },
       { url: url("entropy.nii.gz"), name: "entropy.nii.gz", colormap: "viridis", opacity: value("entropy") },
+      { url: url("mutual_information.nii.gz"), name: "mutual_information.nii.gz", colormap: "inferno", opacity: value("mutual") },
     ]);
     nv.volumes[1].setColormapLabel(COLOURS);
     [nv.volumes[2].cal_min, nv.volumes[2].cal_max] = [0.08, 1];
+    [nv.volumes[3].cal_min, nv.volumes[3].cal_max] = [0.01, 0.25]; // networks seldom differ by more
     await nv.loadMeshes((feed.surfaces || []).map((name) => ({
       url: url(`${name}.mz3`), name: `${name}.mz3`, rgba255: SIDES[name],
     })));
@@ -202,7 +205,7 @@
   const acts = {
     view: (nv, name) => {
       const isSurface = name === "Render"; // the surfaces alone: the head would hide them
-      const shares = [1, value("labels"), value("entropy")].map((share) => (isSurface ? 0 : share));
+      const shares = [1, ...OVERLAYS.map(value)].map((share) => (isSurface ? 0 : share));
       const changed = nv.volumes.filter((volume, n) => volume.opacity !== shares[n]);
       changed.forEach((volume) => { volume.opacity = shares[nv.volumes.indexOf(volume)]; });
       if (changed.length) nv.updateGLVolume();
@@ -228,6 +231,7 @@
     },
     labels: (nv, share) => faded(nv, 1, share),
     entropy: (nv, share) => faded(nv, 2, share),
+    mutual: (nv, share) => faded(nv, 3, share),
     outline: (nv, isOn) => { nv.overlayOutlineWidth = isOn ? 0.6 : 0; nv.updateGLVolume(); },
   };
   const apply = (name, given, isLoading) => { if (page.viewer && (page.ready || isLoading)) acts[name](page.viewer, given); };
@@ -292,7 +296,7 @@
     shown("entropy", (input) => { input.value = 0.5; apply("entropy", 0.5); });
   }
 
-  // The contour and the networks' disagreement come with a record, until somebody sets them.
+  // The contour and the networks' uncertainty come with a record, until somebody sets them.
   function shown(name, show) {
     const input = find(`#vx-${name}`);
     if (input && !input.dataset.set) show(input);
@@ -383,7 +387,7 @@
 
   document.addEventListener("input", (event) => {
     const input = event.target;
-    if (input.id === "vx-labels" || input.id === "vx-entropy") apply(input.id.slice(3), input.value);
+    if (OVERLAYS.includes(input.id.slice(3))) apply(input.id.slice(3), input.value);
     if (input.id === "vx-outline") apply("outline", input.checked);
     if (input.id === "vx-entropy" || input.id === "vx-outline") input.dataset.set = "1";
     if (input.id === "vx-window") apply("window", input.value);

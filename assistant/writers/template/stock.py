@@ -16,7 +16,7 @@ from prompts import Phrasebook
 from segment.change import RELATIVE, TREND
 from segment.lesion_change import Fate
 from segment.lesion_records import COUNTS as FATES
-from segment.lesion_records import ENLARGED, LOAD, LOAD_CHANGE, NEW, NUMBER
+from segment.lesion_records import ENLARGED, LARGE, LOAD, LOAD_CHANGE, NEW, NUMBER
 from segment.measurement import EARLIER, EARLIER_LOAD, Measurement, Reason, Reliability
 
 SCANS = {"MR": "technique.scan", "CT": "technique.scan.ct"}
@@ -138,7 +138,7 @@ def _key(record: Measurement, exam: Exam) -> str:
         return f"{_withheld(record)}.one"
     if record.quantity == ATTENUATION:
         return "attenuation.plain"
-    if record.quantity in (LOAD, NUMBER):
+    if record.quantity in (LOAD, NUMBER) or record.quantity.startswith(LARGE):
         return "lesions.plain"
     if record.quantity == ASYMMETRY:
         return f"asymmetry.{difference(record)}"

@@ -1,0 +1,92 @@
+"""The lesions of one examination: how many, how large, and where the largest of them lie."""
+
+import json
+
+import numpy as np
+import pytest
+
+import prompts
+from assistant.cli import main
+from assistant.cli.terminal import OK
+from assistant.pipeline import Assistant
+from assistant.report import report_bytes
+from assistant.settings import Settings
+from assistant.verify import verify_report
+from segment.lesion_records import LARGE, LARGEST
+from segment.objects import lesions_in_mask
+from segment.reading import read_nifti
+from tests.shared_data import shared_data
+from tests.test_lesion_followup import (  # noqa: F401  a fixture for all
+    GEOMETRY,
+    aligned,
+    balls,
+    bounds,
+    study_of,
+)
+
+languages = pytest.mark.parametrize("language", prompts.languages())
+RADII_MM = {(-20 + 9 * n, 6 * (-1) ** n, 0): 2.0 + 0.5 * n for n in range(LARGEST + 1)}
+
+
+def drafted(radii_mm, *priors, language="en"):
+    settings = Settings(exam="ms-lesions", language=language, reader="none")
+    now = study_of("a", "2024-06-01", radii_mm)
+    return Assistant.from_settings(settings)(now, priors=priors)
+
+
+@languages
+def test_count_load_and_the_largest_lesions_are_told_and_the_report_verifies(language):
+    report = drafted(RADII_MM, language=language)
+    assert report.problems == ()
+    assert verify_report(json.loads(report_bytes(report))) == ()
+    found, lesions = bounds(report), lesions_in_mask(balls(RADII_MM), GEOMETRY)
+    assert found["lesion count"][0] == len(RADII_MM)
+    assert found["lesion volume"][0] == pytest.approx(lesions.load_ml)
+    told = [found[f"{LARGE} {letter}"][0] for letter in "ABCDE"]
+    assert told == pytest.approx([1000 * one.volume_ml for one in lesions.found[:LARGEST]])
+    assert f"{LARGE} F" not in found
+    assert prompts.load(language).quantities[f"{LARGE} A"] in report.markdown()
+
+
+def test_the_box_of_each_large_lesion_stands_in_the_report():
+    report = drafted(RADII_MM)
+    lesions = lesions_in_mask(balls(RADII_MM), GEOMETRY)
+    (one, *_) = report.provenance["lesions"]
+    assert one["lesion"] == "A"
+    first, last = one["box_voxels"]
+    inside = lesions.labels[tuple(slice(a, b + 1) for a, b in zip(first, last, strict=True))]
+    assert (inside == 1).sum() == (lesions.labels == 1).sum()
+    lower, upper = one["box_mm"]
+    assert np.all(np.array(lower) < one["centre_mm"])
+    assert np.all(np.array(upper) > one["centre_mm"])
+    assert 0 < one["longest_diameter_mm"] <= np.linalg.norm(np.subtract(upper, lower)) + 0.1
+
+
+def test_without_a_lesion_the_count_is_zero_and_none_is_large():
+    report = drafted({})
+    assert bounds(report)["lesion count"] == (0, 0, 0)
+    assert "lesions" not in report.provenance
+    assert verify_report(json.loads(report_bytes(report))) == ()
+
+
+def test_with_an_earlier_examination_letters_are_of_what_changed():
+    report = drafted(RADII_MM, study_of("b", "2023-06-01", {}))
+    quantities = {m.quantity for m in report.measurements}
+    assert "new lesion volume A" in quantities
+    assert f"{LARGE} A" not in quantities
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("patient", ["patient07", "patient26"])
+def test_a_patients_published_lesions_are_reported_whole(patient, tmp_path, capsys):
+    flair = shared_data("ms_crosssectional", patient, "flair.nii.gz")
+    drawn = shared_data("ms_crosssectional", patient, "gold_standard.nii.gz")
+    command = ("draft", flair, "--exam", "ms-lesions", "--segmentation", drawn, "-o", tmp_path)
+    assert main([str(part) for part in command]) == OK
+    mask = read_nifti(drawn)
+    lesions = lesions_in_mask(mask.array > 0, mask.geometry)
+    made = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+    values = {m["quantity"]: m["value"] for m in made["measurements"]}
+    assert values["lesion count"] == len(lesions.found) > LARGEST
+    assert values["lesion volume"] == pytest.approx((mask.array > 0).sum() / 1000, rel=1e-3)
+    assert len(made["provenance"]["lesions"]) == LARGEST
