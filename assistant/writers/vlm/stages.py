@@ -32,6 +32,7 @@ from segment.models.training.processes import (
 
 ensure_torchvision()
 
+from peft import LoraConfig  # noqa: E402
 from transformers import Gemma3ForConditionalGeneration  # noqa: E402
 
 LARGEST_GRADIENT = 1.0
@@ -167,6 +168,9 @@ def _continue(
     """Put on an adapter that was trained before, to be trained on."""
     adapted = load_adapter(network, folder, model.base, is_trainable=True)
     held = next(iter(adapted.peft_config.values()))
+    if not isinstance(held, LoraConfig):
+        msg = f"{folder.name}: expected LoRA, found {held.peft_type}; begin with a new adapter"
+        raise ValueError(msg)
     found = (held.r, held.lora_alpha)
     if found != (rank.r, rank.alpha):
         msg = f"{folder.name}: expected rank {rank.r} and alpha {rank.alpha}, found {found[0]} and"
