@@ -27,6 +27,7 @@ Colour = tuple[int, int, int]
 FIELD_MM = 90.0
 PIXEL_MM = 0.25
 SCALE_BAR_MM = 10.0
+PNG_LEVEL = 3  # of compression: in half the time of the usual 6 a file that is 6 % larger
 WINDOW_PERCENTILES = (1.0, 99.0)
 WINDOW_HEADROOM = 0.1  # share of the window kept free above, so that white matter is not white
 # Orange and blue stay apart for every kind of colour vision and, by their lightness, in grey
@@ -143,7 +144,7 @@ def overlays(
 def write_png(view: View, folder: Path) -> Path:
     """Write a view as ``overlay_<name>.png`` into a folder that exists."""
     path = folder / f"overlay_{view.name}.png"
-    Image.fromarray(view.rgb).save(path)
+    Image.fromarray(view.rgb).save(path, compress_level=PNG_LEVEL)
     return path
 
 

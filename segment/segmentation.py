@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -47,10 +48,12 @@ class Segmentation:
         """Probability averaged over the members."""
         return np.asarray(self.probability.mean(axis=0, dtype=np.float32))
 
-    @property
+    @cached_property
     def labels(self) -> Int64[np.ndarray, "i j k"]:
         """The most probable structure of each voxel, as its index into ``structures``."""
-        return np.asarray(self.mean.argmax(axis=0))
+        found = self.mean.argmax(axis=0)
+        found.flags.writeable = False
+        return np.asarray(found)
 
     @property
     def member_labels(self) -> Int64[np.ndarray, "member i j k"]:
