@@ -43,8 +43,10 @@ class GroupRow:
 
     @property
     def is_too_small(self) -> bool:
-        """Whether the group holds too few subjects to say how it fares."""
-        return self.subjects < LEAST_SUBJECTS
+        """Whether any of its means rests on too few subjects to say how the group fares."""
+        told = (self.volume_error, self.dice, self.coverage)
+        fewest = min((estimate.groups for estimate in told if estimate is not None), default=0)
+        return fewest < LEAST_SUBJECTS
 
     def to_dict(self) -> Json:
         """Return one flat row as JSON takes it."""
@@ -57,7 +59,7 @@ class GroupRow:
         }
         for name in ("volume_error", "dice", "coverage"):
             estimate: Estimate | None = getattr(self, name)
-            for part in ("mean", "lower", "upper"):
+            for part in ("mean", "lower", "upper", "n"):
                 row[f"{name}_{part}"] = None if estimate is None else getattr(estimate, part)
         return row
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from assistant.cli import main
-from assistant.cli.terminal import OK, REFUSED
+from assistant.cli.terminal import NOTHING_MEASURED, OK, REFUSED
 from assistant.explained_views import explained_view, heated
 from assistant.explaining import GRAD_CAM, OCCLUSION, WIDTH, Explained, boxes_of, explain
 from segment import organs
@@ -227,3 +227,49 @@ def test_a_rule_has_no_network_to_look_into(tmp_path, capsys, monkeypatch):
     options = ["-o", str(tmp_path / "o"), "--crop", "--side", "left"]
     assert main(["explain", scan, *options]) == REFUSED
     assert "expected an ensemble of networks to look into" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("--structure", "amygdala"), "hippocampus posterior), found 'amygdala'; choose one"),
+        (("--effort", "temperature"), "expected the effort ensemble, which has the intervals"),
+        (("--effort", "augmentation"), "found augmentation; leave --effort out"),
+        (("--exam", "ms-lesions"), "exam ms-lesions: expected one whose networks draw"),
+    ],
+)
+def test_what_cannot_be_explained_is_refused_before_anything_is_read(
+    options, told, tmp_path, capsys, monkeypatch, ensemble
+):
+    monkeypatch.setattr("segment.models.load", lambda name, *given: ensemble)
+    asked = [str(tmp_path / "none.nii.gz"), "-o", str(tmp_path / "o"), *options]
+    assert main(["explain", *asked]) == REFUSED
+    assert told in capsys.readouterr().err
+
+
+def test_a_head_of_another_sequence_is_explained_no_more_than_it_is_measured(
+    tmp_path, capsys, monkeypatch, ensemble
+):
+    monkeypatch.setattr("segment.models.load", lambda name, *given: ensemble)
+    monkeypatch.setattr("segment.register.register", lambda volume: registered())
+    scan = head(field_mm=170).volume
+    image = nibabel.Nifti1Image(scan.array, scan.geometry.affine)
+    image.header.set_xyzt_units("mm")
+    image.to_filename(tmp_path / "head_T2w.nii.gz")
+    asked = [str(tmp_path / "head_T2w.nii.gz"), "-o", str(tmp_path / "o")]
+    assert main(["explain", *asked]) == REFUSED
+    assert "T2" in capsys.readouterr().err
+
+
+def test_sides_that_were_not_found_are_named_with_their_reason(
+    tmp_path, capsys, monkeypatch, ensemble
+):
+    monkeypatch.setattr("segment.models.load", lambda name, *given: ensemble)
+    monkeypatch.setattr("segment.register.register", lambda volume: registered(similarity=0.0))
+    scan = head(field_mm=170).volume
+    image = nibabel.Nifti1Image(scan.array, scan.geometry.affine)
+    image.header.set_xyzt_units("mm")
+    image.to_filename(tmp_path / "head_T1w.nii.gz")
+    asked = [str(tmp_path / "head_T1w.nii.gz"), "-o", str(tmp_path / "o")]
+    assert main(["explain", *asked]) == NOTHING_MEASURED
+    assert "m1 left hippocampus: not assessed (" in capsys.readouterr().out

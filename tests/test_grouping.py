@@ -57,9 +57,10 @@ def test_without_subjects_each_scan_is_one(tmp_path):
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("", "found none; add them"),
+        ("", "found none; correct it"),
         ("name,sex\na.nii,F\n", "expected the column scan"),
-        ("scan,subject\na.nii,s1\n", "others to group by, found scan, subject"),
+        ("scan,subject\na.nii,s1\n", "others to group by, each once, found scan, subject;"),
+        ("scan,sex,sex\na.nii,F,F\n", "each once, found scan, sex, sex"),
         ("scan,sex\nb.nii,F\n", "expected one row for a.nii, found 0; correct it"),
         ("scan,sex\na.nii,F\na.nii,M\n", "expected one row for a.nii, found 2; correct it"),
     ],
@@ -67,6 +68,20 @@ def test_without_subjects_each_scan_is_one(tmp_path):
 def test_a_table_that_leaves_a_scans_groups_open_is_refused(text, told, tmp_path):
     with pytest.raises(ScanError, match=told):
         read_grouping(table(tmp_path / "g.csv", text), ["a.nii"])
+
+
+def test_spaces_around_a_cell_make_no_other_subject_and_no_other_group(tmp_path):
+    text = "scan, subject ,sex\na.nii,s1,F\n b.nii, s1 , F \n\nc.nii\n"
+    found = read_grouping(table(tmp_path / "g.csv", text), ["a.nii", "b.nii", "c.nii"])
+    assert found[0] == found[1] == Belongs("s1", ("sex: F",))
+    assert found[2] == Belongs("c.nii", (f"sex: {NOT_STATED}",))
+
+
+@pytest.mark.parametrize("content", ["scan,sex\n".encode("utf-16"), b"scan,sex\n" + b"a" * 200_000])
+def test_what_is_no_table_is_refused(content, tmp_path):
+    (tmp_path / "g.csv").write_bytes(content)
+    with pytest.raises(ScanError, match=r"^g\.csv: expected a CSV in UTF-8, found something else"):
+        read_grouping(tmp_path / "g.csv", ["a.nii"])
 
 
 def test_an_evaluation_tells_each_group_and_that_it_is_small(tmp_path, capsys, without_weights):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from assistant.cli.evaluate import _of_group
 from segment.groups import LEAST_SUBJECTS, Fared, by_group
 
 
@@ -45,6 +46,15 @@ def test_what_has_no_interval_and_no_tracing_is_left_out_of_these_means_alone():
     (row,) = rows_of(cases)
     assert row.volume_error.n == row.coverage.n == 1
     assert row.dice.n == 2
+
+
+def test_a_coverage_of_few_subjects_is_marked_though_the_group_has_many():
+    cases = [fared(n, is_covered=True if n < 2 else None) for n in range(LEAST_SUBJECTS + 2)]
+    (row,) = rows_of(cases)
+    assert row.subjects == LEAST_SUBJECTS + 2
+    assert row.is_too_small
+    assert (row.to_dict()["coverage_n"], row.to_dict()["dice_n"]) == (2, LEAST_SUBJECTS + 2)
+    assert "coverage 1.000 (1.000 to 1.000) of 2; too few" in _of_group(row.to_dict())
 
 
 def test_a_group_without_any_interval_has_no_coverage():

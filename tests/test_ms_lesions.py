@@ -62,6 +62,24 @@ def test_the_box_of_each_large_lesion_stands_in_the_report():
     assert 0 < one["longest_diameter_mm"] <= np.linalg.norm(np.subtract(upper, lower)) + 0.1
 
 
+@languages
+def test_the_largest_of_small_lesions_are_not_called_large(language):
+    report = drafted({(-20, 6, 0): 2.0, (10, 0, 0): 1.2}, language=language)
+    assert "large lesion" not in report.markdown()
+    assert "较大病灶" not in report.markdown()
+    said = prompts.load(language).phrases["technique.lesions_largest"]
+    assert said in {line.text for line in report.lines}
+    nothing = drafted({}, language=language)
+    assert said not in {line.text for line in nothing.lines}
+
+
+def test_no_report_says_that_networks_found_no_lesion():
+    """They did not look; in Chinese that they detected none would be a finding."""
+    said = prompts.load("zh").phrases["technique.ms-lesions"]
+    assert "未检出" not in said
+    assert "未使用任何网络" in said
+
+
 def test_without_a_lesion_the_count_is_zero_and_none_is_large():
     report = drafted({})
     assert bounds(report)["lesion count"] == (0, 0, 0)

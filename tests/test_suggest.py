@@ -81,3 +81,8 @@ def test_a_picture_that_is_noise_is_suggested_first(tmp_path, capsys):
     assert not second.startswith(case_name(3))
     assert main([*words, "--labelled", str(tmp_path / "new")]) == REFUSED
     assert "expected scans without labels" in capsys.readouterr().err
+
+
+def test_an_effort_whose_agreement_ranks_nothing_is_refused(tmp_path, capsys):
+    assert main(["suggest", "--images", str(tmp_path), "--effort", "temperature"]) == REFUSED
+    assert "whose agreement ranks scans, found temperature" in capsys.readouterr().err

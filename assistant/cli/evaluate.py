@@ -79,6 +79,7 @@ def _of_group(row: "Json") -> str:
         mean, lower, upper = (row[f"{name}_{part}"] for part in ("mean", "lower", "upper"))
         if mean is not None:
             told += f"; {name.replace('_', ' ')} {mean:.3f} ({lower:.3f} to {upper:.3f})"
+            told += "" if row[f"{name}_n"] == row["n"] else f" of {row[f'{name}_n']}"
     return f"{told}; too few subjects to say" if row["is_too_small"] else told
 
 

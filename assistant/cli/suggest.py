@@ -40,6 +40,9 @@ def run_suggest(chosen: argparse.Namespace) -> int:
     from segment.suggest import suggest
 
     side = side_of(chosen)
+    if chosen.effort == "temperature":
+        msg = "expected an effort of several members, whose agreement ranks scans, found"
+        raise ValueError(f"{msg} {chosen.effort}; leave --effort out")
     assistant = assistant_for(chosen)
     names = {path.name for path in _niftis(chosen.labelled)} if chosen.labelled else set()
     paths = [path for path in _niftis(chosen.images) if path.name not in names]

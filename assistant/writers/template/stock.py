@@ -78,6 +78,8 @@ def _of_lesions(ledger: Ledger, exam: Exam) -> Iterator[str]:
     yield "technique.outline"
     if any(record.comparator for record in ledger.records):
         yield "technique.lesion_change"
+    if any(record.quantity.startswith(LARGE) for record in ledger.records):
+        yield "technique.lesions_largest"
     count = sum(r.value or 0 for r in ledger.records if r.quantity in CHANGED)
     told = [r for r in ledger.records if " lesion volume " in r.quantity]
     if count > len(told):
