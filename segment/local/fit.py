@@ -134,7 +134,7 @@ def fitted(
     subjects = max(map(len, volume.values()))
     return Calibrated(
         id=f"local-{subjects}-subjects",
-        source=f"{len(scans)} scans of {subjects} subjects of a user's; gate of {before.id}",
+        source=f"{len(scans)} scans of {subjects} subjects that a user traced; gate of {before.id}",
         floor=floor,
         least_agreement=before.least_agreement,
         temperature=before.temperature,
