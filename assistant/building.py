@@ -1,7 +1,9 @@
 """The parts of an assistant, as the settings ask for them. Knows nothing of scans."""
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
+from importlib.resources import as_file
 from pathlib import Path
 
 from assistant import exams, readers
@@ -85,3 +87,11 @@ def reading_of(name: str) -> Loading[Reader] | None:
 def weights_of(settings: Settings, name: str) -> Path | None:
     """Name a file of the segmenter's own weights, where there are some."""
     return None if settings.weights is None else Path(settings.weights) / name
+
+
+def weights_file(segmenter: str, settings: Settings) -> AbstractContextManager[Path]:
+    """Give the file of a segmenter's weights, its own or the shipped ones."""
+    own = weights_of(settings, WEIGHTS)
+    if own is not None:
+        return nullcontext(own)
+    return as_file(models.place(segmenter).joinpath(str(models.describe(segmenter)["weights"])))

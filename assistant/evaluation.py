@@ -63,7 +63,7 @@ def evaluate(
         if not expert.geometry.matches(study.volume.geometry):
             msg = f"{label.name}: expected labels on the scan's grid, found another; resample them"
             raise ScanError(Refusal.WRONG_GRID, msg)
-        segmented = _segmented(assistant, study, side)
+        segmented = segmented_for(assistant, study, side)
         truth = expert.array.astype(np.int64)
         predicted = paint(study.volume.geometry, segmented.sides)
         names = label_numbers(assistant, segmented)
@@ -129,9 +129,10 @@ def label_numbers(assistant: Assistant, segmented: Segmented) -> dict[str, list[
     return names
 
 
-def _segmented(
+def segmented_for(
     assistant: Assistant, study: Study, side: Literal["left", "right"] | None
 ) -> Segmented:
+    """Segment a scan, or a crop where its side is said; raises ScanError for another picture."""
     if side is not None:
         return assistant.crop(study, side)
     gate.check_head(study.volume)

@@ -106,11 +106,13 @@ class Assistant:
         exam = exams.load(settings.exam)
         writer = settings.writer or exam.writer
         settings = replace(settings, writer=writer)
-        if settings.coverage is not None:
-            exam = replace(exam, coverage=settings.coverage)
         segmenter = settings.segmenter or exam.segmenter
         is_supplied = exam.segmenter == exams.SUPPLIED
         check_parts(exam, settings)
+        calibrated = NO_CALIBRATION if is_supplied else calibrated_of(segmenter, settings)
+        coverage = settings.coverage or calibrated.coverage
+        if coverage is not None:
+            exam = replace(exam, coverage=coverage)
         return cls(
             settings=settings,
             exam=exam,
@@ -124,7 +126,7 @@ class Assistant:
                     settings.effort,
                 )
             ),
-            calibrated=NO_CALIBRATION if is_supplied else calibrated_of(segmenter, settings),
+            calibrated=calibrated,
             writer=writer_of(writer, settings),
             phrasebook=prompts.load(settings.language),
             reading=reading_of(settings.reader),

@@ -50,6 +50,7 @@ class Calibrated:
 
     ``least_agreement`` is the pairwise Dice of members below which a case is unlike the calibration
     cases at their thickest slices, the worst pictures on which intervals were shown to hold.
+    ``coverage`` is the level that the cases were gathered for; None leaves it to the exam.
     """
 
     id: str
@@ -58,6 +59,7 @@ class Calibrated:
     least_agreement: Mapping[str, float]
     temperature: tuple[float, ...]
     levels: tuple[Level, ...]
+    coverage: float | None = None
 
     @classmethod
     def from_json(cls, text: str) -> "Calibrated":
@@ -78,6 +80,7 @@ class Calibrated:
             least_agreement=table["least_agreement"],
             temperature=tuple(table["temperature"]),
             levels=levels,
+            coverage=table.get("coverage"),
         )
 
     def to_json(self) -> str:

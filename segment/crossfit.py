@@ -163,7 +163,7 @@ def calibrate(
     coverage, a list of scores is empty. Where ``is_by_subject``, volumes are scored on one side of
     each subject, which is drawn: with so few, two alike sides would pass for two cases.
     """
-    scored = _one_a_subject(cases) if is_by_subject else cases
+    scored = one_a_subject(cases) if is_by_subject else cases
     at_native = [case for case in scored if case.thickness_mm == THICKNESSES[0]]
     by_name = {s.name: [c for c in at_native if c.structure == s.name] for s in organ.structures}
     subjects = len({subject_of(case.case) for case in at_native})
@@ -181,7 +181,7 @@ def calibrate(
             for s in organ.structures
         }
         pairs = {
-            s.name: tuple(sorted(_asymmetry_scores(mine, s, floor[s.name])))
+            s.name: tuple(sorted(asymmetry_scores(mine, s, floor[s.name])))
             for s in organ.structures
         }
         if not has_volumes:
@@ -198,7 +198,7 @@ def calibrate(
     return Calibrated(name, source, floor, least, tuple(temperature), tuple(levels))
 
 
-def _one_a_subject(cases: Sequence[Case]) -> list[Case]:
+def one_a_subject(cases: Sequence[Case]) -> list[Case]:
     """Keep one side of each subject, whichever its number draws, at every thickness."""
     sides: dict[int, set[int]] = {}
     for case in cases:
@@ -227,9 +227,11 @@ def best_floor(cases: Sequence[Case], coverage: float = NOMINAL) -> float:
     often as elsewhere.
     """
     widths = []
+    ratios = np.array([case.log_ratio for case in cases])
+    variations = np.array([spread(case.member_ml, 0.0) for case in cases])
     for floor in FLOORS:
-        below, above = reach([score(c, floor) for c in cases], coverage)
-        spreads = np.array([spread(c.member_ml, floor) for c in cases])
+        spreads = np.hypot(variations, floor)
+        below, above = reach((ratios / spreads).tolist(), coverage)
         widths.append(np.mean(np.exp(above * spreads) - np.exp(below * spreads)))
     nearly = np.array(widths) <= min(widths) * (1 + WIDTH_GIVEN_UP)
     return float(FLOORS[np.flatnonzero(nearly)[0]])
@@ -337,7 +339,7 @@ def _judge(
     return judged
 
 
-def _asymmetry_scores(cases: Sequence[Case], structure: Structure, floor: float) -> Iterator[float]:
+def asymmetry_scores(cases: Sequence[Case], structure: Structure, floor: float) -> Iterator[float]:
     """Score the log ratio of both sides of each subject that has both traced."""
     by_case = {case.case: case for case in cases if case.structure == structure.name}
     for odd, one in by_case.items():

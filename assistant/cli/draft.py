@@ -76,6 +76,9 @@ def add_draft(commands: "Commands") -> None:
     )
     _add_priors(draft)
     add_writer(draft)
+    draft.add_argument(
+        "--weights", metavar="FOLDER", help="what `voxcite calibrate` wrote; default: the shipped"
+    )
     add_runtime(draft)
     draft.set_defaults(run=run_draft)
 
@@ -143,7 +146,7 @@ def run_draft(chosen: argparse.Namespace) -> int:
 
     referral = referral_of(chosen)
     settings = settings_of(chosen, chosen.exam, chosen.language, chosen.runtime)
-    assistant = Assistant.from_settings(settings)
+    assistant = Assistant.from_settings(replace(settings, weights=chosen.weights))
     words = assistant.phrasebook.steps
     with ExitStack() as shown:
         folder = shown.enter_context(written_whole(chosen.output))

@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from assistant.cli.localise import add_own_scans, is_of_own_scans, run_own_scans
 from assistant.cli.terminal import OK, bar_of
 
 if TYPE_CHECKING:
@@ -68,13 +69,16 @@ def add_train(commands: "Commands") -> None:
 
 def add_calibrate(commands: "Commands") -> None:
     """Describe the command."""
-    calibrate = commands.add_parser("calibrate", help="fit the intervals on out-of-fold cases")
+    calibrate = commands.add_parser(
+        "calibrate", help="fit the intervals on out-of-fold cases, or on labelled scans of yours"
+    )
     calibrate.add_argument("--config", type=Path, help="the plan that was trained")
     _add_network(calibrate)
     calibrate.add_argument(
         "-o", "--output", type=Path, metavar="DIR", help="default: runs/NETWORK/calibrated"
     )
     _add_folders(calibrate)
+    add_own_scans(calibrate)
     calibrate.set_defaults(run=run_calibrate, runs=None)
 
 
@@ -227,6 +231,8 @@ def _measured(path: Path) -> "Measured":
 
 def run_calibrate(chosen: argparse.Namespace) -> int:
     """Fit temperature and intervals on cases that the networks never saw."""
+    if is_of_own_scans(chosen):
+        return run_own_scans(chosen)
     from segment import organs
     from segment.calibration import Calibrated
     from segment.crossfit import crossfit

@@ -91,10 +91,13 @@ def find_scans(images: Path, labels: Path, subjects: Path | None = None) -> tupl
     return tuple(Scan(path, drawn[name], owners[name]) for name, path in sorted(found.items()))
 
 
-def read_scan(scan: Scan) -> Labelled:
-    """Read a scan and its labels; raises ScanError where they do not lie on the same voxels."""
+def read_scan(scan: Scan, *, resample: bool = False) -> Labelled:
+    """Read a scan and its labels; raises ScanError where they do not lie on the same voxels.
+
+    With ``resample`` each voxel of the scan takes the nearest label instead.
+    """
     volume, drawn = read_nifti(scan.image), read_labels(scan.label)
-    labels, _ = placed(drawn.labels, drawn.geometry, volume.geometry, scan.name, resample=False)
+    labels, _ = placed(drawn.labels, drawn.geometry, volume.geometry, scan.name, resample=resample)
     return Labelled(scan, volume, labels)
 
 

@@ -1,0 +1,104 @@
+"""The part of ``voxcite calibrate`` that fits on a user's own scans. Decides nothing."""
+
+import argparse
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from assistant.cli.terminal import OK, add_crop, add_runtime, assistant_for, bar_of, side_of
+from assistant.settings import DEFAULT_EXAM
+from segment.effort import EFFORT
+
+if TYPE_CHECKING:
+    from assistant.localising import LocalRequest
+
+OF_OWN_SCANS = {  # options that mean something with --images and --labels alone
+    "exam": DEFAULT_EXAM,
+    "runtime": "torch",
+    "weights": None,
+    "coverage": None,
+    "subjects": None,
+    "resample": False,
+    "crop": False,
+    "side": None,
+}
+USUAL_COVERAGE = 0.9
+
+
+def add_own_scans(calibrate: argparse.ArgumentParser) -> None:
+    """Take the options that calibrate on labelled scans instead of a training's."""
+    own = calibrate.add_argument_group("on your own labelled scans, no weights touched")
+    own.add_argument("--images", type=Path, metavar="DIR", help="NIfTI, one subject each or more")
+    own.add_argument("--labels", type=Path, metavar="DIR", help="files of the same names")
+    own.add_argument("--exam", default=DEFAULT_EXAM)
+    own.add_argument(
+        "--weights", metavar="FOLDER", help="what `voxcite calibrate` wrote; default: the shipped"
+    )
+    own.add_argument(
+        "--coverage", type=float, help=f"of the intervals, a share; default: {USUAL_COVERAGE}"
+    )
+    own.add_argument(
+        "--subjects", type=Path, metavar="CSV", help="file,subject; default: sub- of the names"
+    )
+    own.add_argument(
+        "--resample", action="store_true", help="let labels on another grid give the nearest label"
+    )
+    add_crop(calibrate)
+    add_runtime(calibrate)
+
+
+def is_of_own_scans(chosen: argparse.Namespace) -> bool:
+    """Tell whether a calibration is asked for on own scans; raises ScanError for a half of it."""
+    from segment.errors import Refusal, ScanError
+
+    given = chosen.images is not None or chosen.labels is not None
+    stray = [f"--{name}" for name, usual in OF_OWN_SCANS.items() if getattr(chosen, name) != usual]
+    if given != (chosen.images is not None and chosen.labels is not None) or (stray and not given):
+        msg = "expected both folders, --images and --labels, to calibrate on scans of your own,"
+        raise ScanError(Refusal.BAD_OPTION, f"{msg} found one or none; give both")
+    return given
+
+
+def run_own_scans(chosen: argparse.Namespace) -> int:
+    """Calibrate on labelled scans, showing each step, and say how the intervals fare."""
+    from assistant.localising import localised
+    from segment.adapt.prepare import Warned
+
+    asked = _request(chosen)
+    chosen.segmenter, chosen.effort = chosen.network, EFFORT
+    output = chosen.output or Path("runs") / chosen.exam / "local"
+    with ExitStack() as bars:
+        running, steps = "", localised(assistant_for(chosen), asked, output)
+        while True:
+            try:
+                step = next(steps)
+            except StopIteration as end:
+                made = end.value
+                break
+            if isinstance(step, Warned):
+                print(f"warning: {step.text}", flush=True)
+                continue
+            if step.step != running:
+                bars.close()
+                bar, running = bars.enter_context(bar_of(step.of, step.step)), step.step
+            bar.update(step.done - bar.n)
+    for figure in made.figures:
+        print(figure)
+    print(f"{made.calibrated.id}: intervals of {asked.coverage:.4g}; {made.calibrated.source}")
+    print(f"wrote {output}")
+    print(f"now: voxcite draft SCAN --weights {output}")
+    return OK
+
+
+def _request(chosen: argparse.Namespace) -> "LocalRequest":
+    """Gather what was asked for."""
+    from assistant.localising import LocalRequest
+
+    return LocalRequest(
+        images=chosen.images,
+        labels=chosen.labels,
+        side=side_of(chosen),
+        coverage=USUAL_COVERAGE if chosen.coverage is None else chosen.coverage,
+        subjects=chosen.subjects,
+        resample=chosen.resample,
+    )
