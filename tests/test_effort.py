@@ -7,14 +7,17 @@ import pytest
 import torch
 from torch import nn
 
-from assistant import Assistant
+import prompts
+from assistant import Assistant, exams
 from assistant.settings import Settings
+from assistant.writers.template.stock import fixed_statements
 from segment import models, organs
 from segment.infer import segment_crop
 from segment.measure import Wanted, measure
 from segment.measurement import Reason, Reliability
 from segment.models import Box
 from segment.models.effort import Bent, spend, thinned
+from tests.ledgers import plain_ledger
 from tests.phantoms import ThresholdSegmenter, ball, calibrated, ellipsoid, grid
 
 SHAPE = (36, 50, 36)
@@ -161,3 +164,18 @@ def test_an_effort_that_nothing_can_be_made_of_is_refused(options, told):
 def test_an_effort_that_nobody_knows_is_refused():
     with pytest.raises(ValueError, match=r"^effort: expected one of temperature, augmentation"):
         Settings(effort="prayer")
+
+
+@pytest.mark.parametrize(
+    ("effort", "told"),
+    [("dropout", "technique.one_network"), ("ensemble", "technique.hippocampus")],
+)
+def test_a_report_calls_one_network_no_ensemble(ensemble, effort, told):
+    plain, words = plain_ledger(), prompts.load("en")
+    named = spend(ensemble, effort).name
+    method = f"voxel count, {named}"
+    records = [replace(record, method=method) for record in plain.records]
+    said = fixed_statements(
+        replace(plain, records=tuple(records)), exams.load("hippocampus"), words
+    )
+    assert words.phrases[told] in [statement.text for statement in said]

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
+from typing import get_args
 
 from assistant.draft import Section, Statement
 from assistant.exams import SUPPLIED, Exam
@@ -14,6 +15,7 @@ from assistant.ledger import Ledger
 from assistant.writers import Brief, assess, difference, verdict
 from prompts import Phrasebook
 from segment.change import RELATIVE, TREND
+from segment.effort import EFFORT, Effort
 from segment.lesion_change import Fate
 from segment.lesion_records import COUNTS as FATES
 from segment.lesion_records import ENLARGED, LARGE, LOAD, LOAD_CHANGE, NEW, NUMBER
@@ -33,6 +35,8 @@ CHANGED = (NEW, ENLARGED, *(name for fate, name in FATES.items() if fate is not 
 LESIONS_IN_SHORT = (LOAD, NUMBER, LOAD_CHANGE, NEW, ENLARGED, FATES[Fate.RESOLVED])
 ASYMMETRY = "asymmetry index"
 ATTENUATION = "mean attenuation"
+ONE_NETWORK = "technique.one_network"
+OTHER_EFFORTS = tuple(f", {effort}" for effort in get_args(Effort) if effort != EFFORT)
 OWN_MODEL, NETWORK = "technique.own_model", "nnU-Net "
 CHANGE = "change"  # of an exam's not_assessed
 IN_SHORT = (RELATIVE, TREND)  # of the records of a comparison, what the impression holds
@@ -60,7 +64,9 @@ def _technique(ledger: Ledger, exam: Exam) -> Iterator[str]:
     if not any(record.reason is Reason.NOT_HOUNSFIELD for record in ledger.records):
         yield SCANS[exam.modality]
     if assessed and exam.segmenter != SUPPLIED:
-        yield from MEASURING[:-1]
+        is_single = any(record.method.endswith(OTHER_EFFORTS) for record in assessed)
+        yield ONE_NETWORK if is_single else MEASURING[0]
+        yield from MEASURING[1:-1]
         is_alone = is_without_intervals(ledger.records)
         yield SUPPLYING[-1] if is_alone else MEASURING[-1]
     elif assessed:
