@@ -365,6 +365,17 @@ def test_an_adapter_of_another_rank_or_without_its_projector_is_refused(trained,
         list(train(plan, Material(toy_views), tmp_path / "run"))
 
 
+@pytest.mark.parametrize("uneven", [{"use_rslora": True}, {"alpha_pattern": {"q_proj": 2}}])
+def test_an_adapter_that_is_scaled_otherwise_is_refused(trained, base, tmp_path, uneven):
+    shutil.copytree(trained[0] / "shipped" / "adapter", tmp_path / "mine")
+    path = tmp_path / "mine" / "adapter_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | uneven))
+    model = begin(toy_plan(base)).model
+    found = f"mine: expected LoRA of one rank and scale, found {next(iter(uneven))}"
+    with pytest.raises(ValueError, match=found):
+        trainable(model, "adapter", Rank(4, 8), 3, tmp_path / "mine")
+
+
 def test_an_adapter_that_is_not_there_or_is_of_another_base_is_refused(base, tmp_path):
     (tmp_path / "mine").mkdir()
     plan = toy_plan(base, adapter=str(tmp_path / "mine"), projector_steps=0)

@@ -37,6 +37,7 @@ from transformers import Gemma3ForConditionalGeneration  # noqa: E402
 
 LARGEST_GRADIENT = 1.0
 LOWEST_SHARE = 0.1  # of the rate, where the cosine ends
+UNEVEN = ("use_rslora", "rank_pattern", "alpha_pattern")  # which a new adapter has not
 LAYER = re.compile(LINEAR + r"\.lora_[AB]\.default\.weight")
 
 
@@ -175,6 +176,9 @@ def _continue(
     if found != (rank.r, rank.alpha):
         msg = f"{folder.name}: expected rank {rank.r} and alpha {rank.alpha}, found {found[0]} and"
         raise ValueError(f"{msg} {found[1]}; set rank and alpha in the plan")
+    if uneven := [name for name in UNEVEN if getattr(held, name)]:
+        msg = f"{folder.name}: expected LoRA of one rank and scale, found {uneven[0]}"
+        raise ValueError(f"{msg}; begin with a new adapter")
     trained = [name for name, p in network.named_parameters() if p.requires_grad]
     if foreign := [name for name in trained if not LAYER.fullmatch(name)]:
         msg = f"{folder.name}: expected plain LoRA of the language model's linear layers, found"
