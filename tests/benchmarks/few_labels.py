@@ -435,13 +435,18 @@ def figure(rows: Sequence[Mapping[str, Any]]) -> str:
     for dice in np.linspace(low, 1, 5):
         x, y = at(sizes[0], float(dice))
         parts.append(f'<text x="4" y="{y:.0f}" font-size="12">{dice:.2f}</text>')
+    axes = (
+        ("Dice of the whole", 4, MARGIN - 30),
+        ("labelled subjects", WIDTH // 2 - 40, HEIGHT - 8),
+    )
+    parts += [f'<text x="{x}" y="{y}" font-size="12">{told}</text>' for told, x, y in axes]
     for place, start in enumerate(dict.fromkeys(start for _, start in means)):
         points = [at(size, means[size, start]) for size in sizes if (size, start) in means]
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
         colour = COLOURS[start]
         parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}"/>')
         parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"/>' for x, y in points]
-        below = 20 + 16 * place
+        below = 36 + 16 * place
         told = f'<text x="{MARGIN}" y="{below}" font-size="12" fill="{colour}">{start}</text>'
         parts.append(told)
     return "\n".join([*parts, "</svg>", ""])
