@@ -82,8 +82,9 @@ def half_written(output):
 
 def is_whole(folder, digest):
     names = sorted(path.name for path in folder.iterdir())
-    maps = ["entropy.nii.gz", "probability.nii.gz", "segmentation.nii.gz"]
-    expected = ["overlay_hippocampus_left.png", "report.json", "report.md", *maps]
+    maps = ("entropy", "mutual_information", "probability", "segmentation")
+    others = ["overlay_hippocampus_left.png", "report.json", "report.md"]
+    expected = [*others, *(f"{name}.nii.gz" for name in maps)]
     return names == sorted(expected) and digest == sha256(folder / "report.json")
 
 
