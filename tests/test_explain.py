@@ -1,5 +1,7 @@
 """What a network that is a formula looks at, what its volume hangs on, and where members differ."""
 
+import re
+
 import nibabel
 import numpy as np
 import pytest
@@ -191,8 +193,8 @@ def test_half_of_the_width_lies_on_the_voxels_that_hold_most_of_it():
     assert Explained("a", segmentation, maps).half_of_width() == pytest.approx(0.25)
 
 
-def crop_file(path):
-    image = nibabel.Nifti1Image(PHANTOM.volume.array, PHANTOM.geometry.affine)
+def scan_file(path, scan=PHANTOM.volume):
+    image = nibabel.Nifti1Image(scan.array, scan.geometry.affine)
     image.header.set_xyzt_units("mm")
     image.to_filename(path)
     return str(path)
@@ -203,7 +205,7 @@ def test_the_command_writes_maps_and_a_picture_beside_the_record(
 ):
     monkeypatch.setattr("segment.models.load", lambda name, *given: ensemble)
     monkeypatch.setattr("segment.models.calibrated", lambda name, *given: calibrated())
-    scan = crop_file(tmp_path / "crop.nii.gz")
+    scan = scan_file(tmp_path / "crop.nii.gz")
     assert main(["explain", scan, "-o", str(tmp_path / "o"), "--crop", "--side", "left"]) == OK
     assert sorted(path.name for path in (tmp_path / "o").iterdir()) == [
         f"{GRAD_CAM}_left.nii.gz",
@@ -212,7 +214,8 @@ def test_the_command_writes_maps_and_a_picture_beside_the_record(
         "overlay_why_hippocampus_left.png",
     ]
     told = capsys.readouterr().out
-    assert "m1 left hippocampus: " in told
+    interval = r"m1 left hippocampus, volume: .*\(90% prediction interval .* mL\); changes by"
+    assert re.search(interval, told)
     assert "; changes by -0." in told
     assert "half of the disagreement lies on" in told
     written = nibabel.load(tmp_path / "o" / f"{WIDTH}_left.nii.gz")
@@ -223,7 +226,7 @@ def test_the_command_writes_maps_and_a_picture_beside_the_record(
 def test_a_rule_has_no_network_to_look_into(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("segment.models.load", lambda name, *given: ThresholdSegmenter())
     monkeypatch.setattr("segment.models.calibrated", lambda name, *given: calibrated())
-    scan = crop_file(tmp_path / "crop.nii.gz")
+    scan = scan_file(tmp_path / "crop.nii.gz")
     options = ["-o", str(tmp_path / "o"), "--crop", "--side", "left"]
     assert main(["explain", scan, *options]) == REFUSED
     assert "expected an ensemble of networks to look into" in capsys.readouterr().err
@@ -252,11 +255,11 @@ def test_a_head_of_another_sequence_is_explained_no_more_than_it_is_measured(
 ):
     monkeypatch.setattr("segment.models.load", lambda name, *given: ensemble)
     monkeypatch.setattr("segment.register.register", lambda volume: registered())
-    scan = head(field_mm=170).volume
-    image = nibabel.Nifti1Image(scan.array, scan.geometry.affine)
-    image.header.set_xyzt_units("mm")
-    image.to_filename(tmp_path / "head_T2w.nii.gz")
-    asked = [str(tmp_path / "head_T2w.nii.gz"), "-o", str(tmp_path / "o")]
+    asked = [
+        scan_file(tmp_path / "head_T2w.nii.gz", head(field_mm=170).volume),
+        "-o",
+        str(tmp_path / "o"),
+    ]
     assert main(["explain", *asked]) == REFUSED
     assert "T2" in capsys.readouterr().err
 
@@ -266,10 +269,10 @@ def test_sides_that_were_not_found_are_named_with_their_reason(
 ):
     monkeypatch.setattr("segment.models.load", lambda name, *given: ensemble)
     monkeypatch.setattr("segment.register.register", lambda volume: registered(similarity=0.0))
-    scan = head(field_mm=170).volume
-    image = nibabel.Nifti1Image(scan.array, scan.geometry.affine)
-    image.header.set_xyzt_units("mm")
-    image.to_filename(tmp_path / "head_T1w.nii.gz")
-    asked = [str(tmp_path / "head_T1w.nii.gz"), "-o", str(tmp_path / "o")]
+    asked = [
+        scan_file(tmp_path / "head_T1w.nii.gz", head(field_mm=170).volume),
+        "-o",
+        str(tmp_path / "o"),
+    ]
     assert main(["explain", *asked]) == NOTHING_MEASURED
     assert "m1 left hippocampus: not assessed (" in capsys.readouterr().out

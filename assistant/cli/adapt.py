@@ -1,11 +1,10 @@
 """The command ``voxcite adapt``: learns a structure from labelled scans. Decides nothing."""
 
 import argparse
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from assistant.cli.terminal import OK, bar_of
+from assistant.cli.terminal import OK, followed
 
 if TYPE_CHECKING:
     from assistant.cli.terminal import Commands
@@ -58,7 +57,6 @@ def add_adapt(commands: "Commands") -> None:
 def run_adapt(chosen: argparse.Namespace) -> int:
     """Learn a structure, showing each step, and say how good it is."""
     from assistant.adapting import adapted
-    from segment.adapt.prepare import Warned
     from segment.adapt.write import told_interval
     from segment.shelf import shelves
 
@@ -67,21 +65,7 @@ def run_adapt(chosen: argparse.Namespace) -> int:
     called: dict[str, dict[str, str]] = {}
     for language, name, text in chosen.called:
         called.setdefault(language, {})[name] = text
-    with ExitStack() as bars:
-        running, steps = "", adapted(request, work, called)
-        while True:
-            try:
-                step = next(steps)
-            except StopIteration as end:
-                made = end.value
-                break
-            if isinstance(step, Warned):
-                print(f"warning: {step.text}", flush=True)
-                continue
-            if step.step != running:
-                bars.close()
-                bar, running = bars.enter_context(bar_of(step.of, step.step)), step.step
-            bar.update(step.done - bar.n)
+    made = followed(adapted(request, work, called))
     print(f"{request.organ}: {made.crops} boxes of {made.subjects} subjects, from {made.start}")
     for figure in made.figures:
         print(figure)

@@ -13,6 +13,7 @@ from assistant.cli.terminal import (
     add_crop,
     add_segmenter,
     assistant_for,
+    record_line,
     shown,
     side_of,
 )
@@ -111,9 +112,8 @@ def _is(record: "Measurement", name: str) -> bool:
 
 def _told(explained: "Explained", record: "Measurement") -> str:
     """Say what a record's volume hangs on, and where its interval's width comes from."""
-    value = "withheld" if record.is_withheld else f"{record.value:.2f} {record.unit}"
     change_ml = explained.strongest_change_ml()
-    told = f"{_label(record)}: {value}; changes by {change_ml:+.2f} mL at most where 8 mm are"
+    told = f"{record_line(record)}; changes by {change_ml:+.2f} mL at most where 8 mm are"
     share = explained.half_of_width()
     return f"{told} hidden; half of the disagreement lies on {share:.0%} of the surface"
 

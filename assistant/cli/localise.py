@@ -1,11 +1,10 @@
 """The part of ``voxcite calibrate`` that fits on a user's own scans. Decides nothing."""
 
 import argparse
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from assistant.cli.terminal import OK, add_crop, add_runtime, assistant_for, bar_of, side_of
+from assistant.cli.terminal import OK, add_crop, add_runtime, assistant_for, followed, side_of
 from assistant.settings import DEFAULT_EXAM
 from segment.effort import EFFORT
 
@@ -62,26 +61,11 @@ def is_of_own_scans(chosen: argparse.Namespace) -> bool:
 def run_own_scans(chosen: argparse.Namespace) -> int:
     """Calibrate on labelled scans, showing each step, and say how the intervals fare."""
     from assistant.localising import localised
-    from segment.adapt.prepare import Warned
 
     asked = _request(chosen)
     chosen.segmenter, chosen.effort = chosen.network, EFFORT
     output = chosen.output or Path("runs") / chosen.exam / "local"
-    with ExitStack() as bars:
-        running, steps = "", localised(assistant_for(chosen), asked, output)
-        while True:
-            try:
-                step = next(steps)
-            except StopIteration as end:
-                made = end.value
-                break
-            if isinstance(step, Warned):
-                print(f"warning: {step.text}", flush=True)
-                continue
-            if step.step != running:
-                bars.close()
-                bar, running = bars.enter_context(bar_of(step.of, step.step)), step.step
-            bar.update(step.done - bar.n)
+    made = followed(localised(assistant_for(chosen), asked, output))
     for figure in made.figures:
         print(figure)
     print(f"{made.calibrated.id}: intervals of {asked.coverage:.4g}; {made.calibrated.source}")

@@ -16,6 +16,7 @@ from assistant.cli.terminal import (
     assistant_for,
     bar_of,
     is_measured,
+    record_line,
     side_of,
     stepped,
 )
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from assistant.steps import Segmented
     from assistant.study import Study
     from segment.certainty import Certainty
-    from segment.measurement import Measurement
 
 
 def add_segment(commands: "Commands") -> None:
@@ -73,7 +73,7 @@ def run_segment(chosen: argparse.Namespace) -> int:
         bar.update()
     print("DRAFT. " + DISCLAIMER)
     for record in ledger.records:
-        print(_one_line(record))
+        print(record_line(record))
     for one in sure:
         print(_of_certainty(one))
     return OK if is_measured(ledger.records) else NOTHING_MEASURED
@@ -115,19 +115,3 @@ def _of_certainty(one: "Certainty") -> str:
         return f"{told}; no predicted Dice"
     error = one.predicted_dice_error
     return f"{told}; predicted Dice {one.predicted_dice:.3f}, off by {error:.3f} on average"
-
-
-def _one_line(record: "Measurement") -> str:
-    """Write one record for the terminal."""
-    side = "" if record.side == "none" else f"{record.side} "
-    label = f"{record.id} {side}{record.structure}, {record.quantity}"
-    if record.reason is not None:
-        value = "" if record.is_withheld else f"{record.value:.2f} {record.unit}, "
-        return f"{label}: {value}{record.reliability} ({record.reason})"
-    interval = record.interval
-    assert interval is not None
-    return (
-        f"{label}: {record.value:.2f} {record.unit}"
-        f" ({interval.coverage:.0%} prediction interval {interval.lower:.2f} to"
-        f" {interval.upper:.2f} {record.unit})"
-    )

@@ -2,7 +2,7 @@
 
 import argparse
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from itertools import chain
 from pathlib import Path
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from assistant.pipeline import Assistant
     from assistant.settings import Settings
     from assistant.steps import Step
+    from segment.adapt.prepare import Step as LocalStep
     from segment.geometry import Geometry
     from segment.masks import Mask
     from segment.measurement import Measurement
@@ -221,6 +222,43 @@ def bar_of(total: int, description: str) -> "tqdm[NoReturn]":
     from tqdm import tqdm
 
     return tqdm(total=total, desc=description, disable=None, bar_format="{desc} |{bar}| {elapsed}")
+
+
+def record_line(record: "Measurement") -> str:
+    """Write one record for the terminal."""
+    side = "" if record.side == "none" else f"{record.side} "
+    label = f"{record.id} {side}{record.structure}, {record.quantity}"
+    if record.reason is not None:
+        value = "" if record.is_withheld else f"{record.value:.2f} {record.unit}, "
+        return f"{label}: {value}{record.reliability} ({record.reason})"
+    interval = record.interval
+    assert interval is not None
+    return (
+        f"{label}: {record.value:.2f} {record.unit}"
+        f" ({interval.coverage:.0%} prediction interval {interval.lower:.2f} to"
+        f" {interval.upper:.2f} {record.unit})"
+    )
+
+
+def followed(steps: "Generator[LocalStep, None, T]") -> T:
+    """Show each step of work on a user's scans on a bar of its own; return what came of it."""
+    from segment.adapt.prepare import Warned
+
+    with ExitStack() as bars:
+        running = ""
+        while True:
+            try:
+                step = next(steps)
+            except StopIteration as end:
+                made: T = end.value
+                return made
+            if isinstance(step, Warned):
+                print(f"warning: {step.text}", flush=True)
+                continue
+            if step.step != running:
+                bars.close()
+                bar, running = bars.enter_context(bar_of(step.of, step.step)), step.step
+            bar.update(step.done - bar.n)
 
 
 def shown(items: Iterator[T], total: int, description: str) -> Iterator[T]:
