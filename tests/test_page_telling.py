@@ -26,7 +26,7 @@ def test_lines_that_were_told_before_a_stop_are_kept_and_marked(desk, language):
     telling = tellings.begin(desk.study, question)
     steps = asking.answering(desk, question, assistant_of, telling)
     told = next(steps)
-    asking.keep_stopped(desk, question, tellings.stop(desk.study, question))
+    asking.keep_stopped(desk, question, tellings.stop(desk.study).lines)
     assert list(steps) == []  # nothing is told any more, and nothing is kept twice
     asked, answered = asking.history(desk)
     assert asked["content"].startswith(question[:5])
@@ -39,7 +39,7 @@ def test_an_answer_that_ended_cannot_be_stopped(desk):  # noqa: F811
     question, tellings = QUESTION["en"], Tellings()
     telling = tellings.begin(desk.study, question)
     *_, whole = asking.answering(desk, question, assistant_of, telling)
-    assert tellings.stop(desk.study, question) is None
+    assert tellings.stop(desk.study) is None
     assert asking.history(desk)[1]["content"] == asking.shown(whole)
 
 
@@ -51,8 +51,18 @@ def test_a_stopped_answer_is_nothing_that_a_later_question_follows_on(desk):  # 
 def test_a_study_that_is_deleted_stops_its_answers():
     tellings = Tellings()
     mine, other = tellings.begin("a", "How large?"), tellings.begin("b", "How large?")
-    tellings.forget("a")
+    tellings.stop("a")
     assert (mine.is_stopped, other.is_closed) == (True, False)
+
+
+def test_a_study_has_one_answer_on_its_way_at_a_time():
+    tellings = Tellings()
+    first = tellings.begin("a", "How large?")
+    assert tellings.begin("a", "How certain?") is None
+    first.end((), list)
+    second = tellings.begin("a", "How certain?")
+    tellings.end("a", first)  # whoever watched the first comes late
+    assert tellings.stop("a") is second
 
 
 def test_nothing_is_added_to_an_answer_that_is_closed():

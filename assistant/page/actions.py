@@ -187,6 +187,8 @@ class Actions:
             news = job.news(seen, POLL_S)
             if not is_shown():
                 return
+            if job.is_cancelled:
+                return  # what is stopped says so, and is not said to go on
             seen += len(news)
             updates: Updates = {"status": self.show.progress(job)}
             for result in news:
@@ -246,7 +248,7 @@ class Actions:
         if study:
             desk = self.desk(request, study)
             self.parts.workshop.forget(study)
-            self.parts.tellings.forget(study)
+            self.parts.tellings.stop(study)
             self.parts.store.delete(desk.owner, study)
             scene.forget_stacks()
         yield from self.load(request)
@@ -353,6 +355,10 @@ class Actions:
         messages = asking.history(desk)
         asked = {"role": "user", "content": markdown(question.strip())}
         telling = self.parts.tellings.begin(study, question)
+        if telling is None:  # the question stays where it was written
+            gr.Info(self.show.say["chat.busy"], title=self.show.say["notice"])
+            yield {}
+            return
         asking.begin(desk, question, self.parts.assistant_of, telling)
         yield {"question": "", "chatbot": [*messages, asked], "asked": question, "hush": True}
         lines: tuple[Line, ...] = ()
@@ -363,7 +369,7 @@ class Actions:
             yield {"chatbot": [*messages, asked, answer]} if is_new else {}
         if telling.is_stopped:
             return  # who stopped it shows what was told
-        self.parts.tellings.end(study, question)
+        self.parts.tellings.end(study, telling)
         answer = {"role": "assistant", "content": self._answered(telling)}
         shown = {"chatbot": [*messages, asked, answer]} if is_shown() else {}
         yield {**shown, "hush": False}
@@ -374,18 +380,18 @@ class Actions:
             return asking.shown(telling.lines)
         return markdown(told(telling.failure, self.language) or self.show.say["chat.failed"])
 
-    def hush(self, request: gr.Request, study: str, question: str) -> Updates:
+    def hush(self, request: gr.Request, study: str) -> Updates:
         """Stop an answer; the lines that were told are kept, a question without one is not."""
-        if not study or not question:
+        if not study:
             return {}
         desk = self.desk(request, study)
-        lines = self.parts.tellings.stop(study, question)
-        if lines:
-            asking.keep_stopped(desk, question, lines)
+        telling = self.parts.tellings.stop(study)
+        if telling is not None and telling.lines:
+            asking.keep_stopped(desk, telling.question, telling.lines)
         messages = asking.history(desk)
-        if lines is None or lines:
+        if telling is None or telling.lines:
             return {"chatbot": messages, "hush": False}
-        asked = {"role": "user", "content": markdown(question.strip())}
+        asked = {"role": "user", "content": markdown(telling.question)}
         sorry = {"role": "assistant", "content": markdown(self.show.say["chat.stopped"])}
         return {"chatbot": [*messages, asked, sorry], "hush": False}
 

@@ -6,7 +6,7 @@ One page a language: words never change under somebody who reads.
 from collections.abc import Callable, Iterator
 from functools import update_wrapper
 from inspect import isgeneratorfunction
-from typing import Any
+from typing import Any, Literal
 
 import gradio as gr
 from gradio.events import api
@@ -26,6 +26,13 @@ from prompts import page
 
 LONGEST = (LONGEST_INDICATION, LONGEST_INDICATION, LONGEST_PRIOR_REPORT)  # as in REFERRAL
 QUESTIONS = 4  # suggested at once
+SETTINGS = {  # what an update of a component sets, where that is not its value
+    "several": "open",
+    "stop": "interactive",
+    "compare": "interactive",
+    "apart": "interactive",
+    "editing": "visible",
+}
 HEAD = """
 <script src="/static/niivue.umd.js" defer></script>
 <script src="/static/page.js" defer></script>
@@ -246,6 +253,7 @@ def _connect(made: gr.Blocks, found: Components, act: Actions) -> None:
         function: Any,  # noqa: ANN401
         *given: Any,  # noqa: ANN401
         cancels: Any = None,  # noqa: ANN401
+        mode: Literal["multiple"] | None = None,
     ) -> Any:  # noqa: ANN401
         return trigger(
             _shown(found, function),
@@ -255,6 +263,7 @@ def _connect(made: gr.Blocks, found: Components, act: Actions) -> None:
             api_visibility="private",
             show_progress="hidden",
             concurrency_limit=20,
+            trigger_mode=mode,
         )
 
     watching = [
@@ -284,12 +293,13 @@ def _connect(made: gr.Blocks, found: Components, act: Actions) -> None:
     on(found["override"].click, act.override, *mine, found["records"], *numbers)
     on(found["undo"].click, act.undo, *mine)
     on(found["sign"].click, act.sign, *mine)
-    on(found["send"].click, act.ask, study, found["question"])
-    on(found["question"].submit, act.ask, study, found["question"])
-    on(found["again"].click, act.ask, study, found["asked"])
+    # Gradio's browser drops what is pressed while the same act has not ended: act.ask says so.
+    on(found["send"].click, act.ask, study, found["question"], mode="multiple")
+    on(found["question"].submit, act.ask, study, found["question"], mode="multiple")
+    on(found["again"].click, act.ask, study, found["asked"], mode="multiple")
     for button in found["suggestions"]:
-        on(button.click, act.ask, study, button)
-    on(found["hush"].click, act.hush, study, found["asked"])
+        on(button.click, act.ask, study, button, mode="multiple")
+    on(found["hush"].click, act.hush, study)
     on(found["stop"].click, act.stop, study, cancels=watching)
 
 
@@ -326,26 +336,36 @@ def _changed(found: Components, updates: Updates) -> dict[Any, Any]:
     """Say for each component what it becomes; Gradio takes no answer without any."""
     changed: dict[Any, Any] = {}
     for name, value in updates.items():
-        if name == "suggestions":
-            changed |= _suggested(found[name], value)
-        elif name == "several":
-            changed[found[name]] = gr.update(open=value)
-        elif name in ("stop", "hush", "compare", "apart"):
-            changed[found[name]] = gr.update(interactive=value)
-        elif name == "editing":
-            changed[found[name]] = gr.update(visible=value)
+        if name in ("suggestions", "hush"):
+            for component, update in BUTTONS[name](found, value).items():
+                changed[component] = changed.get(component, {}) | update
+        elif (setting := SETTINGS.get(name)) is not None:
+            changed[found[name]] = gr.update(**{setting: value})
         else:
             changed[found[name]] = value
     return changed or {found["study"]: gr.skip()}
 
 
-def _suggested(buttons: list[Any], questions: tuple[str, ...]) -> dict[Any, Any]:
+def _suggested(found: Components, questions: tuple[str, ...]) -> dict[Any, Any]:
     """Put a question on each button, and hide those that are left."""
     padded = (*questions, *("" for _ in range(QUESTIONS)))[:QUESTIONS]
     return {
         button: gr.update(value=question, visible=bool(question))
-        for button, question in zip(buttons, padded, strict=True)
+        for button, question in zip(found["suggestions"], padded, strict=True)
     }
+
+
+def _hushable(found: Components, is_told: bool) -> dict[Any, Any]:
+    """Let an answer be stopped while it is told, and let nothing else be asked meanwhile."""
+    asking = (found["send"], found["again"], *found["suggestions"])
+    waiting = {button: gr.update(interactive=not is_told) for button in asking}
+    return {found["hush"]: gr.update(interactive=is_told), **waiting}
+
+
+BUTTONS: dict[str, Callable[[Components, Any], dict[Any, Any]]] = {
+    "suggestions": _suggested,
+    "hush": _hushable,
+}
 
 
 def _banner(language: str, *, has_login: bool) -> str:

@@ -14,6 +14,7 @@ from assistant.report import Line
 class Telling:
     """One answer; whoever closes it first, its writer or who stops it, keeps it."""
 
+    question: str = ""
     lines: tuple[Line, ...] = ()
     failure: ValueError | None = None
     is_closed: bool = False
@@ -66,26 +67,28 @@ class Telling:
 
 @dataclass(eq=False)
 class Tellings:
-    """The answers that are on their way, by study and question."""
+    """The answers that are on their way: one of each study at a time."""
 
-    _open: dict[tuple[str, str], Telling] = field(default_factory=dict)
+    _open: dict[str, Telling] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def begin(self, study: str, question: str) -> Telling:
-        """Begin an answer."""
-        telling = self._open[study, question.strip()] = Telling()
-        return telling
+    def begin(self, study: str, question: str) -> Telling | None:
+        """Begin an answer; None while another one of the study is on its way."""
+        with self._lock:
+            before = self._open.get(study)
+            if before is not None and not before.is_closed:
+                return None
+            telling = self._open[study] = Telling(question.strip())
+            return telling
 
-    def end(self, study: str, question: str) -> None:
+    def end(self, study: str, telling: Telling) -> None:
         """Forget an answer that was told to its end."""
-        self._open.pop((study, question.strip()), None)
+        with self._lock:
+            if self._open.get(study) is telling:
+                del self._open[study]
 
-    def stop(self, study: str, question: str) -> tuple[Line, ...] | None:
-        """Stop an answer and return what was told of it; None for one that had ended."""
-        telling = self._open.pop((study, question.strip()), None)
-        return telling.lines if telling is not None and telling.stop() else None
-
-    def forget(self, study: str) -> None:
-        """Stop whatever is being told of a study."""
-        for name, question in tuple(self._open):
-            if name == study:
-                self.stop(study, question)
+    def stop(self, study: str) -> Telling | None:
+        """Stop the answer of a study and return it; None where none is on its way."""
+        with self._lock:
+            telling = self._open.pop(study, None)
+        return telling if telling is not None and telling.stop() else None

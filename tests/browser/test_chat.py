@@ -67,6 +67,21 @@ def test_an_answer_that_is_stopped_keeps_what_was_told(asking, hold):
     ]
 
 
+def test_a_question_amid_an_answer_is_kept_where_it_was_written(asking, hold):
+    before = asking.locator(BOT).count()
+    box = asking.locator("#vx-question textarea")
+    with hold("answering"):
+        ask(asking, CERTAIN)
+        asking.locator(BOT).nth(before).locator("a").first.wait_for()
+        assert asking.get_by_role("button", name="Ask", exact=True).is_disabled()
+        box.fill("Do the sides differ?")
+        box.press("Enter")
+        asking.get_by_text("An answer is on its way").first.wait_for()
+        assert box.input_value() == "Do the sides differ?"
+    press(asking, "Ask")
+    asking.locator(BOT).nth(before + 1).locator("a").first.wait_for()
+
+
 def test_a_question_is_asked_again_and_answered_as_before(asking):
     before = asking.locator(BOT).count()
     ask(asking, "Do the sides differ?")
