@@ -266,14 +266,16 @@ def _connect(made: gr.Blocks, found: Components, act: Actions) -> None:
             trigger_mode=mode,
         )
 
+    # Gradio's browser drops what is asked for while the same act has not ended, unless "multiple":
+    # another study may be chosen while one is watched, and act.ask itself says that it is busy.
     watching = [
         on(made.load, act.load),
         on(found["sample"].click, act.open_sample, exam, *written),
-        on(found["bridge"].upload, act.open_upload, exam, series, *written),
+        on(found["bridge"].upload, act.open_upload, exam, series, *written, mode="multiple"),
         on(found["reread"].click, act.reread, study, series),
-        on(found["bridge"].submit, act.pick, study),
-        on(found["studies"].input, act.choose, found["studies"]),
-        on(found["bridge"].input, act.open_prior, study),
+        on(found["bridge"].submit, act.pick, study, mode="multiple"),
+        on(found["studies"].input, act.choose, found["studies"], mode="multiple"),
+        on(found["bridge"].input, act.open_prior, study, mode="multiple"),
         on(found["compare"].click, act.compare, study),
     ]
     on(found["apart"].click, act.drop_prior, study)
@@ -293,7 +295,6 @@ def _connect(made: gr.Blocks, found: Components, act: Actions) -> None:
     on(found["override"].click, act.override, *mine, found["records"], *numbers)
     on(found["undo"].click, act.undo, *mine)
     on(found["sign"].click, act.sign, *mine)
-    # Gradio's browser drops what is pressed while the same act has not ended: act.ask says so.
     on(found["send"].click, act.ask, study, found["question"], mode="multiple")
     on(found["question"].submit, act.ask, study, found["question"], mode="multiple")
     on(found["again"].click, act.ask, study, found["asked"], mode="multiple")

@@ -106,6 +106,22 @@ def test_a_study_is_deleted_while_it_is_drafted_and_another_window_finds_out(
     assert not (kept / "kept" / "studies" / study).exists()
 
 
+def test_a_window_goes_to_and_fro_between_studies_that_are_being_drafted(window, scan, hold):
+    page = window()
+    drafted(page, scan)
+    studies = page.get_by_label("Open studies")
+    with hold("segmenting"):
+        for place in range(2):  # the second waits for its turn
+            page.set_input_files(FILES, scan)
+            page.wait_for_selector(f"#vx-status >> text={('Seg', 'Waiting')[place]}")
+        for _ in range(2):
+            for place in (1, 0):
+                studies.click()
+                page.get_by_role("option").nth(place).click()
+                page.wait_for_selector(f"#vx-status >> text={('Waiting', 'Seg')[place]}")
+    page.wait_for_selector(DRAFTED)
+
+
 @pytest.fixture
 def warming(chromium, tmp_path):
     """A page whose networks are still being read; yield what opens it, and its address."""
