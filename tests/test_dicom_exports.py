@@ -234,8 +234,8 @@ def test_what_a_structured_report_says_is_what_the_report_says(language, tmp_pat
 
 @pytest.mark.slow
 @languages
-def test_what_a_hundred_structured_reports_say_is_what_the_reports_say(language, tmp_path):
-    assert list(round_trip(range(100), language, tmp_path)) == []
+def test_what_twenty_structured_reports_say_is_what_the_reports_say(language, tmp_path):
+    assert list(round_trip(range(3, 23), language, tmp_path)) == []
 
 
 @pytest.mark.slow

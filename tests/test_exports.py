@@ -216,8 +216,8 @@ def test_what_a_file_says_is_what_the_report_says(name, language):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["pdf", "docx", "fhir"])
 @languages
-def test_what_a_file_says_is_what_the_report_says_of_two_hundred_reports(name, language):
-    assert list(round_trip(name, range(200), language)) == []
+def test_what_a_file_says_is_what_the_report_says_of_forty_reports(name, language):
+    assert list(round_trip(name, range(4, 44), language)) == []
 
 
 ENTERED = {

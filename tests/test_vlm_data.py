@@ -33,7 +33,7 @@ PARTS = {"training": training_pairs, "held out": held_out_pairs}
 parts = pytest.mark.parametrize("part", PARTS)
 TOLD = {*TOPICS} - {*UNANSWERABLE, "interval", "greeting", "off_topic", "instructions"}
 REPORTS = ("report", "comparison")
-counts = pytest.mark.parametrize("count", [60, pytest.param(3000, marks=pytest.mark.slow)])
+counts = pytest.mark.parametrize("count", [60, pytest.param(1000, marks=pytest.mark.slow)])
 
 
 @cache

@@ -1,5 +1,6 @@
 """Each state that the page can be in holds the rules of WCAG; ``tour.py`` goes there."""
 
+from itertools import cycle
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,8 @@ from tests.browser.serving import locked
 pytestmark = pytest.mark.slow
 tour = pytest.importorskip("tests.browser.tour", reason="needs axe-playwright-python")
 SHOTS = Path(__file__).resolve().parents[2] / "screenshots"
-languages = pytest.mark.parametrize("language", prompts.languages())
+# Each state once, the languages in turn; ``tour.py`` goes through all states in each language.
+TURNS = tuple(zip(tour.STAGES, cycle(prompts.languages()), strict=False))
 STATES = {
     "opening": {"empty", "sending", "segmenting", "stopped", "growing", "drafted"},
     "changing": {"cited", "nameless", "editing", "contradiction", "overridden", "signed"},
@@ -27,8 +29,9 @@ def eye(chromium):
     return tour.Eye(chromium, SHOTS, tour.DIAGONAL)
 
 
-@languages
-@pytest.mark.parametrize("stage", tour.STAGES, ids=lambda stage: stage.__name__)
+@pytest.mark.parametrize(
+    ("stage", "language"), TURNS, ids=lambda part: getattr(part, "__name__", part)
+)
 def test_every_state_holds_the_rules(eye, served, kept, tmp_path, language, stage):
     going = tour.Tour.of(language, tmp_path, kept)
     with eye.page(f"{served}/{language}/", f"{language:t<43}") as page:
