@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from functools import partial
 from importlib.resources import as_file
 from pathlib import Path
@@ -28,6 +29,9 @@ def check_parts(exam: Exam, settings: Settings) -> None:
     if is_supplied and settings.writer != TEMPLATE:
         msg = f"exam {exam.name}: expected the template writer, found {settings.writer}"
         raise ValueError(f"{msg}, which was trained on no such report; leave --writer out")
+    if settings.intervals is not None and (is_supplied or settings.effort != EFFORT):
+        msg = "expected intervals to choose among, found none of this exam and effort"
+        raise ValueError(f"{msg}; leave --intervals out")
     if settings.effort != EFFORT:
         _check_effort(exam, settings, is_supplied=is_supplied)
     if settings.segmenter is not None and models.is_own(settings.segmenter) and not is_supplied:
@@ -46,8 +50,14 @@ def _check_effort(exam: Exam, settings: Settings, *, is_supplied: bool) -> None:
 
 
 def calibrated_of(segmenter: str, settings: Settings) -> Calibrated:
-    """Read the intervals of a segmenter; without any where other members are to be asked."""
+    """Read the intervals of a segmenter; without any where other members are to be asked.
+
+    Raises ValueError where the calibration cannot group its cases as the settings ask.
+    """
     calibrated = models.calibrated(segmenter, weights_of(settings, CALIBRATION))
+    chosen = settings.intervals or calibrated.intervals
+    calibrated = replace(calibrated, intervals=chosen)
+    calibrated.expect_grouped()
     return calibrated if settings.effort == EFFORT else calibrated.without_scores()
 
 

@@ -19,6 +19,7 @@ from segment.adapt.prepare import Progress, Step, Warned
 from segment.adapt.scans import Scan, find_scans, guesses, same_picture
 from segment.calibration import Calibrated
 from segment.errors import ScanError
+from segment.intervals import POOLED, Grouping
 from segment.local.counted import Counted, count, keep, kept, name_of
 from segment.local.fit import LocalFigures, cases_from, check_enough, figures, fitted, untraced
 from segment.local.traced import Traced, thickest_mm, traced
@@ -38,6 +39,7 @@ class LocalRequest:
     coverage: float = 0.9
     subjects: Path | None = None
     resample: bool = False
+    intervals: Grouping = POOLED
 
     def __post_init__(self) -> None:
         if not 0 < self.coverage < 1:
@@ -81,9 +83,9 @@ def localised(
         yield Progress("segmenting", done, len(found))
     organ, before = assistant.organ, assistant.calibrated
     cases = yield from cases_from(found, counts)
-    calibrated = fitted(cases, found, organ, before, asked.coverage)
+    calibrated = fitted(cases, found, organ, before, asked.coverage, asked.intervals)
     coarsest = max((one.spacing_mm for one in found), key=lambda spacing: sorted(spacing)[::-1])
-    told = yield from figures(cases, organ, before, coarsest, asked.coverage)
+    told = yield from figures(cases, organ, before, coarsest, asked.coverage, asked.intervals)
     with (
         weights_file(segmenter, assistant.settings) as weights,
         written_whole(output) as folder,

@@ -52,11 +52,13 @@ from assistant.writers.choice import writer_of
 from assistant.writers.template import Template
 from prompts import Phrasebook
 from segment import models, organs
+from segment.bounds import Bounds, bounds
 from segment.calibration import NO_CALIBRATION, Calibrated
 from segment.certainty import Certainty, certainty
 from segment.change import Visit, compare
 from segment.errors import Refusal, ScanError
 from segment.infer import Found, Missing, segment_crop, segment_head
+from segment.intervals import POOLED
 from segment.lesion_records import lesion_records
 from segment.masks.measure import measure_pieces
 from segment.masks.pieces import pieces_of, pieces_of_field
@@ -113,6 +115,7 @@ class Assistant:
         coverage = settings.coverage or calibrated.coverage
         if coverage is not None:
             exam = replace(exam, coverage=coverage)
+            calibrated.expect_support(coverage)
         return cls(
             settings=settings,
             exam=exam,
@@ -358,6 +361,19 @@ class Assistant:
             return ()
         return certainty(segmented.sides, self.organ, self.exam.structures, self.dice_curves)
 
+    def bounds(
+        self, study: Study, segmented: Segmented, ledger: Ledger, coverage: float | None
+    ) -> tuple[Bounds, ...]:
+        """Bound volumes on one side alone, in a share of cases; none where none is asked for.
+
+        Raises ValueError where there are too few calibration cases for the coverage.
+        """
+        if coverage is None or segmented.pieces:
+            return ()
+        spacing_mm = study.volume.geometry.spacing_mm
+        records, sides = ledger.records, segmented.sides
+        return bounds(records, sides, self.organ, self.calibrated, spacing_mm, coverage)
+
     def report(
         self,
         study: Study,
@@ -451,6 +467,8 @@ class Assistant:
             return made if draft is None else made | of_draft(draft)
         made["calibration"] = self.calibrated.id
         made["calibration_n"] = self._calibration_n()
+        if self.calibrated.intervals != POOLED:
+            made["intervals"] = self.calibrated.intervals
         if not all(isinstance(side, Missing) for side in segmented.sides):
             segmenter = self.loading.result()
             made["segmenter"] = segmenter.name

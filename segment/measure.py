@@ -22,6 +22,8 @@ from segment.geometry import MM3_PER_ML
 from segment.infer import Found, Missing, Side
 from segment.measurement import Interval, Measurement, Reason, Reference, Reliability
 from segment.organs import Organ, Structure
+from segment.pools import Pool
+from segment.quantiles import cases_needed
 from segment.segmentation import Segmentation, sha256_of
 
 VOLUME, ASYMMETRY = "volume", "asymmetry index"
@@ -120,10 +122,11 @@ class _Counted:
         self, wanted: Wanted, calibrated: Calibrated, level: Level | None, date: str | None
     ) -> Measurement:
         """Return the record with its interval and with what speaks against it."""
-        interval = self._interval(wanted, calibrated, level)
+        name, value = self.structure.name, self.value_ml
+        pool = None if level is None else calibrated.pool(name, level, value, wanted.coverage)
+        interval = self._interval(wanted, calibrated, pool)
         reason = self._reason(wanted, calibrated, level, interval)
         segmentation = self.found.segmentation
-        scores = () if level is None else level.volume[self.structure.name]
         is_alone = reason is Reason.NO_INTERVAL
         return Measurement(
             id=self.record_id,
@@ -138,7 +141,9 @@ class _Counted:
             reason=reason,
             method=f"{COUNTED}, {segmentation.model}",
             date=date,
-            calibration=calibration_of(calibrated, level, scores) if level and scores else None,
+            calibration=calibration_of(calibrated, level, pool)
+            if level and pool and pool.scores
+            else None,
             mask_sha256=sha256_of(self.mask),
             voxels=int(self.mask.sum()),
             voxel_volume_mm3=segmentation.geometry.voxel_volume_mm3,
@@ -146,15 +151,14 @@ class _Counted:
         )
 
     def _interval(
-        self, wanted: Wanted, calibrated: Calibrated, level: Level | None
+        self, wanted: Wanted, calibrated: Calibrated, pool: Pool | None
     ) -> Interval | None:
-        if level is None or self.value_ml == 0 or not level.volume[self.structure.name]:
+        if pool is None or self.value_ml == 0 or not pool.scores:
             return None
         u = calibrated.spread(
             self.structure.name, member_volumes_ml(self.found.segmentation, self.structure)
         )
-        scores = level.volume[self.structure.name]
-        return volume_interval(self.value_ml, u, scores, wanted.coverage)
+        return volume_interval(self.value_ml, u, pool, wanted.coverage)
 
     def _reason(
         self,
@@ -250,6 +254,7 @@ class _Pair:
         left, right = self.left, self.right
         reliability = self._reliability()
         scores = () if level is None else level.asymmetry[left.structure]
+        scores = scores if len(scores) >= cases_needed(coverage) else ()
         value = interval = calibration = None
         is_alone = Reliability.WITHOUT_INTERVAL in {left.reliability, right.reliability}
         if is_alone or (reliability is Reliability.REPORTABLE and not scores):
@@ -260,7 +265,7 @@ class _Pair:
             value = 200 * (left.value - right.value) / (left.value + right.value)
             if reliability is Reliability.REPORTABLE and level is not None:
                 interval = asymmetry_interval(left.value, right.value, u, scores, coverage)
-                calibration = calibration_of(calibrated, level, scores)
+                calibration = calibration_of(calibrated, level, Pool(scores))
         return Measurement(
             id=self.record_id,
             structure=left.structure,

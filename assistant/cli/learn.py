@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assistant.cli.localise import add_own_scans, is_of_own_scans, run_own_scans
-from assistant.cli.terminal import OK, bar_of
+from assistant.cli.terminal import OK, add_grouping, bar_of
 
 if TYPE_CHECKING:
     from assistant.cli.terminal import Commands
@@ -78,6 +78,7 @@ def add_calibrate(commands: "Commands") -> None:
         "-o", "--output", type=Path, metavar="DIR", help="default: runs/NETWORK/calibrated"
     )
     _add_folders(calibrate)
+    add_grouping(calibrate)
     add_own_scans(calibrate)
     calibrate.set_defaults(run=run_calibrate, runs=None)
 
@@ -240,7 +241,8 @@ def run_calibrate(chosen: argparse.Namespace) -> int:
     plan = _plan(chosen)
     runs = chosen.runs or Path("runs") / plan.network
     output = chosen.output or Path("runs") / plan.network / "calibrated"
-    steps = crossfit(plan, organs.load("hippocampus"), chosen.data, runs, output)
+    organ, intervals = organs.load("hippocampus"), chosen.intervals
+    steps = crossfit(plan, organ, chosen.data, runs, output, intervals=intervals)
     with ExitStack() as bars:
         running = ""
         for step in steps:

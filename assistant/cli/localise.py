@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from assistant.cli.terminal import OK, add_crop, add_runtime, assistant_for, followed, side_of
 from assistant.settings import DEFAULT_EXAM
 from segment.effort import EFFORT
+from segment.intervals import POOLED
 
 if TYPE_CHECKING:
     from assistant.localising import LocalRequest
@@ -85,4 +86,5 @@ def _request(chosen: argparse.Namespace) -> "LocalRequest":
         coverage=USUAL_COVERAGE if chosen.coverage is None else chosen.coverage,
         subjects=chosen.subjects,
         resample=chosen.resample,
+        intervals=chosen.intervals or POOLED,
     )

@@ -15,12 +15,15 @@ from pathlib import Path
 import numpy as np
 
 from segment import models
-from segment.calibration import quantile, reach, spread
+from segment.calibration import spread
 from segment.crossfit import Case, best_floor, read_judged
 from segment.effort import EFFORT
 from segment.groups import Fared, GroupRow, by_group
+from segment.intervals import POOLED, SIZE
 from segment.models.training.plan import subject_of
+from segment.pools import pool_of
 from segment.predicted_dice import DiceCurve, curves_to_toml, fit_dice
+from segment.quantiles import quantile, reach
 from tests.benchmarks.scoring import aurc, crps_gaussian, crps_samples
 from tests.benchmarks.shifts import NONE, SHIFTS, STRENGTHS, UNITS, Shift
 from tests.benchmarks.uncertainty import MEASURED, SOFTMAX, WHOLE, Row, read_rows
@@ -31,7 +34,6 @@ END = "<!-- end of what was printed -->"
 CURVES = MEASURED.with_name("dice.toml")
 NOMINAL = 0.9
 Z = 1.645  # standard deviations of a normal distribution that hold 90 %
-LEAST = 30  # cases of a bin; below, all are pooled
 NETWORKS = (SOFTMAX, "temperature", "dropout", "augmentation")
 SD = f"{EFFORT} SD x {Z}"
 SPLIT, NORMALISED, SIGNED = "split conformal", "normalised", "normalised, signed (shipped)"
@@ -105,14 +107,10 @@ class Conformal:
 
     def scores(self, value_ml: float) -> list[float]:
         """Return the signed scores that judge such a count."""
-        scored = [(case.value_ml, case.log_ratio / self.u(case.member_ml)) for case in self.cases]
-        if self.method == MONDRIAN:
-            edges = np.quantile([value for value, _ in scored], (1 / 3, 2 / 3))
-            mine = np.searchsorted(edges, value_ml)
-            same = [score for value, score in scored if np.searchsorted(edges, value) == mine]
-            if len(same) >= LEAST:
-                return same
-        return [score for _, score in scored]
+        scores = [case.log_ratio / self.u(case.member_ml) for case in self.cases]
+        sizes = [case.value_ml for case in self.cases]
+        grouping = SIZE if self.method == MONDRIAN else POOLED
+        return list(pool_of(grouping, scores, sizes, value_ml, NOMINAL).scores)
 
     def reach(self, scores: Sequence[float]) -> tuple[float, float]:
         """Return how far the interval goes below and above, in u."""
