@@ -16,6 +16,7 @@ from assistant.writers.template import NAME as TEMPLATE
 from segment import models
 from segment.calibration import Calibrated
 from segment.effort import EFFORT
+from segment.familiarity import Familiar
 from segment.models import FieldSegmenter
 from segment.predicted_dice import DiceCurve
 from segment.repeatability import Repeatability
@@ -70,6 +71,11 @@ def is_shipped(segmenter: str, settings: Settings) -> bool:
 def curves_of(segmenter: str, settings: Settings) -> Mapping[str, DiceCurve]:
     """Read what the members' agreement went with; of others than the shipped nobody knows."""
     return models.dice_curves(segmenter) if is_shipped(segmenter, settings) else {}
+
+
+def familiar_of(segmenter: str, settings: Settings) -> Familiar:
+    """Read what the calibration cases look like; of others than the shipped nobody knows."""
+    return models.familiar(segmenter) if is_shipped(segmenter, settings) else Familiar()
 
 
 def repeatability_of(segmenter: str, settings: Settings) -> Repeatability:

@@ -19,6 +19,7 @@ from assistant.building import (
     calibrated_of,
     check_parts,
     curves_of,
+    familiar_of,
     reading_of,
     repeatability_of,
     weights_of,
@@ -57,6 +58,7 @@ from segment.calibration import NO_CALIBRATION, Calibrated
 from segment.certainty import Certainty, certainty
 from segment.change import Visit, compare
 from segment.errors import Refusal, ScanError
+from segment.familiarity import Familiar, Likeness, is_cautious, withheld
 from segment.infer import Found, Missing, segment_crop, segment_head
 from segment.intervals import POOLED
 from segment.lesion_records import lesion_records
@@ -73,6 +75,7 @@ from segment.repeatability import Repeatability
 from segment.segmentation import Segmentation
 from segment.volume import Volume
 
+CAUTION = "technique.caution"
 VERSIONED = ("voxcite", "torch", "monai", "SimpleITK", "numpy", "scipy")
 
 
@@ -96,6 +99,7 @@ class Assistant:
     own: Loading[FieldSegmenter] | None = None
     repeatability: Repeatability = field(default_factory=Repeatability.unknown)
     dice_curves: Mapping[str, DiceCurve] = field(default_factory=dict)
+    familiar: Familiar = field(default_factory=Familiar)
 
     @property
     def organ(self) -> Organ:
@@ -136,6 +140,7 @@ class Assistant:
             own=brought(settings),
             repeatability=repeatability_of(segmenter, settings),
             dice_curves=curves_of(segmenter, settings),
+            familiar=Familiar() if is_supplied else familiar_of(segmenter, settings),
         )
 
     def __call__(
@@ -350,10 +355,22 @@ class Assistant:
         )
         volume = study.volume
         spacing_mm = volume.geometry.spacing_mm
-        found = measure(
-            segmented.sides, self.organ, wanted, self.calibrated, spacing_mm, volume.date
+        sides = segmented.sides
+        unlike = withheld(self.likeness(volume, segmented))
+        return Ledger(
+            measure(sides, self.organ, wanted, self.calibrated, spacing_mm, volume.date, unlike)
         )
-        return Ledger(found)
+
+    def likeness(self, volume: Volume, segmented: Segmented) -> tuple[Likeness, ...]:
+        """Say how far each side's picture lies from the calibration cases, where that is known."""
+        if segmented.pieces:
+            return ()
+        seen: dict[str, Any] = {
+            side.side: side.features
+            for side in segmented.sides
+            if isinstance(side, Found) and side.features is not None
+        }
+        return self.familiar.of(seen, volume.geometry.spacing_mm)
 
     def certainty(self, segmented: Segmented) -> tuple[Certainty, ...]:
         """Say how sure the members are of each structure; nothing of a supplied segmentation."""
@@ -426,6 +443,8 @@ class Assistant:
         stated = ("technique.sample",) if study.is_template else ()
         stated = (*sequences.stated(study, self.exam, measured.beside), *stated)
         stated = (*stated, "technique.radiological")
+        if is_cautious(self.likeness(study.volume, segmented)):
+            stated = (CAUTION, *stated)
         provenance = {
             **self.provenance(study.volume, segmented, composed.draft),
             **of_supplied(study.mask, segmented.pieces),
@@ -476,6 +495,8 @@ class Assistant:
             made["seeds"] = list(segmenter.seeds)
             made["runtime"] = segmenter.runtime
             made |= of_labels(volume, segmented.sides)
+        if likeness := self.likeness(volume, segmented):
+            made["likeness"] = [one.to_dict() for one in likeness]
         if segmented.registration is not None:
             made["registration"] = of_registration(segmented.registration)
         if draft is not None:

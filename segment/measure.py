@@ -4,7 +4,7 @@ Knows nothing of networks, sentences or reports.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -50,8 +50,13 @@ def measure(
     calibrated: Calibrated,
     spacing_mm: Sequence[float],
     date: str | None = None,
+    unlike: Container[str] = (),
 ) -> tuple[Measurement, ...]:
-    """Measure every wanted structure of every side, then the asymmetries; ids run m1, m2, ..."""
+    """Measure every wanted structure of every side, then the asymmetries; ids run m1, m2, ...
+
+    ``unlike`` are the sides whose pictures lie too far from those of the calibration: nothing is
+    known of how far such volumes are off.
+    """
     level = calibrated.level(spacing_mm)
     found: list[Measurement] = []
     for side in sides:
@@ -62,7 +67,8 @@ def measure(
                 found.append(_absent(record_id, side, organ, structure, date))
             else:
                 counted = _Counted.of(record_id, side, organ, structure)
-                found.append(counted.measurement(wanted, calibrated, level, date))
+                judged = None if side.side in unlike else level
+                found.append(counted.measurement(wanted, calibrated, judged, date))
     for name in wanted.asymmetry:
         left, right = _of(found, name, "left"), _of(found, name, "right")
         if left is not None and right is not None:

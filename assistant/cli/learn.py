@@ -3,6 +3,7 @@
 import argparse
 import os
 from contextlib import ExitStack
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -237,15 +238,17 @@ def run_calibrate(chosen: argparse.Namespace) -> int:
     from segment import organs
     from segment.calibration import Calibrated
     from segment.crossfit import crossfit
+    from segment.gather import gather
 
     plan = _plan(chosen)
     runs = chosen.runs or Path("runs") / plan.network
     output = chosen.output or Path("runs") / plan.network / "calibrated"
     organ, intervals = organs.load("hippocampus"), chosen.intervals
     steps = crossfit(plan, organ, chosen.data, runs, output, intervals=intervals)
+    gathering = gather(plan, chosen.data, output)
     with ExitStack() as bars:
         running = ""
-        for step in steps:
+        for step in chain(steps, gathering):
             if step.step != running:
                 bars.close()
                 bar = bars.enter_context(bar_of(step.of, step.step))

@@ -24,8 +24,10 @@ from segment.models.training.plan import subject_of
 from segment.pools import pool_of
 from segment.predicted_dice import DiceCurve, curves_to_toml, fit_dice
 from segment.quantiles import quantile, reach
+from tests.benchmarks.risk import named
+from tests.benchmarks.risk import told as gate
 from tests.benchmarks.scoring import aurc, crps_gaussian, crps_samples
-from tests.benchmarks.shifts import NONE, SHIFTS, STRENGTHS, UNITS, Shift
+from tests.benchmarks.shifts import NONE, SHIFTS, STRENGTHS, Shift
 from tests.benchmarks.uncertainty import MEASURED, SOFTMAX, WHOLE, Row, read_rows
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "uncertainty.md"
@@ -266,13 +268,6 @@ def under_shift(rows: Sequence[Row], cases: Sequence[Case]) -> Iterator[str]:
         yield f"| {named(shift)} | {len(told)} | {' | '.join(cells)} |"
 
 
-def named(shift: Shift) -> str:
-    """Name a shift with its strength."""
-    if shift.name == NONE:
-        return NONE
-    return f"{shift.name}, {shift.strength:g} {UNITS[shift.name]}"
-
-
 def failures(rows: Sequence[Row]) -> Iterator[str]:
     """Write how well each doubt ranks crops by 1 - Dice."""
     floor = models.calibrated("unet").floor[WHOLE]
@@ -369,6 +364,7 @@ def printed(rows: Sequence[Row]) -> str:
     parts = (
         ("Methods", one_table(whole, cases)),
         ("Coverage under shift", under_shift(whole, cases)),
+        ("The gate by distance", gate(own)),
         ("Finding failures: area under the risk-coverage curve", failures(own)),
         ("Predicted Dice", predicted(rows)),
         ("Robustness and size", robustness(own)),
