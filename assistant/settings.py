@@ -21,7 +21,7 @@ class Settings:
 
     ``writer``, ``segmenter`` and ``coverage`` override the exam's, and ``intervals`` the
     calibration's choice of the cases that judge a count: "pooled" for all, "size" for those of its
-    size. The segmenter
+    size, "weighted" for all by weights that it holds. The segmenter
     ``nnunet:FOLDER`` or ``bundle:FOLDER`` is for an exam that has none, and ``trust`` lets the
     files of such a folder run code. ``weights`` is a folder that `voxcite calibrate` wrote: the
     segmenter's weights and their intervals. ``runtime`` is what runs its networks: "torch", or

@@ -42,16 +42,18 @@ def bounds(
     """
     calibrated.expect_support(coverage, is_two_sided=False)
     level = calibrated.level(spacing_mm)
-    found = {side.side: side.segmentation for side in sides if isinstance(side, Found)}
+    found = {side.side: side for side in sides if isinstance(side, Found)}
     told = []
     for record in records:
         is_told = record.side in found and record.reason is None and record.calibration is not None
         if level is None or record.value is None or not is_told or record.expression is not None:
             continue
         name, value = record.structure, record.value
-        members = member_volumes_ml(found[record.side], organ.structure(name))
+        members = member_volumes_ml(found[record.side].segmentation, organ.structure(name))
         u = calibrated.spread(name, members)
-        pool = calibrated.pool(name, level, value, coverage)
+        pool = calibrated.pool(name, level, value, coverage, found[record.side].features)
+        if not pool.supports(coverage, is_two_sided=False):
+            continue
         below = volume_bound(value, u, pool, coverage, "below")
         above = volume_bound(value, u, pool, coverage, "above")
         cases = calibration_of(calibrated, level, pool)

@@ -14,11 +14,13 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol, TypeVar, get_args, runtime_checkable
 
 import numpy as np
+from jaxtyping import Float32
 
-from segment.intervals import POOLED, SIZE, Grouping
+from segment.intervals import POOLED, SIZE, WEIGHTED, Grouping
 from segment.measurement import Calibration, Interval
 from segment.pools import Pool, pool_of
 from segment.quantiles import Side, cases_needed, most_coverage, quantile
+from segment.weighting import Ratio
 
 ISOTROPIC_MM = 1.5  # a second axis with longer voxels than this counts as one level coarser
 
@@ -41,13 +43,15 @@ class Level:
 
     Those of volumes are signed, those of asymmetries, which have no bias, are not. ``size_ml`` is
     what the case of each score of a volume counted, in the order of the scores; a structure of
-    which nobody kept it is absent.
+    which nobody kept it is absent. ``weight`` is how much likelier its picture is among a user's
+    scans, in the same order.
     """
 
     spacing_mm: float
     volume: Mapping[str, tuple[float, ...]]
     asymmetry: Mapping[str, tuple[float, ...]]
     size_ml: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    weight: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,8 @@ class Calibrated:
     ``least_agreement`` is the pairwise Dice of members below which a case is unlike the calibration
     cases at their thickest slices, the worst pictures on which intervals were shown to hold.
     ``coverage`` is the level that the cases were gathered for; None leaves it to the exam.
-    ``intervals`` says which of the scores judge a count.
+    ``intervals`` says which of the scores judge a count, and ``ratio`` weighs a new scan among
+    weighted ones.
     """
 
     id: str
@@ -68,6 +73,7 @@ class Calibrated:
     levels: tuple[Level, ...]
     coverage: float | None = None
     intervals: Grouping = POOLED
+    ratio: Ratio | None = None
 
     @classmethod
     def from_json(cls, text: str) -> "Calibrated":
@@ -84,9 +90,11 @@ class Calibrated:
                 {name: tuple(scores) for name, scores in level["volume"].items()},
                 {name: tuple(scores) for name, scores in level["asymmetry"].items()},
                 {name: tuple(sizes) for name, sizes in level.get("size_ml", {}).items()},
+                {name: tuple(weights) for name, weights in level.get("weight", {}).items()},
             )
             for level in table["levels"]
         )
+        ratio = table.get("ratio")
         return cls(
             id=table["id"],
             source=table["source"],
@@ -96,13 +104,14 @@ class Calibrated:
             levels=levels,
             coverage=table.get("coverage"),
             intervals=intervals,
+            ratio=None if ratio is None else Ratio(tuple(ratio["slopes"]), ratio["offset"]),
         )
 
     def to_json(self) -> str:
         """Write everything, scores and counts to five digits."""
         table: dict[str, Any] = asdict(self)
         for level in table["levels"]:
-            for group in ("volume", "asymmetry", "size_ml"):
+            for group in ("volume", "asymmetry", "size_ml", "weight"):
                 level[group] = {k: [round(s, 5) for s in v] for k, v in level[group].items()}
         return json.dumps(table, indent=1) + "\n"
 
@@ -130,8 +139,22 @@ class Calibrated:
         usable = coarse_enough(self.levels, spacing_mm)
         return usable[0] if usable else None
 
-    def pool(self, structure: str, level: Level, value_ml: float, coverage: float) -> Pool:
-        """Return the scores that judge a count of a structure, at one slice thickness."""
+    def pool(
+        self,
+        structure: str,
+        level: Level,
+        value_ml: float,
+        coverage: float,
+        features: Float32[np.ndarray, " feature"] | None = None,
+    ) -> Pool:
+        """Return the scores that judge a count of a structure, at one slice thickness.
+
+        ``features`` are those of its picture, which weighted scores need: without them the scan
+        outweighs every case.
+        """
+        if self.intervals == WEIGHTED and self.ratio is not None and level.volume[structure]:
+            own = math.inf if features is None else float(self.ratio(features))
+            return Pool(level.volume[structure], "weighted", level.weight[structure], own)
         sizes = level.size_ml.get(structure, ())
         return pool_of(self.intervals, level.volume[structure], sizes, value_ml, coverage)
 
@@ -142,6 +165,10 @@ class Calibrated:
                 if self.intervals == SIZE and len(level.size_ml.get(structure, ())) != len(scores):
                     msg = f"calibration {self.id}: expected what each case counted, for intervals"
                     msg += f" {SIZE}, found it not kept; calibrate again, or choose {POOLED}"
+                    raise ValueError(msg)
+                if self.intervals == WEIGHTED and (self.ratio is None or not level.weight):
+                    msg = f"calibration {self.id}: expected cases that were weighted for scans of"
+                    msg += f" yours, found none; run voxcite calibrate --like, or choose {POOLED}"
                     raise ValueError(msg)
 
     def expect_support(self, coverage: float, *, is_two_sided: bool = True) -> None:

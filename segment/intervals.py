@@ -2,6 +2,7 @@
 
 from typing import Literal
 
-Grouping = Literal["pooled", "size"]
+Grouping = Literal["pooled", "size", "weighted"]
 POOLED: Grouping = "pooled"
 SIZE: Grouping = "size"
+WEIGHTED: Grouping = "weighted"

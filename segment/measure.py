@@ -129,7 +129,12 @@ class _Counted:
     ) -> Measurement:
         """Return the record with its interval and with what speaks against it."""
         name, value = self.structure.name, self.value_ml
-        pool = None if level is None else calibrated.pool(name, level, value, wanted.coverage)
+        pool = None
+        if level is not None:
+            seen = self.found.features
+            pool = calibrated.pool(name, level, value, wanted.coverage, seen)
+            if pool.weights and not pool.supports(wanted.coverage):
+                level = pool = None
         interval = self._interval(wanted, calibrated, pool)
         reason = self._reason(wanted, calibrated, level, interval)
         segmentation = self.found.segmentation

@@ -1,6 +1,7 @@
-"""Which calibration scores judge a count: all, or those of its size. Knows nothing of images.
+"""Which calibration scores judge a count: all, those of its size, or all by their weight.
 
-Bins of size: Mondrian conformal prediction (Vovk et al. 2003).
+Bins of size: Mondrian conformal prediction (Vovk et al. 2003). Weights: conformal prediction under
+covariate shift (Tibshirani et al. 2019). Knows nothing of images.
 """
 
 from collections.abc import Sequence
@@ -9,41 +10,69 @@ from dataclasses import dataclass
 import numpy as np
 
 from segment.intervals import SIZE, Grouping
-from segment.quantiles import Side, bound, cases_needed, reach
+from segment.quantiles import Side, bound, cases_needed, weighted_bound
+from segment.weighting import worth
 
-LEAST = 30  # cases of a bin
+LEAST = 30  # cases of a bin, or as many as weighted ones must be worth
 THIRDS = (1 / 3, 2 / 3)
 
 
 @dataclass(frozen=True)
 class Pool:
-    """Signed scores that judge one count; ``note`` says which, where they are not all by choice."""
+    """Signed scores that judge one count; ``note`` says which, where they are not all by choice.
+
+    ``weights`` are those of the scores and ``own`` that of the scan itself; without any, all weigh
+    the same.
+    """
 
     scores: tuple[float, ...]
     note: str = ""
+    weights: tuple[float, ...] = ()
+    own: float = 1.0
 
     @property
     def n(self) -> int:
-        """How many cases there are."""
-        return len(self.scores)
+        """How many cases there are, or how many of one weight they are worth."""
+        return int(worth(self.weights)) if self.weights else len(self.scores)
 
     def supports(self, coverage: float, *, is_two_sided: bool = True) -> bool:
-        """Tell whether there are as many cases as an interval or a bound of this coverage needs."""
-        return self.n >= cases_needed(coverage, is_two_sided=is_two_sided)
+        """Tell whether an interval of this coverage, or a bound, can be had of these cases.
+
+        Weighted ones must be worth ``LEAST`` at least, and as many as the coverage needs.
+        """
+        share = (1 + coverage) / 2 if is_two_sided else coverage
+        needed = cases_needed(coverage, is_two_sided=is_two_sided)
+        if not self.weights:
+            return self.n >= needed
+        has_ends = all(self._bound(share, side) is not None for side in SIDES)
+        return self.n >= max(LEAST, needed) and has_ends
 
     def reach(self, coverage: float) -> tuple[float, float]:
         """Return how far an interval goes below and above its value, in u.
 
-        Raises ValueError where n cannot support the coverage.
+        Raises ValueError where the cases cannot support the coverage.
         """
-        return reach(self.scores, coverage)
+        share = (1 + coverage) / 2
+        return self.bound(share, "below"), self.bound(share, "above")
 
     def bound(self, coverage: float, side: Side) -> float:
         """Return how far a bound of one side alone lies from its value, in u.
 
-        Raises ValueError where n cannot support the coverage.
+        Raises ValueError where the cases cannot support the coverage.
         """
-        return bound(self.scores, coverage, side)
+        found = self._bound(coverage, side)
+        if found is None:
+            msg = f"coverage {coverage:g}: expected a scan among those that cases were weighted for"
+            raise ValueError(f"{msg}, found one that outweighs them; choose other intervals")
+        return found
+
+    def _bound(self, coverage: float, side: Side) -> float | None:
+        if not self.weights:
+            return bound(self.scores, coverage, side)
+        return weighted_bound(self.scores, self.weights, self.own, coverage, side)
+
+
+SIDES: tuple[Side, ...] = ("below", "above")
 
 
 def pool_of(

@@ -1,8 +1,10 @@
-"""Conformal quantiles of scores, and how many cases they need. Knows no volume."""
+"""Conformal quantiles of scores, alike or weighted, and how many cases they need."""
 
 import math
 from collections.abc import Sequence
 from typing import Literal
+
+import numpy as np
 
 Side = Literal["below", "above"]
 
@@ -60,3 +62,29 @@ def bound(scores: Sequence[float], coverage: float, side: Side) -> float:
     if side == "above":
         return max(quantile(scores, coverage), 0.0)
     return min(-quantile([-score for score in scores], coverage), 0.0)
+
+
+def weighted_quantile(
+    scores: Sequence[float], weights: Sequence[float], own: float, coverage: float
+) -> float | None:
+    """Return the quantile of weighted scores and of one of weight ``own`` that lies at infinity.
+
+    None where that one alone weighs more than may be missed. With equal weights it is
+    ``quantile``. Source: Tibshirani et al. 2019, lemma 1.
+    """
+    order = np.argsort(scores, kind="stable")
+    total = float(np.sum(weights)) + own
+    held = np.cumsum(np.asarray(weights)[order]) / total if total > 0 else np.zeros(len(order))
+    enough = np.flatnonzero(np.round(held, 9) >= round(coverage, 9))
+    return None if enough.size == 0 else float(np.asarray(scores)[order][enough[0]])
+
+
+def weighted_bound(
+    scores: Sequence[float], weights: Sequence[float], own: float, coverage: float, side: Side
+) -> float | None:
+    """Return what ``bound`` does, of weighted scores; None where it lies at infinity."""
+    if side == "above":
+        above = weighted_quantile(scores, weights, own, coverage)
+        return None if above is None else max(above, 0.0)
+    below = weighted_quantile([-score for score in scores], weights, own, coverage)
+    return None if below is None else min(-below, 0.0)

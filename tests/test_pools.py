@@ -142,7 +142,9 @@ def test_a_calibration_from_before_is_pooled_and_cannot_be_grouped():
 
 def test_an_unknown_choice_is_refused():
     text = calibrated().to_json().replace('"pooled"', '"sideways"')
-    with pytest.raises(ValueError, match="expected intervals pooled, size, found 'sideways'"):
+    with pytest.raises(
+        ValueError, match="expected intervals pooled, size, weighted, found 'sideways'"
+    ):
         Calibrated.from_json(text)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from assistant.cli.localise import add_own_scans, is_of_own_scans, run_own_scans
 from assistant.cli.terminal import OK, add_grouping, bar_of
+from segment.intervals import POOLED, SIZE
 
 if TYPE_CHECKING:
     from assistant.cli.terminal import Commands
@@ -79,7 +80,7 @@ def add_calibrate(commands: "Commands") -> None:
         "-o", "--output", type=Path, metavar="DIR", help="default: runs/NETWORK/calibrated"
     )
     _add_folders(calibrate)
-    add_grouping(calibrate)
+    add_grouping(calibrate, (POOLED, SIZE))
     add_own_scans(calibrate)
     calibrate.set_defaults(run=run_calibrate, runs=None)
 

@@ -2,7 +2,7 @@
 
 import argparse
 import os
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from itertools import chain
 from pathlib import Path
@@ -195,7 +195,7 @@ def add_intervals(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--coverage", type=float, help="of the intervals, a share; default: the calibration's"
     )
-    add_grouping(command)
+    add_grouping(command, get_args(Grouping))
 
 
 def with_intervals(settings: "Settings", chosen: argparse.Namespace) -> "Settings":
@@ -207,13 +207,14 @@ def with_intervals(settings: "Settings", chosen: argparse.Namespace) -> "Setting
     )
 
 
-def add_grouping(command: "argparse._ActionsContainer") -> None:
+def add_grouping(command: argparse.ArgumentParser, known: Sequence[Grouping]) -> None:
     """Take the option that says which calibration cases judge a count."""
     command.add_argument(
         "--intervals",
-        choices=get_args(Grouping),
-        help="by which calibration cases: all of them, or the third whose size the count has;"
-        " default: the calibration's",
+        choices=known,
+        help="by which calibration cases: all of them (pooled), the third whose size the count has"
+        " (size), or all by the weights that --like of `voxcite calibrate` gave; default: the"
+        " calibration's",
     )
 
 

@@ -29,6 +29,7 @@ from tests.benchmarks.risk import told as gate
 from tests.benchmarks.scoring import aurc, crps_gaussian, crps_samples
 from tests.benchmarks.shifts import NONE, SHIFTS, STRENGTHS, Shift
 from tests.benchmarks.uncertainty import MEASURED, SOFTMAX, WHOLE, Row, read_rows
+from tests.benchmarks.weighted import told as weighted
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "uncertainty.md"
 BEGIN = "<!-- printed by tests.benchmarks.uncertainty_table -->"
@@ -42,7 +43,6 @@ SPLIT, NORMALISED, SIGNED = "split conformal", "normalised", "normalised, signed
 MONDRIAN = "Mondrian by size, signed"
 CONFORMAL = (SPLIT, NORMALISED, SIGNED, MONDRIAN)
 METHODS = (*NETWORKS, SD, *CONFORMAL)
-WEIGHTED = "weighted for shift"
 TERCILES = ("smallest third", "middle third", "largest third")
 
 
@@ -248,7 +248,6 @@ def one_table(rows: Sequence[Row], cases: Sequence[Case]) -> Iterator[str]:
     yield HEAD
     for method in METHODS:
         yield line(method, said_of(plain, cases, method))
-    yield f"| {WEIGHTED} |{' no figure |' * 10}"
 
 
 def under_shift(rows: Sequence[Row], cases: Sequence[Case]) -> Iterator[str]:
@@ -359,11 +358,13 @@ def printed(rows: Sequence[Row]) -> str:
     """Write all tables about the whole structure."""
     whole = [row for row in rows if row.structure == WHOLE]
     path = Path(str(files("segment.models.unet").joinpath("cases.csv")))
-    cases = [case for case in read_judged(path) if case.structure == WHOLE]
+    judged = read_judged(path)
+    cases = [case for case in judged if case.structure == WHOLE]
     own = [row for row in whole if row.method == EFFORT]
     parts = (
         ("Methods", one_table(whole, cases)),
         ("Coverage under shift", under_shift(whole, cases)),
+        ("Weighted for shift", weighted(own, judged)),
         ("The gate by distance", gate(own)),
         ("Finding failures: area under the risk-coverage curve", failures(own)),
         ("Predicted Dice", predicted(rows)),
