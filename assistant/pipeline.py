@@ -485,7 +485,7 @@ class Assistant:
                 made |= {"segmenter": own.name, "model_sha256": own.weights_sha256}
             return made if draft is None else made | of_draft(draft)
         made["calibration"] = self.calibrated.id
-        made["calibration_n"] = self._calibration_n()
+        made["calibration_n"] = self.calibrated.n
         if self.calibrated.intervals != POOLED:
             made["intervals"] = self.calibrated.intervals
         if not all(isinstance(side, Missing) for side in segmented.sides):
@@ -502,9 +502,6 @@ class Assistant:
         if draft is not None:
             made |= of_draft(draft)
         return made
-
-    def _calibration_n(self) -> int:
-        return max(len(scores) for scores in self.calibrated.levels[0].volume.values())
 
 
 @cache

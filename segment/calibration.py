@@ -20,7 +20,7 @@ from segment.intervals import POOLED, SIZE, WEIGHTED, Grouping
 from segment.measurement import Calibration, Interval
 from segment.pools import Pool, pool_of
 from segment.quantiles import Side, cases_needed, most_coverage, quantile
-from segment.weighting import Ratio
+from segment.weighting import Ratio, worth
 
 ISOTROPIC_MM = 1.5  # a second axis with longer voxels than this counts as one level coarser
 
@@ -157,6 +157,14 @@ class Calibrated:
             return Pool(level.volume[structure], "weighted", level.weight[structure], own)
         sizes = level.size_ml.get(structure, ())
         return pool_of(self.intervals, level.volume[structure], sizes, value_ml, coverage)
+
+    @property
+    def n(self) -> int:
+        """How many cases judge volumes at the finest level, or what weighted ones are worth."""
+        level = self.levels[0]
+        if self.intervals == WEIGHTED and level.weight:
+            return max(int(worth(weights)) for weights in level.weight.values())
+        return max(map(len, level.volume.values()))
 
     def expect_grouped(self) -> None:
         """Raise ValueError where the cases cannot be grouped as ``intervals`` says."""

@@ -247,9 +247,12 @@ def test_the_command_weighs_for_scans_that_nobody_labelled(scans, capsys):
     crop, out = scans / "scans" / "crop00.nii.gz", scans / "labels.nii.gz"
     words = ["segment", crop, "-o", out, "--json", scans / "m.json", "--crop", "--side", "left"]
     assert main([*map(str, words), "--weights", str(scans / "out")]) == OK
-    record = json.loads((scans / "m.json").read_text(encoding="utf-8"))["measurements"][0]
+    table = json.loads((scans / "m.json").read_text(encoding="utf-8"))
+    record = table["measurements"][0]
     assert record["calibration"]["id"].endswith("weighted-for-12-pictures@1mm, weighted")
     assert LEAST <= record["calibration"]["n"] < 181
+    assert table["provenance"]["calibration_n"] == record["calibration"]["n"]
+    assert table["provenance"]["intervals"] == "weighted"
 
 
 @pytest.mark.parametrize(
