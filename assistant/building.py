@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from functools import partial
 from importlib.resources import as_file
 from pathlib import Path
@@ -15,6 +16,7 @@ from assistant.writers.template import NAME as TEMPLATE
 from segment import models
 from segment.calibration import Calibrated
 from segment.effort import EFFORT
+from segment.familiarity import Familiar
 from segment.models import FieldSegmenter
 from segment.predicted_dice import DiceCurve
 from segment.repeatability import Repeatability
@@ -28,6 +30,9 @@ def check_parts(exam: Exam, settings: Settings) -> None:
     if is_supplied and settings.writer != TEMPLATE:
         msg = f"exam {exam.name}: expected the template writer, found {settings.writer}"
         raise ValueError(f"{msg}, which was trained on no such report; leave --writer out")
+    if settings.intervals is not None and (is_supplied or settings.effort != EFFORT):
+        msg = "expected intervals to choose among, found none of this exam and effort"
+        raise ValueError(f"{msg}; leave --intervals out")
     if settings.effort != EFFORT:
         _check_effort(exam, settings, is_supplied=is_supplied)
     if settings.segmenter is not None and models.is_own(settings.segmenter) and not is_supplied:
@@ -46,8 +51,14 @@ def _check_effort(exam: Exam, settings: Settings, *, is_supplied: bool) -> None:
 
 
 def calibrated_of(segmenter: str, settings: Settings) -> Calibrated:
-    """Read the intervals of a segmenter; without any where other members are to be asked."""
+    """Read the intervals of a segmenter; without any where other members are to be asked.
+
+    Raises ValueError where the calibration cannot group its cases as the settings ask.
+    """
     calibrated = models.calibrated(segmenter, weights_of(settings, CALIBRATION))
+    chosen = settings.intervals or calibrated.intervals
+    calibrated = replace(calibrated, intervals=chosen)
+    calibrated.expect_grouped()
     return calibrated if settings.effort == EFFORT else calibrated.without_scores()
 
 
@@ -60,6 +71,11 @@ def is_shipped(segmenter: str, settings: Settings) -> bool:
 def curves_of(segmenter: str, settings: Settings) -> Mapping[str, DiceCurve]:
     """Read what the members' agreement went with; of others than the shipped nobody knows."""
     return models.dice_curves(segmenter) if is_shipped(segmenter, settings) else {}
+
+
+def familiar_of(segmenter: str, settings: Settings) -> Familiar:
+    """Read what the calibration cases look like; of others than the shipped nobody knows."""
+    return models.familiar(segmenter) if is_shipped(segmenter, settings) else Familiar()
 
 
 def repeatability_of(segmenter: str, settings: Settings) -> Repeatability:

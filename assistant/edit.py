@@ -40,7 +40,12 @@ __all__ = [
 ]
 
 LONGEST_SENTENCE = 2000  # characters
-STATED = ("technique.sample", "technique.radiological", "technique.neurological")
+STATED = (
+    "technique.caution",
+    "technique.sample",
+    "technique.radiological",
+    "technique.neurological",
+)
 
 
 @dataclass(frozen=True)

@@ -15,12 +15,12 @@ from assistant.grouping import Belongs
 from assistant.pipeline import Assistant
 from assistant.steps import Segmented
 from assistant.study import Study, read_study
-from segment.calibration import reach
 from segment.errors import Refusal, ScanError
 from segment.evaluate import Agreement, Judged, compare, coverage_table, summarise
 from segment.groups import Fared, GroupRow, by_group
 from segment.infer import paint
 from segment.measurement import Measurement
+from segment.quantiles import reach
 from segment.reading import read_nifti
 from segment.register import register
 

@@ -19,6 +19,7 @@ from segment.adapt.prepare import Progress, Step, Warned
 from segment.adapt.scans import Scan, find_scans, guesses, same_picture
 from segment.calibration import Calibrated
 from segment.errors import ScanError
+from segment.intervals import POOLED, WEIGHTED, Grouping
 from segment.local.counted import Counted, count, keep, kept, name_of
 from segment.local.fit import LocalFigures, cases_from, check_enough, figures, fitted, untraced
 from segment.local.traced import Traced, thickest_mm, traced
@@ -38,11 +39,17 @@ class LocalRequest:
     coverage: float = 0.9
     subjects: Path | None = None
     resample: bool = False
+    intervals: Grouping = POOLED
 
     def __post_init__(self) -> None:
         if not 0 < self.coverage < 1:
             msg = f"coverage is a share between 0 and 1, not {self.coverage}"
             raise ValueError(msg)
+        if self.intervals == WEIGHTED:
+            msg = (
+                "expected intervals of labelled scans pooled or by size, found them weighted, which"
+            )
+            raise ValueError(f"{msg} needs no labels; see assistant.likening")
 
     def side_of(self, scan: Scan) -> Literal["left", "right"] | None:
         """Return the side of a crop, its name's before the one asked for; None of a head."""
@@ -81,9 +88,9 @@ def localised(
         yield Progress("segmenting", done, len(found))
     organ, before = assistant.organ, assistant.calibrated
     cases = yield from cases_from(found, counts)
-    calibrated = fitted(cases, found, organ, before, asked.coverage)
+    calibrated = fitted(cases, found, organ, before, asked.coverage, asked.intervals)
     coarsest = max((one.spacing_mm for one in found), key=lambda spacing: sorted(spacing)[::-1])
-    told = yield from figures(cases, organ, before, coarsest, asked.coverage)
+    told = yield from figures(cases, organ, before, coarsest, asked.coverage, asked.intervals)
     with (
         weights_file(segmenter, assistant.settings) as weights,
         written_whole(output) as folder,

@@ -83,8 +83,9 @@ def write_measurements(
     ledger: Ledger,
     provenance: Mapping[str, Any],
     certainty: Sequence[Mapping[str, Any]] = (),
+    bounds: Sequence[Mapping[str, Any]] = (),
 ) -> None:
     """Write measurements.json."""
-    table = measurements_json(ledger.records, provenance, certainty)
+    table = measurements_json(ledger.records, provenance, certainty, bounds)
     text = json.dumps(table, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
     path.write_text(text + "\n", encoding="utf-8")

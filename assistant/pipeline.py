@@ -19,6 +19,7 @@ from assistant.building import (
     calibrated_of,
     check_parts,
     curves_of,
+    familiar_of,
     reading_of,
     repeatability_of,
     weights_of,
@@ -52,11 +53,14 @@ from assistant.writers.choice import writer_of
 from assistant.writers.template import Template
 from prompts import Phrasebook
 from segment import models, organs
+from segment.bounds import Bounds, bounds
 from segment.calibration import NO_CALIBRATION, Calibrated
 from segment.certainty import Certainty, certainty
 from segment.change import Visit, compare
 from segment.errors import Refusal, ScanError
+from segment.familiarity import Familiar, Likeness, is_cautious, withheld
 from segment.infer import Found, Missing, segment_crop, segment_head
+from segment.intervals import POOLED
 from segment.lesion_records import lesion_records
 from segment.masks.measure import measure_pieces
 from segment.masks.pieces import pieces_of, pieces_of_field
@@ -71,6 +75,7 @@ from segment.repeatability import Repeatability
 from segment.segmentation import Segmentation
 from segment.volume import Volume
 
+CAUTION = "technique.caution"
 VERSIONED = ("voxcite", "torch", "monai", "SimpleITK", "numpy", "scipy")
 
 
@@ -94,6 +99,7 @@ class Assistant:
     own: Loading[FieldSegmenter] | None = None
     repeatability: Repeatability = field(default_factory=Repeatability.unknown)
     dice_curves: Mapping[str, DiceCurve] = field(default_factory=dict)
+    familiar: Familiar = field(default_factory=Familiar)
 
     @property
     def organ(self) -> Organ:
@@ -113,6 +119,7 @@ class Assistant:
         coverage = settings.coverage or calibrated.coverage
         if coverage is not None:
             exam = replace(exam, coverage=coverage)
+            calibrated.expect_support(coverage)
         return cls(
             settings=settings,
             exam=exam,
@@ -133,6 +140,7 @@ class Assistant:
             own=brought(settings),
             repeatability=repeatability_of(segmenter, settings),
             dice_curves=curves_of(segmenter, settings),
+            familiar=Familiar() if is_supplied else familiar_of(segmenter, settings),
         )
 
     def __call__(
@@ -347,16 +355,41 @@ class Assistant:
         )
         volume = study.volume
         spacing_mm = volume.geometry.spacing_mm
-        found = measure(
-            segmented.sides, self.organ, wanted, self.calibrated, spacing_mm, volume.date
+        sides = segmented.sides
+        unlike = withheld(self.likeness(volume, segmented))
+        return Ledger(
+            measure(sides, self.organ, wanted, self.calibrated, spacing_mm, volume.date, unlike)
         )
-        return Ledger(found)
+
+    def likeness(self, volume: Volume, segmented: Segmented) -> tuple[Likeness, ...]:
+        """Say how far each side's picture lies from the calibration cases, where that is known."""
+        if segmented.pieces:
+            return ()
+        seen: dict[str, Any] = {
+            side.side: side.features
+            for side in segmented.sides
+            if isinstance(side, Found) and side.features is not None
+        }
+        return self.familiar.of(seen, volume.geometry.spacing_mm)
 
     def certainty(self, segmented: Segmented) -> tuple[Certainty, ...]:
         """Say how sure the members are of each structure; nothing of a supplied segmentation."""
         if segmented.pieces:
             return ()
         return certainty(segmented.sides, self.organ, self.exam.structures, self.dice_curves)
+
+    def bounds(
+        self, study: Study, segmented: Segmented, ledger: Ledger, coverage: float | None
+    ) -> tuple[Bounds, ...]:
+        """Bound volumes on one side alone, in a share of cases; none where none is asked for.
+
+        Raises ValueError where there are too few calibration cases for the coverage.
+        """
+        if coverage is None or segmented.pieces:
+            return ()
+        spacing_mm = study.volume.geometry.spacing_mm
+        records, sides = ledger.records, segmented.sides
+        return bounds(records, sides, self.organ, self.calibrated, spacing_mm, coverage)
 
     def report(
         self,
@@ -410,6 +443,8 @@ class Assistant:
         stated = ("technique.sample",) if study.is_template else ()
         stated = (*sequences.stated(study, self.exam, measured.beside), *stated)
         stated = (*stated, "technique.radiological")
+        if is_cautious(self.likeness(study.volume, segmented)):
+            stated = (CAUTION, *stated)
         provenance = {
             **self.provenance(study.volume, segmented, composed.draft),
             **of_supplied(study.mask, segmented.pieces),
@@ -450,7 +485,9 @@ class Assistant:
                 made |= {"segmenter": own.name, "model_sha256": own.weights_sha256}
             return made if draft is None else made | of_draft(draft)
         made["calibration"] = self.calibrated.id
-        made["calibration_n"] = self._calibration_n()
+        made["calibration_n"] = self.calibrated.n
+        if self.calibrated.intervals != POOLED:
+            made["intervals"] = self.calibrated.intervals
         if not all(isinstance(side, Missing) for side in segmented.sides):
             segmenter = self.loading.result()
             made["segmenter"] = segmenter.name
@@ -458,14 +495,13 @@ class Assistant:
             made["seeds"] = list(segmenter.seeds)
             made["runtime"] = segmenter.runtime
             made |= of_labels(volume, segmented.sides)
+        if likeness := self.likeness(volume, segmented):
+            made["likeness"] = [one.to_dict() for one in likeness]
         if segmented.registration is not None:
             made["registration"] = of_registration(segmented.registration)
         if draft is not None:
             made |= of_draft(draft)
         return made
-
-    def _calibration_n(self) -> int:
-        return max(len(scores) for scores in self.calibrated.levels[0].volume.values())
 
 
 @cache

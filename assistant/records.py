@@ -89,8 +89,12 @@ def measurements_json(
     measurements: tuple[Measurement, ...],
     provenance: Mapping[str, Any],
     certainty: Sequence[Mapping[str, Any]] = (),
+    bounds: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
-    """Return what measurements.json holds; ``certainty`` is of each structure, if it is known."""
+    """Return what measurements.json holds.
+
+    ``certainty`` is of each structure, if it is known, and ``bounds`` of each volume, if asked for.
+    """
     table: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
         "measurements": [measurement_record(m) for m in measurements],
@@ -98,4 +102,6 @@ def measurements_json(
     }
     if certainty:
         table["certainty"] = [dict(one) for one in certainty]
+    if bounds:
+        table["bounds"] = [dict(one) for one in bounds]
     return table

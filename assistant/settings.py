@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from segment.effort import EFFORT, Effort
+from segment.intervals import Grouping
 from segment.runtime import Runtime
 
 DEFAULT_READER = "none"  # "auto" from the day on which its figures on whole heads are known
@@ -18,7 +19,9 @@ Device = Literal["auto", "cpu", "cuda"]
 class Settings:
     """One run of the assistant; everything else follows from the exam.
 
-    ``writer``, ``segmenter`` and ``coverage`` override the exam's. The segmenter
+    ``writer``, ``segmenter`` and ``coverage`` override the exam's, and ``intervals`` the
+    calibration's choice of the cases that judge a count: "pooled" for all, "size" for those of its
+    size, "weighted" for all by weights that it holds. The segmenter
     ``nnunet:FOLDER`` or ``bundle:FOLDER`` is for an exam that has none, and ``trust`` lets the
     files of such a folder run code. ``weights`` is a folder that `voxcite calibrate` wrote: the
     segmenter's weights and their intervals. ``runtime`` is what runs its networks: "torch", or
@@ -43,6 +46,7 @@ class Settings:
     effort: Effort = EFFORT
     trust: bool = False
     coverage: float | None = None
+    intervals: Grouping | None = None
     model: str | None = None
     adapter: str | None = None
     server: str | None = None
@@ -56,6 +60,8 @@ class Settings:
         _expect_one_of("device", self.device, get_args(Device))
         _expect_one_of("runtime", self.runtime, get_args(Runtime))
         _expect_one_of("effort", self.effort, get_args(Effort))
+        if self.intervals is not None:
+            _expect_one_of("intervals", self.intervals, get_args(Grouping))
         if self.coverage is not None and not 0 < self.coverage < 1:
             msg = f"coverage is a share between 0 and 1, not {self.coverage}"
             raise ValueError(msg)

@@ -10,12 +10,17 @@ scores: Linusson et al. 2014). Knows nothing of images.
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Protocol, TypeVar, get_args, runtime_checkable
 
 import numpy as np
+from jaxtyping import Float32
 
+from segment.intervals import POOLED, SIZE, WEIGHTED, Grouping
 from segment.measurement import Calibration, Interval
+from segment.pools import Pool, pool_of
+from segment.quantiles import Side, cases_needed, most_coverage, quantile
+from segment.weighting import Ratio, worth
 
 ISOTROPIC_MM = 1.5  # a second axis with longer voxels than this counts as one level coarser
 
@@ -36,12 +41,17 @@ S = TypeVar("S", bound=Spaced)
 class Level:
     """Sorted scores of the calibration cases at one slice thickness, by structure.
 
-    Those of volumes are signed, those of asymmetries, which have no bias, are not.
+    Those of volumes are signed, those of asymmetries, which have no bias, are not. ``size_ml`` is
+    what the case of each score of a volume counted, in the order of the scores; a structure of
+    which nobody kept it is absent. ``weight`` is how much likelier its picture is among a user's
+    scans, in the same order.
     """
 
     spacing_mm: float
     volume: Mapping[str, tuple[float, ...]]
     asymmetry: Mapping[str, tuple[float, ...]]
+    size_ml: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    weight: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -51,6 +61,8 @@ class Calibrated:
     ``least_agreement`` is the pairwise Dice of members below which a case is unlike the calibration
     cases at their thickest slices, the worst pictures on which intervals were shown to hold.
     ``coverage`` is the level that the cases were gathered for; None leaves it to the exam.
+    ``intervals`` says which of the scores judge a count, and ``ratio`` weighs a new scan among
+    weighted ones.
     """
 
     id: str
@@ -60,19 +72,29 @@ class Calibrated:
     temperature: tuple[float, ...]
     levels: tuple[Level, ...]
     coverage: float | None = None
+    intervals: Grouping = POOLED
+    ratio: Ratio | None = None
 
     @classmethod
     def from_json(cls, text: str) -> "Calibrated":
-        """Read what ``to_json`` wrote."""
+        """Read what ``to_json`` wrote; raises ValueError for intervals that nobody knows."""
         table = json.loads(text)
+        intervals = table.get("intervals", POOLED)
+        if intervals not in get_args(Grouping):
+            known = ", ".join(get_args(Grouping))
+            msg = f"calibration {table['id']}: expected intervals {known}, found {intervals!r}"
+            raise ValueError(f"{msg}; calibrate again")
         levels = tuple(
             Level(
                 float(level["spacing_mm"]),
                 {name: tuple(scores) for name, scores in level["volume"].items()},
                 {name: tuple(scores) for name, scores in level["asymmetry"].items()},
+                {name: tuple(sizes) for name, sizes in level.get("size_ml", {}).items()},
+                {name: tuple(weights) for name, weights in level.get("weight", {}).items()},
             )
             for level in table["levels"]
         )
+        ratio = table.get("ratio")
         return cls(
             id=table["id"],
             source=table["source"],
@@ -81,13 +103,15 @@ class Calibrated:
             temperature=tuple(table["temperature"]),
             levels=levels,
             coverage=table.get("coverage"),
+            intervals=intervals,
+            ratio=None if ratio is None else Ratio(tuple(ratio["slopes"]), ratio["offset"]),
         )
 
     def to_json(self) -> str:
-        """Write everything, scores to five digits."""
+        """Write everything, scores and counts to five digits."""
         table: dict[str, Any] = asdict(self)
         for level in table["levels"]:
-            for group in ("volume", "asymmetry"):
+            for group in ("volume", "asymmetry", "size_ml", "weight"):
                 level[group] = {k: [round(s, 5) for s in v] for k, v in level[group].items()}
         return json.dumps(table, indent=1) + "\n"
 
@@ -115,6 +139,58 @@ class Calibrated:
         usable = coarse_enough(self.levels, spacing_mm)
         return usable[0] if usable else None
 
+    def pool(
+        self,
+        structure: str,
+        level: Level,
+        value_ml: float,
+        coverage: float,
+        features: Float32[np.ndarray, " feature"] | None = None,
+    ) -> Pool:
+        """Return the scores that judge a count of a structure, at one slice thickness.
+
+        ``features`` are those of its picture, which weighted scores need: without them the scan
+        outweighs every case.
+        """
+        if self.intervals == WEIGHTED and self.ratio is not None and level.volume[structure]:
+            own = math.inf if features is None else float(self.ratio(features))
+            return Pool(level.volume[structure], "weighted", level.weight[structure], own)
+        sizes = level.size_ml.get(structure, ())
+        return pool_of(self.intervals, level.volume[structure], sizes, value_ml, coverage)
+
+    @property
+    def n(self) -> int:
+        """How many cases judge volumes at the finest level, or what weighted ones are worth."""
+        level = self.levels[0]
+        if self.intervals == WEIGHTED and level.weight:
+            return max(int(worth(weights)) for weights in level.weight.values())
+        return max(map(len, level.volume.values()))
+
+    def expect_grouped(self) -> None:
+        """Raise ValueError where the cases cannot be grouped as ``intervals`` says."""
+        for level in self.levels:
+            for structure, scores in level.volume.items():
+                if self.intervals == SIZE and len(level.size_ml.get(structure, ())) != len(scores):
+                    msg = f"calibration {self.id}: expected what each case counted, for intervals"
+                    msg += f" {SIZE}, found it not kept; calibrate again, or choose {POOLED}"
+                    raise ValueError(msg)
+                if self.intervals == WEIGHTED and (self.ratio is None or not level.weight):
+                    msg = f"calibration {self.id}: expected cases that were weighted for scans of"
+                    msg += f" yours, found none; run voxcite calibrate --like, or choose {POOLED}"
+                    raise ValueError(msg)
+
+    def expect_support(self, coverage: float, *, is_two_sided: bool = True) -> None:
+        """Raise ValueError where volumes have scores, and too few of them for a coverage."""
+        if not 0 < coverage < 1:
+            msg = f"coverage is a share between 0 and 1, not {coverage:g}"
+            raise ValueError(msg)
+        counts = {len(scores) for level in self.levels for scores in level.volume.values()} - {0}
+        needed = cases_needed(coverage, is_two_sided=is_two_sided)
+        if counts and (n := min(counts)) < needed:
+            most = most_coverage(n, is_two_sided=is_two_sided)
+            msg = f"coverage {coverage:g}: expected {needed} calibration cases, found {n};"
+            raise ValueError(f"{msg} ask for at most {most:g}")
+
     def spread(self, structure: str, member_volumes: Sequence[float]) -> float:
         """Return u, the relative spread expected of a case from how much its members differ."""
         return spread(member_volumes, self.floor[structure])
@@ -141,48 +217,17 @@ def spread(member_volumes: Sequence[float], floor: float) -> float:
     return math.hypot(cv, floor)
 
 
-def quantile(scores: Sequence[float], coverage: float) -> float:
-    """Return the conformal quantile; raises ValueError where n cannot support the coverage."""
-    return float(sorted(scores)[conformal_rank(len(scores), coverage) - 1])
+def volume_bound(value: float, u: float, pool: Pool, coverage: float, side: Side) -> float:
+    """Return a volume's bound on one side alone, in the volume's unit.
 
-
-def conformal_rank(n: int, coverage: float) -> int:
-    """Return ceil((n + 1) coverage); raises ValueError where n cannot support the coverage."""
-    rank = _ceil((n + 1) * coverage)
-    if rank > n:
-        needed = cases_needed(coverage)
-        msg = f"coverage {coverage:g} needs {needed} calibration cases, there are {n}"
-        raise ValueError(msg)
-    return rank
-
-
-def cases_needed(coverage: float, *, is_two_sided: bool = False) -> int:
-    """Return how many cases an interval of this coverage needs.
-
-    ``is_two_sided`` says that each side is fitted by itself, as that of a volume.
+    With ``below`` the expert's volume lies above it in this share of cases, with ``above`` below.
     """
-    share = (1 + coverage) / 2 if is_two_sided else coverage
-    return _ceil(share / (1 - share))
+    return value * math.exp(pool.bound(coverage, side) * u)
 
 
-def _ceil(number: float) -> int:
-    """Round up what is not whole; 20 * 0.55 is 11 though floats make it 11.000000000000002."""
-    return math.ceil(round(number, 9))
-
-
-def reach(scores: Sequence[float], coverage: float) -> tuple[float, float]:
-    """Return how far below (at most 0) and above (at least 0) its value an interval goes, in u.
-
-    Raises ValueError where n cannot support the coverage of either side.
-    """
-    one_sided = (1 + coverage) / 2
-    below = -quantile([-score for score in scores], one_sided)
-    return min(below, 0.0), max(quantile(scores, one_sided), 0.0)
-
-
-def volume_interval(value: float, u: float, scores: Sequence[float], coverage: float) -> Interval:
+def volume_interval(value: float, u: float, pool: Pool, coverage: float) -> Interval:
     """Return the interval of a volume, in the volume's unit; it always holds the value."""
-    below, above = reach(scores, coverage)
+    below, above = pool.reach(coverage)
     return Interval(value * math.exp(below * u), value * math.exp(above * u), coverage)
 
 
@@ -200,6 +245,7 @@ def asymmetry_interval(
     return Interval(lower, upper, coverage)
 
 
-def calibration_of(calibrated: Calibrated, level: Level, scores: Sequence[float]) -> Calibration:
-    """Name what an interval rests on."""
-    return Calibration(f"{calibrated.id}@{level.spacing_mm:g}mm", len(scores))
+def calibration_of(calibrated: Calibrated, level: Level, pool: Pool) -> Calibration:
+    """Name what an interval rests on, and which of the cases where it is not all of them."""
+    name = f"{calibrated.id}@{level.spacing_mm:g}mm"
+    return Calibration(f"{name}, {pool.note}" if pool.note else name, pool.n)

@@ -17,15 +17,17 @@ from jaxtyping import Float32, Float64, Int64
 from scipy.optimize import minimize
 from scipy.special import softmax
 
-from segment.calibration import Calibrated, Level, cases_needed, reach, spread
+from segment.calibration import Calibrated, Level, spread
 from segment.geometry import Geometry
 from segment.infer import segment_crop
+from segment.intervals import Grouping
 from segment.measure import agreement, member_volumes_ml
 from segment.models import Box
 from segment.models.devices import runtime_here
 from segment.models.ensemble import Ensemble, pack, read
 from segment.models.training.plan import Run, TrainingPlan, case_name, plan_runs, subject_of
 from segment.organs import Organ, Structure
+from segment.quantiles import cases_needed, reach
 from segment.reading import read_nifti
 from segment.volume import Volume
 
@@ -85,11 +87,13 @@ def crossfit(
     coverage: float = NOMINAL,
     *,
     is_by_subject: bool = False,
+    intervals: Grouping | None = None,
 ) -> Iterator[CrossfitProgress]:
     """Fit temperature and scores; write weights.safetensors, calibration.json and cases.csv.
 
     ``coverage`` is that of the intervals to come; where there are too few subjects for it, the
-    calibration holds no scores. ``is_by_subject`` is as in ``calibrate``.
+    calibration holds no scores. ``is_by_subject`` is as in ``calibrate``, and ``intervals`` says
+    which scores judge a count, all unless said.
     Raises FileNotFoundError for a run that is not trained yet.
     """
     split = json.loads((data / plan.split).read_text(encoding="utf-8"))
@@ -111,6 +115,7 @@ def crossfit(
     calibrated = calibrate(
         found, organ, temperature.tolist(), plan.split, coverage, is_by_subject=is_by_subject
     )
+    calibrated = replace(calibrated, intervals=intervals or calibrated.intervals)
     output.mkdir(parents=True, exist_ok=True)
     members = {r.seed: runs / r.name / WEIGHTS for r in planned if r.fold is None}
     pack(members, temperature, output / WEIGHTS)
@@ -163,8 +168,8 @@ def calibrate(
     coverage, a list of scores is empty. Where ``is_by_subject``, volumes are scored on one side of
     each subject, which is drawn: with so few, two alike sides would pass for two cases.
     """
-    scored = one_a_subject(cases) if is_by_subject else cases
-    at_native = [case for case in scored if case.thickness_mm == THICKNESSES[0]]
+    chosen = one_a_subject(cases) if is_by_subject else cases
+    at_native = [case for case in chosen if case.thickness_mm == THICKNESSES[0]]
     by_name = {s.name: [c for c in at_native if c.structure == s.name] for s in organ.structures}
     subjects = len({subject_of(case.case) for case in at_native})
     has_volumes = subjects >= cases_needed(coverage, is_two_sided=True)
@@ -175,20 +180,20 @@ def calibrate(
     levels = []
     for thickness in THICKNESSES:
         mine = [case for case in cases if case.thickness_mm == thickness]
-        drawn = [case for case in scored if case.thickness_mm == thickness]
-        volume = {
-            s.name: tuple(sorted(score(c, floor[s.name]) for c in drawn if c.structure == s.name))
+        drawn = [case for case in chosen if case.thickness_mm == thickness]
+        scores = {
+            s.name: scored([c for c in drawn if c.structure == s.name], floor[s.name])
             for s in organ.structures
         }
         pairs = {
             s.name: tuple(sorted(asymmetry_scores(mine, s, floor[s.name])))
             for s in organ.structures
         }
-        if not has_volumes:
-            volume = dict.fromkeys(volume, ())
+        volume = {name: of if has_volumes else () for name, (of, _) in scores.items()}
+        size_ml = {name: of if has_volumes else () for name, (_, of) in scores.items()}
         has_pairs = has_volumes and min(map(len, pairs.values())) >= cases_needed(coverage)
         asymmetry = pairs if has_pairs else dict.fromkeys(pairs, ())
-        levels.append(Level(float(thickness), volume, asymmetry))
+        levels.append(Level(float(thickness), volume, asymmetry, size_ml))
     coarsest = [case for case in cases if case.thickness_mm == THICKNESSES[-1]]
     least = {
         s.name: float(np.quantile(_agreements(coarsest, s.name), LEAST_AGREEMENT_QUANTILE))
@@ -217,6 +222,12 @@ def _agreements(cases: Sequence[Case], structure: str) -> list[float]:
 def score(case: Case, floor: float) -> float:
     """Return the signed score of a case."""
     return case.log_ratio / spread(case.member_ml, floor)
+
+
+def scored(cases: Sequence[Case], floor: float) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return the sorted scores of cases, and what each of these counted, in mL."""
+    pairs = sorted((score(case, floor), case.value_ml) for case in cases)
+    return tuple(s for s, _ in pairs), tuple(v for _, v in pairs)
 
 
 def best_floor(cases: Sequence[Case], coverage: float = NOMINAL) -> float:

@@ -16,9 +16,9 @@ from scipy.ndimage import binary_erosion
 from scipy.spatial import KDTree
 from scipy.stats import betabinom
 
-from segment.calibration import conformal_rank
 from segment.geometry import MM3_PER_ML, Geometry
 from segment.measurement import Interval
+from segment.quantiles import conformal_rank
 
 TOLERANCE_MM = 1.0
 HAUSDORFF_PERCENTILE = 95.0

@@ -14,7 +14,7 @@ from scipy import ndimage
 from segment.canonical import canonical, mirrored
 from segment.geometry import Geometry
 from segment.measurement import Reason
-from segment.models import Box, Segmenter
+from segment.models import Box, Looked, Looking, Segmenter
 from segment.organs import Organ
 from segment.register import Registration
 from segment.resample import block_around, carry, sample
@@ -34,7 +34,8 @@ class Found:
 
     ``segmentation`` lies on the block of the scan's grid that begins at ``start``. ``shift_mm``
     is how far the middle of the mask lies from where the registration expected it (0 in a crop);
-    ``is_truncated`` says that the mask touches the edge of the field or of the box.
+    ``is_truncated`` says that the mask touches the edge of the field or of the box. ``features``
+    are those that the segmenter gives of the picture, if it gives any.
     """
 
     side: Which
@@ -42,6 +43,7 @@ class Found:
     start: tuple[int, int, int]
     shift_mm: float
     is_truncated: bool
+    features: Float32[np.ndarray, " feature"] | None = None
 
 
 @dataclass(frozen=True)
@@ -61,15 +63,13 @@ def segment_head(
     """Segment each side of an organ of a head that was registered."""
     grids, boxes = head_boxes(volume, organ, registration)
     seen = [side for side, box in boxes.items() if _core_inside(box) >= LEAST_CORE_INSIDE]
-    probability = dict(zip(seen, segmenter([boxes[s] for s in seen]), strict=True)) if seen else {}
+    looks = dict(zip(seen, look([boxes[s] for s in seen], segmenter), strict=True)) if seen else {}
     sides: list[Side] = []
     for side in organ.sides:
-        if side not in probability:
+        if side not in looks:
             sides.append(Missing(side, Reason.OUTSIDE_FIELD))
             continue
-        sides.append(
-            _found(volume, side, grids[side], boxes[side].inside, probability[side], segmenter)
-        )
+        sides.append(_found(volume, side, grids[side], boxes[side].inside, looks[side], segmenter))
     return tuple(sides)
 
 
@@ -107,12 +107,19 @@ def segment_crops(
 ) -> list[Found]:
     """Segment several such scans at once, which costs less than one after the other."""
     placed = [crop_box(volume, side) for volume in volumes]
-    probability = segmenter([box for _, box in placed])
+    looks = look([box for _, box in placed], segmenter)
     found = [
-        _found(volume, side, grid, box.inside, members, segmenter)
-        for volume, (grid, box), members in zip(volumes, placed, probability, strict=True)
+        _found(volume, side, grid, box.inside, looked, segmenter)
+        for volume, (grid, box), looked in zip(volumes, placed, looks, strict=True)
     ]
     return [replace(one, shift_mm=0.0) for one in found]  # nobody said where the structure lies
+
+
+def look(boxes: Sequence[Box], segmenter: Segmenter) -> list[Looked]:
+    """Segment boxes, with the features of each where the segmenter gives any."""
+    if isinstance(segmenter, Looking):
+        return segmenter.look(boxes)
+    return [Looked(probability, None) for probability in segmenter(boxes)]
 
 
 def paint(geometry: Geometry, sides: Sequence[Side]) -> UInt8[np.ndarray, "i j k"]:
@@ -153,10 +160,11 @@ def _found(
     side: Which,
     grid: Geometry,
     inside: Bool[np.ndarray, "i j k"],
-    probability: Float32[np.ndarray, "member structure i j k"],
+    looked: Looked,
     segmenter: Segmenter,
 ) -> Found:
     """Carry one side's probabilities to the scan's grid and note what speaks against them."""
+    probability = looked.probability
     mask = probability.mean(axis=0).argmax(axis=0) > 0
     any_member = (probability.argmax(axis=1) > 0).any(axis=0)
     low, shape = _bounds(any_member)
@@ -170,7 +178,8 @@ def _found(
     segmentation = Segmentation(
         whole / whole.sum(axis=1, keepdims=True), segmenter.structures, side, block, segmenter.name
     )
-    return Found(side, segmentation, start, _shift_mm(mask), _is_truncated(mask, inside))
+    truncated = _is_truncated(mask, inside)
+    return Found(side, segmentation, start, _shift_mm(mask), truncated, looked.features)
 
 
 def _bounds(

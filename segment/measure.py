@@ -4,7 +4,7 @@ Knows nothing of networks, sentences or reports.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -22,6 +22,8 @@ from segment.geometry import MM3_PER_ML
 from segment.infer import Found, Missing, Side
 from segment.measurement import Interval, Measurement, Reason, Reference, Reliability
 from segment.organs import Organ, Structure
+from segment.pools import Pool
+from segment.quantiles import cases_needed
 from segment.segmentation import Segmentation, sha256_of
 
 VOLUME, ASYMMETRY = "volume", "asymmetry index"
@@ -48,8 +50,13 @@ def measure(
     calibrated: Calibrated,
     spacing_mm: Sequence[float],
     date: str | None = None,
+    unlike: Container[str] = (),
 ) -> tuple[Measurement, ...]:
-    """Measure every wanted structure of every side, then the asymmetries; ids run m1, m2, ..."""
+    """Measure every wanted structure of every side, then the asymmetries; ids run m1, m2, ...
+
+    ``unlike`` are the sides whose pictures lie too far from those of the calibration: nothing is
+    known of how far such volumes are off.
+    """
     level = calibrated.level(spacing_mm)
     found: list[Measurement] = []
     for side in sides:
@@ -60,7 +67,8 @@ def measure(
                 found.append(_absent(record_id, side, organ, structure, date))
             else:
                 counted = _Counted.of(record_id, side, organ, structure)
-                found.append(counted.measurement(wanted, calibrated, level, date))
+                judged = None if side.side in unlike else level
+                found.append(counted.measurement(wanted, calibrated, judged, date))
     for name in wanted.asymmetry:
         left, right = _of(found, name, "left"), _of(found, name, "right")
         if left is not None and right is not None:
@@ -120,10 +128,16 @@ class _Counted:
         self, wanted: Wanted, calibrated: Calibrated, level: Level | None, date: str | None
     ) -> Measurement:
         """Return the record with its interval and with what speaks against it."""
-        interval = self._interval(wanted, calibrated, level)
+        name, value = self.structure.name, self.value_ml
+        pool = None
+        if level is not None:
+            seen = self.found.features
+            pool = calibrated.pool(name, level, value, wanted.coverage, seen)
+            if pool.weights and not pool.supports(wanted.coverage):
+                level = pool = None
+        interval = self._interval(wanted, calibrated, pool)
         reason = self._reason(wanted, calibrated, level, interval)
         segmentation = self.found.segmentation
-        scores = () if level is None else level.volume[self.structure.name]
         is_alone = reason is Reason.NO_INTERVAL
         return Measurement(
             id=self.record_id,
@@ -138,7 +152,9 @@ class _Counted:
             reason=reason,
             method=f"{COUNTED}, {segmentation.model}",
             date=date,
-            calibration=calibration_of(calibrated, level, scores) if level and scores else None,
+            calibration=calibration_of(calibrated, level, pool)
+            if level and pool and pool.scores
+            else None,
             mask_sha256=sha256_of(self.mask),
             voxels=int(self.mask.sum()),
             voxel_volume_mm3=segmentation.geometry.voxel_volume_mm3,
@@ -146,15 +162,14 @@ class _Counted:
         )
 
     def _interval(
-        self, wanted: Wanted, calibrated: Calibrated, level: Level | None
+        self, wanted: Wanted, calibrated: Calibrated, pool: Pool | None
     ) -> Interval | None:
-        if level is None or self.value_ml == 0 or not level.volume[self.structure.name]:
+        if pool is None or self.value_ml == 0 or not pool.scores:
             return None
         u = calibrated.spread(
             self.structure.name, member_volumes_ml(self.found.segmentation, self.structure)
         )
-        scores = level.volume[self.structure.name]
-        return volume_interval(self.value_ml, u, scores, wanted.coverage)
+        return volume_interval(self.value_ml, u, pool, wanted.coverage)
 
     def _reason(
         self,
@@ -250,6 +265,7 @@ class _Pair:
         left, right = self.left, self.right
         reliability = self._reliability()
         scores = () if level is None else level.asymmetry[left.structure]
+        scores = scores if len(scores) >= cases_needed(coverage) else ()
         value = interval = calibration = None
         is_alone = Reliability.WITHOUT_INTERVAL in {left.reliability, right.reliability}
         if is_alone or (reliability is Reliability.REPORTABLE and not scores):
@@ -260,7 +276,7 @@ class _Pair:
             value = 200 * (left.value - right.value) / (left.value + right.value)
             if reliability is Reliability.REPORTABLE and level is not None:
                 interval = asymmetry_interval(left.value, right.value, u, scores, coverage)
-                calibration = calibration_of(calibrated, level, scores)
+                calibration = calibration_of(calibrated, level, Pool(scores))
         return Measurement(
             id=self.record_id,
             structure=left.structure,

@@ -19,7 +19,7 @@ from jaxtyping import Float32, Float64
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
-from segment.calibration import Calibrated, conformal_rank
+from segment.calibration import Calibrated
 from segment.canonical import canonical
 from segment.crossfit import THICKNESSES, thickened
 from segment.deform import Deformation
@@ -30,6 +30,7 @@ from segment.measurement import Measurement
 from segment.models import Segmenter
 from segment.models.training.plan import case_name, subject_of
 from segment.organs import Organ, Structure
+from segment.quantiles import conformal_rank
 from segment.reading import read_nifti
 from segment.register import doubt, register
 from segment.repeatability import COEFFICIENT, COVERAGE, Repeatability, RepeatLevel, Within

@@ -9,6 +9,7 @@ from scipy.stats import norm
 
 from segment.calibration import volume_interval
 from segment.crossfit import Case, score
+from segment.pools import LEAST, Pool
 from tests.benchmarks.scoring import aurc, crps_gaussian, crps_samples
 from tests.benchmarks.shifts import NONE, SHIFTS, STRENGTHS, Shift
 from tests.benchmarks.uncertainty import Row, expected_calibration_error, in_order, run
@@ -16,7 +17,6 @@ from tests.benchmarks.uncertainty_table import (
     BEGIN,
     DOCUMENT,
     END,
-    LEAST,
     MONDRIAN,
     NORMALISED,
     SIGNED,
@@ -133,7 +133,7 @@ def test_the_signed_interval_is_the_products():
     mine = cases(100)
     said = Conformal(SIGNED, mine, 0.03)(1, 3.0, 3.2, (3.1, 3.3))
     u = Conformal(SIGNED, mine, 0.03).u((3.1, 3.3))
-    interval = volume_interval(3.2, u, [score(case, 0.03) for case in mine], 0.9)
+    interval = volume_interval(3.2, u, Pool(tuple(score(case, 0.03) for case in mine)), 0.9)
     assert (said.lower_ml, said.upper_ml) == pytest.approx((interval.lower, interval.upper))
 
 

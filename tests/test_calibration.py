@@ -12,19 +12,22 @@ from segment.calibration import (
     Level,
     asymmetry_interval,
     calibration_of,
-    cases_needed,
-    quantile,
-    reach,
     spread,
     volume_interval,
 )
 from segment.crossfit import FLOORS, WIDTH_GIVEN_UP, Case, best_floor, calibrate, score
 from segment.evaluate import acceptance_band
 from segment.organs import load
+from segment.pools import Pool
+from segment.quantiles import cases_needed, quantile, reach
 
 COVERAGES = ["0.5", "0.55", "0.7", "0.8", "0.9", "0.95"]
 SCORES = tuple(np.linspace(0.05, 2.0, 40).tolist())
 SIGNED = tuple(np.linspace(-2.0, 2.0, 41).tolist())
+
+
+def interval_of(value, u, scores, coverage):
+    return volume_interval(value, u, Pool(tuple(scores)), coverage)
 
 
 def by_definition(scores, coverage):
@@ -98,7 +101,7 @@ def test_simulated_exchangeable_cases_are_covered_as_promised(coverage):
     cases, fresh = simulated(rng, 200), simulated(rng, 4000)
     scores = [score(case, 0.03) for case in cases]
     intervals = [
-        volume_interval(c.value_ml, spread(c.member_ml, 0.03), scores, coverage) for c in fresh
+        interval_of(c.value_ml, spread(c.member_ml, 0.03), scores, coverage) for c in fresh
     ]
     held = [i.lower <= c.true_ml <= i.upper for i, c in zip(intervals, fresh, strict=True)]
     assert float(np.mean(held)) in acceptance_band(200, 4000, coverage, probability=0.99)
@@ -119,15 +122,15 @@ def test_simulated_asymmetries_are_covered_as_promised():
 
 
 def test_scores_without_a_bias_make_an_interval_symmetric_in_the_logarithm():
-    interval = volume_interval(3.2, 0.07, SIGNED, 0.9)
+    interval = interval_of(3.2, 0.07, SIGNED, 0.9)
     assert math.log(interval.upper / 3.2) == pytest.approx(math.log(3.2 / interval.lower))
     assert math.log(interval.upper / 3.2) == pytest.approx(0.07 * quantile(SIGNED, 0.95))
     assert interval.coverage == 0.9
 
 
 def test_networks_that_draw_too_much_move_the_interval_down_and_not_the_value():
-    plain = volume_interval(3.2, 0.07, SIGNED, 0.9)
-    biased = volume_interval(3.2, 0.07, [score - 0.5 for score in SIGNED], 0.9)
+    plain = interval_of(3.2, 0.07, SIGNED, 0.9)
+    biased = interval_of(3.2, 0.07, [score - 0.5 for score in SIGNED], 0.9)
     assert biased.lower < plain.lower
     assert biased.upper < plain.upper
     assert biased.upper / biased.lower == pytest.approx(plain.upper / plain.lower)
@@ -135,7 +138,7 @@ def test_networks_that_draw_too_much_move_the_interval_down_and_not_the_value():
 
 @pytest.mark.parametrize("bias", [-50.0, 50.0])
 def test_an_interval_holds_its_value_however_biased_the_scores_are(bias):
-    interval = volume_interval(3.2, 0.07, [score + bias for score in SIGNED], 0.9)
+    interval = interval_of(3.2, 0.07, [score + bias for score in SIGNED], 0.9)
     assert interval.lower <= 3.2 <= interval.upper
 
 
@@ -154,7 +157,7 @@ def test_an_interval_that_the_cases_cannot_support_on_each_side_is_refused():
 
 
 def test_an_interval_scales_with_its_value():
-    one, two = (volume_interval(value, 0.1, SIGNED, 0.9) for value in (1.5, 3.0))
+    one, two = (interval_of(value, 0.1, SIGNED, 0.9) for value in (1.5, 3.0))
     assert two.lower == pytest.approx(2 * one.lower)
     assert two.upper == pytest.approx(2 * one.upper)
 
@@ -227,7 +230,7 @@ def test_a_calibration_is_read_back_as_it_was_written():
 
 def test_a_calibration_is_named_with_its_level_and_its_cases():
     found = calibrated(1.0, 2.0)
-    named = calibration_of(found, found.levels[1], SCORES)
+    named = calibration_of(found, found.levels[1], Pool(SCORES))
     assert (named.id, named.n) == ("out-of-fold@2mm", 40)
 
 

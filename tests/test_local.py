@@ -16,11 +16,12 @@ from assistant.settings import Settings
 from segment import models, organs
 from segment.adapt.prepare import Warned
 from segment.adapt.scans import Scan
-from segment.calibration import Calibrated, cases_needed
+from segment.calibration import Calibrated
 from segment.crossfit import Case, read_judged
 from segment.local.counted import Counted
 from segment.local.fit import cases_from, figures, fitted
 from segment.local.traced import Traced, thickest_mm
+from segment.quantiles import cases_needed
 from tests.phantoms import (
     ThresholdSegmenter,
     ball,

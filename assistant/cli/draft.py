@@ -13,6 +13,7 @@ from assistant.cli.terminal import (
     OK,
     SERIES_HELP,
     STUDY_HELP,
+    add_intervals,
     add_runtime,
     add_writer,
     bar_of,
@@ -21,6 +22,7 @@ from assistant.cli.terminal import (
     segmentation_of,
     settings_of,
     stepped,
+    with_intervals,
 )
 from assistant.settings import DEFAULT_EXAM
 
@@ -79,6 +81,7 @@ def add_draft(commands: "Commands") -> None:
     draft.add_argument(
         "--weights", metavar="FOLDER", help="what `voxcite calibrate` wrote; default: the shipped"
     )
+    add_intervals(draft)
     add_runtime(draft)
     draft.set_defaults(run=run_draft)
 
@@ -146,7 +149,7 @@ def run_draft(chosen: argparse.Namespace) -> int:
 
     referral = referral_of(chosen)
     settings = settings_of(chosen, chosen.exam, chosen.language, chosen.runtime)
-    assistant = Assistant.from_settings(replace(settings, weights=chosen.weights))
+    assistant = Assistant.from_settings(with_intervals(settings, chosen))
     words = assistant.phrasebook.steps
     with ExitStack() as shown:
         folder = shown.enter_context(written_whole(chosen.output))

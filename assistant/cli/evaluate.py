@@ -5,7 +5,15 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from assistant.cli.terminal import OK, add_crop, add_segmenter, assistant_for, shown, side_of
+from assistant.cli.terminal import (
+    OK,
+    add_crop,
+    add_intervals,
+    add_segmenter,
+    assistant_for,
+    shown,
+    side_of,
+)
 from assistant.settings import DEFAULT_EXAM
 
 if TYPE_CHECKING:
@@ -31,6 +39,7 @@ def add_evaluate(commands: "Commands") -> None:
     evaluate.add_argument("--exam", default=DEFAULT_EXAM)
     add_crop(evaluate)
     add_segmenter(evaluate)
+    add_intervals(evaluate)
     evaluate.set_defaults(run=run_evaluate)
 
 
@@ -40,7 +49,7 @@ def run_evaluate(chosen: argparse.Namespace) -> int:
     from assistant.grouping import read_grouping
     from assistant.written import written_whole
 
-    assistant = assistant_for(chosen)
+    assistant = assistant_for(chosen, chosen.coverage, chosen.intervals)
     matched = pairs(chosen.images, chosen.labels)
     if chosen.split:
         wanted = set(_validation_ids(chosen.split))

@@ -3,11 +3,13 @@
 import argparse
 import os
 from contextlib import ExitStack
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assistant.cli.localise import add_own_scans, is_of_own_scans, run_own_scans
-from assistant.cli.terminal import OK, bar_of
+from assistant.cli.terminal import OK, add_grouping, bar_of
+from segment.intervals import POOLED, SIZE
 
 if TYPE_CHECKING:
     from assistant.cli.terminal import Commands
@@ -78,6 +80,7 @@ def add_calibrate(commands: "Commands") -> None:
         "-o", "--output", type=Path, metavar="DIR", help="default: runs/NETWORK/calibrated"
     )
     _add_folders(calibrate)
+    add_grouping(calibrate, (POOLED, SIZE))
     add_own_scans(calibrate)
     calibrate.set_defaults(run=run_calibrate, runs=None)
 
@@ -236,14 +239,17 @@ def run_calibrate(chosen: argparse.Namespace) -> int:
     from segment import organs
     from segment.calibration import Calibrated
     from segment.crossfit import crossfit
+    from segment.gather import gather
 
     plan = _plan(chosen)
     runs = chosen.runs or Path("runs") / plan.network
     output = chosen.output or Path("runs") / plan.network / "calibrated"
-    steps = crossfit(plan, organs.load("hippocampus"), chosen.data, runs, output)
+    organ, intervals = organs.load("hippocampus"), chosen.intervals
+    steps = crossfit(plan, organ, chosen.data, runs, output, intervals=intervals)
+    gathering = gather(plan, chosen.data, output)
     with ExitStack() as bars:
         running = ""
-        for step in steps:
+        for step in chain(steps, gathering):
             if step.step != running:
                 bars.close()
                 bar = bars.enter_context(bar_of(step.of, step.step))

@@ -12,6 +12,7 @@ from assistant.cli.terminal import (
     STUDY_HELP,
     Side,
     add_crop,
+    add_intervals,
     add_segmenter,
     assistant_for,
     bar_of,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from assistant.pipeline import Assistant
     from assistant.steps import Segmented
     from assistant.study import Study
+    from segment.bounds import Bounds
     from segment.certainty import Certainty
 
 
@@ -42,6 +44,13 @@ def add_segment(commands: "Commands") -> None:
     segment.add_argument("--series", help=SERIES_HELP)
     add_crop(segment)
     add_segmenter(segment)
+    add_intervals(segment)
+    segment.add_argument(
+        "--one-sided",
+        type=float,
+        metavar="COVERAGE",
+        help="say as well what each volume is at least, and at most, each in this share of cases",
+    )
     segment.set_defaults(run=run_segment)
 
 
@@ -53,7 +62,9 @@ def run_segment(chosen: argparse.Namespace) -> int:
 
     side = side_of(chosen)
     _expect_nifti(chosen.output)
-    assistant = assistant_for(chosen)
+    assistant = assistant_for(chosen, chosen.coverage, chosen.intervals)
+    if chosen.one_sided is not None:
+        assistant.calibrated.expect_support(chosen.one_sided, is_two_sided=False)
     folders = {chosen.output.parent, *([chosen.json.parent] if chosen.json else [])}
     for folder in folders:
         with written_whole(folder):
@@ -65,17 +76,26 @@ def run_segment(chosen: argparse.Namespace) -> int:
         provenance = assistant.provenance(study.volume, segmented)
         sure = assistant.certainty(segmented)
         told = [one.to_dict() for one in sure]
+        bounded = assistant.bounds(study, segmented, ledger, chosen.one_sided)
         with written_whole(chosen.output.parent) as folder:
             write_labels(folder / chosen.output.name, study.volume, segmented)
         if chosen.json:
             with written_whole(chosen.json.parent) as folder:
-                write_measurements(folder / chosen.json.name, ledger, provenance, told)
+                write_measurements(
+                    folder / chosen.json.name,
+                    ledger,
+                    provenance,
+                    told,
+                    [one.to_dict() for one in bounded],
+                )
         bar.update()
     print("DRAFT. " + DISCLAIMER)
     for record in ledger.records:
         print(record_line(record))
     for one in sure:
         print(_of_certainty(one))
+    for bound in bounded:
+        print(_of_bounds(bound))
     return OK if is_measured(ledger.records) else NOTHING_MEASURED
 
 
@@ -101,6 +121,13 @@ def _expect_nifti(path: Path) -> None:
     if not path.name.endswith((".nii.gz", ".nii")):
         msg = f"{path.name}: labels are written as NIfTI; give a name that ends in .nii.gz"
         raise ScanError(Refusal.BAD_OPTION, msg)
+
+
+def _of_bounds(one: "Bounds") -> str:
+    """Say both bounds of one volume, each by itself."""
+    each = f"in {one.coverage:.4g} of cases"
+    told = f"{one.record}: at least {one.at_least_ml:.2f} mL {each}; at most"
+    return f"{told} {one.at_most_ml:.2f} mL {each}; n = {one.calibration.n}"
 
 
 def _of_certainty(one: "Certainty") -> str:

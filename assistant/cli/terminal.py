@@ -2,7 +2,7 @@
 
 import argparse
 import os
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from itertools import chain
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal, NoReturn, TypeVar, get_args
 
 from assistant.settings import Device, Precision
 from segment.effort import EFFORT, Effort
+from segment.intervals import Grouping
 from segment.runtime import Runtime
 
 if TYPE_CHECKING:
@@ -189,7 +190,39 @@ def add_segmenter(command: argparse.ArgumentParser) -> None:
     )
 
 
-def assistant_for(chosen: argparse.Namespace) -> "Assistant":
+def add_intervals(command: argparse.ArgumentParser) -> None:
+    """Take the options that say which intervals are stated."""
+    command.add_argument(
+        "--coverage", type=float, help="of the intervals, a share; default: the calibration's"
+    )
+    add_grouping(command, get_args(Grouping))
+
+
+def with_intervals(settings: "Settings", chosen: argparse.Namespace) -> "Settings":
+    """Add what was chosen of intervals, and whose they are."""
+    from dataclasses import replace
+
+    return replace(
+        settings, weights=chosen.weights, coverage=chosen.coverage, intervals=chosen.intervals
+    )
+
+
+def add_grouping(command: argparse.ArgumentParser, known: Sequence[Grouping]) -> None:
+    """Take the option that says which calibration cases judge a count."""
+    command.add_argument(
+        "--intervals",
+        choices=known,
+        help="by which calibration cases: all of them (pooled), the third whose size the count has"
+        " (size), or all by the weights that --like of `voxcite calibrate` gave; default: the"
+        " calibration's",
+    )
+
+
+def assistant_for(
+    chosen: argparse.Namespace,
+    coverage: float | None = None,
+    intervals: Grouping | None = None,
+) -> "Assistant":
     """Build the assistant of an exam to measure with; its writer reads no model."""
     from assistant.pipeline import Assistant
     from assistant.settings import Settings
@@ -201,6 +234,8 @@ def assistant_for(chosen: argparse.Namespace) -> "Assistant":
         weights=chosen.weights,
         runtime=chosen.runtime,
         effort=chosen.effort,
+        coverage=coverage,
+        intervals=intervals,
     )
     return Assistant.from_settings(settings)
 

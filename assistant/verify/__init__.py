@@ -142,6 +142,9 @@ def _check_report(report: Report, exam: exams.Exam, phrasebook: Phrasebook) -> I
         if entry_id not in cited:
             yield f"no line cites {entry_id}"
     texts = {line.text for line in report.lines}
+    standings = {one["standing"] for one in report.provenance.get("likeness", ())}
+    if "report with caution" in standings and phrasebook.phrases["technique.caution"] not in texts:
+        yield "no line says that the scan is reported with caution"
     for key in exam.not_assessed:
         holds = facts.holds(f"not_assessed.{key}", report.measurements)
         if holds and phrasebook.phrases[f"not_assessed.{key}"] not in texts:

@@ -16,11 +16,12 @@ from segment.adapt.judge import Figures, held_out_figures
 from segment.adapt.plan import Request
 from segment.adapt.prepare import Prepared, Progress, Step, prepare
 from segment.adapt.write import organ_text, write_model
-from segment.calibration import Calibrated, cases_needed
+from segment.calibration import Calibrated
 from segment.crossfit import crossfit
 from segment.models.training.plan import TrainingPlan, case_name, plan_runs
 from segment.models.training.run import fit_of, stages_of, train
 from segment.models.training.start import Start
+from segment.quantiles import cases_needed
 from segment.resume import replacing
 from segment.shelf import ORGAN
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float64
 
-from segment.calibration import cases_needed, conformal_rank
 from segment.measurement import Interval
+from segment.quantiles import cases_needed, conformal_rank
 
 WIDTH = 0.05  # of a bin, in u
 LARGEST = 10.0  # u; scores further out lie in the open bins at both ends

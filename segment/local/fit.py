@@ -10,19 +10,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from segment.adapt.prepare import Progress, Step, Warned
-from segment.calibration import (
-    ISOTROPIC_MM,
-    Calibrated,
-    Level,
-    cases_needed,
-    reach,
-    spread,
-)
-from segment.crossfit import Case, asymmetry_scores, best_floor, one_a_subject, score
+from segment.calibration import ISOTROPIC_MM, Calibrated, Level, spread
+from segment.crossfit import Case, asymmetry_scores, best_floor, one_a_subject, score, scored
 from segment.errors import Refusal, ScanError
+from segment.intervals import POOLED, Grouping
 from segment.local.counted import Counted
 from segment.local.traced import Traced, thickest_mm
 from segment.organs import Organ
+from segment.pools import pool_of
+from segment.quantiles import cases_needed, reach
 
 
 @dataclass(frozen=True)
@@ -111,26 +107,30 @@ def fitted(
     organ: Organ,
     before: Calibrated,
     coverage: float,
+    intervals: Grouping = POOLED,
 ) -> Calibrated:
     """Fit floors and scores anew; gate and temperature stay what they were.
+
+    ``intervals`` says which of the scores judge a count.
 
     Raises ScanError where a structure has too few subjects for the coverage.
     """
     floor: dict[str, float] = {}
     volume: dict[str, tuple[float, ...]] = {}
+    size_ml: dict[str, tuple[float, ...]] = {}
     asymmetry: dict[str, tuple[float, ...]] = {}
     for structure in organ.structures:
         name = structure.name
         drawn = _drawn(cases, name)
         check_enough(len(drawn), coverage, name)
         floor[name] = best_floor(drawn, coverage)
-        volume[name] = tuple(sorted(score(case, floor[name]) for case in drawn))
+        volume[name], size_ml[name] = scored(drawn, floor[name])
         pairs = tuple(sorted(asymmetry_scores(cases, structure, floor[name])))
         asymmetry[name] = pairs if len(pairs) >= cases_needed(coverage) else ()
     thickest = round(thickest_mm(scans), 3)
     # A scan that is coarse along two axes takes the second level: here both are of such scans.
     is_coarse_twice = any(sorted(scan.spacing_mm)[1] > ISOTROPIC_MM for scan in scans)
-    level = Level(thickest, volume, asymmetry)
+    level = Level(thickest, volume, asymmetry, size_ml)
     subjects = max(map(len, volume.values()))
     return Calibrated(
         id=f"local-{subjects}-subjects",
@@ -140,6 +140,7 @@ def fitted(
         temperature=before.temperature,
         levels=(level, level) if is_coarse_twice else (level,),
         coverage=coverage,
+        intervals=intervals,
     )
 
 
@@ -149,6 +150,7 @@ def figures(
     before: Calibrated,
     spacing_mm: Sequence[float],
     coverage: float,
+    intervals: Grouping = POOLED,
 ) -> Generator[Step, None, tuple[LocalFigures, ...]]:
     """Hold each subject against intervals that were fitted without it, and against those before."""
     found = []
@@ -157,7 +159,7 @@ def figures(
         drawn, name = _drawn(cases, structure.name), structure.name
         left_out = None
         if len(drawn) > cases_needed(coverage, is_two_sided=True):
-            left_out = yield from _left_out(drawn, name, coverage)
+            left_out = yield from _left_out(drawn, name, coverage, intervals)
         scores = () if level is None else level.volume.get(name, ())
         then = None
         if len(scores) >= cases_needed(coverage, is_two_sided=True):
@@ -168,14 +170,15 @@ def figures(
 
 
 def _left_out(
-    drawn: Sequence[Case], structure: str, coverage: float
+    drawn: Sequence[Case], structure: str, coverage: float, intervals: Grouping
 ) -> Generator[Step, None, Fared]:
     """Fit floor and scores without each subject in turn."""
     held = []
     for place, case in enumerate(drawn):
         others = [*drawn[:place], *drawn[place + 1 :]]
         floor = best_floor(others, coverage)
-        bounds = reach([score(other, floor) for other in others], coverage)
+        pool = pool_of(intervals, *scored(others, floor), case.value_ml, coverage)
+        bounds = pool.reach(coverage)
         held.append(_held(case, floor, bounds))
         yield Progress(f"leaving out, {structure}", place + 1, len(drawn))
     return _fared(held)

@@ -4,6 +4,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.resources import as_file
 from importlib.resources.abc import Traversable
 from pathlib import Path, PurePath
 from typing import Any, Protocol, cast, runtime_checkable
@@ -13,6 +14,7 @@ from jaxtyping import Bool, Float32
 
 from segment.calibration import Calibrated
 from segment.effort import EFFORT, Effort
+from segment.familiarity import Familiar
 from segment.predicted_dice import DiceCurve, curves_from_toml
 from segment.repeatability import Repeatability
 from segment.runtime import Runtime
@@ -28,6 +30,17 @@ class Box:
 
     array: Float32[np.ndarray, "i j k"]
     inside: Bool[np.ndarray, "i j k"]
+
+
+@dataclass(frozen=True, eq=False)
+class Looked:
+    """What was found in a box: each member's probabilities, and features of its picture.
+
+    ``features`` are those of the first network's coarsest layer, None where nothing gives any.
+    """
+
+    probability: Float32[np.ndarray, "member structure i j k"]
+    features: Float32[np.ndarray, " feature"] | None
 
 
 @runtime_checkable
@@ -59,6 +72,14 @@ class Segmenter(Protocol):
 
 
 @runtime_checkable
+class Looking(Segmenter, Protocol):
+    """A segmenter that also says what its networks see of a box."""
+
+    def look(self, boxes: Sequence[Box]) -> list[Looked]:
+        """Segment boxes, as a call does, with the features of each."""
+
+
+@runtime_checkable
 class FieldSegmenter(Protocol):
     """Anything that segments a whole scan on its own grid."""
 
@@ -77,7 +98,11 @@ class FieldSegmenter(Protocol):
 # What a model on the user's shelves says of itself, and what it has not from its network's model.
 OF_USERS = {"name", "version", "network", "structures", "weights", "calibration", "card"}
 FILES = ("weights", "calibration", "card")
-NOTHING_SHIPPED: Mapping[str, Any] = {"repeatability": None, "dice": None}
+NOTHING_SHIPPED: Mapping[str, Any] = {
+    "repeatability": None,
+    "dice": None,
+    "features": None,
+}
 # Kinds of folders a user may bring.
 OWN: Mapping[str, str] = {"nnunet": "segment.models.nnunet", "bundle": "segment.models.bundle"}
 
@@ -187,6 +212,15 @@ def repeatability(name: str) -> Repeatability:
         return Repeatability.unknown()
     text = place(name).joinpath(str(file)).read_text(encoding="utf-8")
     return Repeatability.from_toml(text)
+
+
+def familiar(name: str) -> Familiar:
+    """Read what the calibration cases of a model look like; nothing where nobody kept it."""
+    file = describe(name).get("features")
+    if file is None:
+        return Familiar()
+    with as_file(place(name).joinpath(str(file))) as path:
+        return Familiar.read(path)
 
 
 def dice_curves(name: str) -> Mapping[str, DiceCurve]:

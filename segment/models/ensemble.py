@@ -1,7 +1,7 @@
 """A segmenter made of networks of one kind, whichever. Knows nothing of heads or of scans."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.resources import as_file
@@ -15,7 +15,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from segment.models import Box, describe, place
+from segment.models import Box, Looked, describe, place
+from segment.models.bottleneck import Bottleneck
 from segment.models.network import build_network, load_state
 from segment.models.running import Network, networks_in
 from segment.models.windows import (
@@ -42,7 +43,8 @@ class Ensemble:
     """Networks of one architecture whose probabilities stand side by side.
 
     ``temperature`` divides the log-probability of each structure before they are made to sum to
-    one again. ``runtime`` names what runs the networks, and its version.
+    one again. ``runtime`` names what runs the networks, and its version. ``encoder`` gives the
+    features of windows, where the first network has any that something is known of.
     """
 
     name: str
@@ -52,9 +54,14 @@ class Ensemble:
     seeds: tuple[int, ...]
     weights_sha256: str
     runtime: str
+    encoder: Network | None = None
 
     def __call__(self, boxes: Sequence[Box]) -> list[Float32[np.ndarray, "member structure _ _ _"]]:
-        """Segment boxes; each member's probabilities fill the box.
+        """Segment boxes; each member's probabilities fill the box."""
+        return [found.probability for found in self.look(boxes)]
+
+    def look(self, boxes: Sequence[Box]) -> list[Looked]:
+        """Segment boxes, and return the features of the windows that the first member looks at.
 
         The first member looks everywhere for the structure; then all members look at windows
         around it, each from a place of its own.
@@ -64,7 +71,29 @@ class Ensemble:
             self._segment([(array, placed.shifted(shift)) for array, placed in fine], network)
             for network, shift in zip(self.networks, cycle(SHIFTS), strict=False)
         ]
-        return [np.stack(members) for members in zip(*found, strict=True)]
+        features = self._features(fine)
+        return [
+            Looked(np.stack(members), features[place] if features is not None else None)
+            for place, members in enumerate(zip(*found, strict=True))
+        ]
+
+    def features(self, boxes: Sequence[Box]) -> list[Float32[np.ndarray, " feature"]]:
+        """Return the features of boxes alone; none where nothing gives any."""
+        found = self._features(self.looked(boxes))
+        return [] if found is None else list(found)
+
+    def _features(
+        self, fine: Sequence[tuple[Float32[np.ndarray, "_ _ _"], Placed]]
+    ) -> Float32[np.ndarray, "box feature"] | None:
+        """Return the mean over each box's windows of what the encoder says of them."""
+        if self.encoder is None:
+            return None
+        windows = [cut(array, start) for array, placed in fine for start in placed.starts]
+        batch = torch.from_numpy(np.stack(windows))[:, None]
+        with torch.inference_mode():
+            found = torch.cat([self.encoder(part) for part in batch.split(BATCH)]).numpy()
+        ends = np.cumsum([len(placed.starts) for _, placed in fine])[:-1]
+        return np.stack([mine.mean(axis=0) for mine in np.split(found, ends)])
 
     def looked(self, boxes: Sequence[Box]) -> list[tuple[Float32[np.ndarray, "_ _ _"], Placed]]:
         """Scale each box, and place the windows in which its structure is looked for."""
@@ -137,7 +166,27 @@ def read(
     temperature, states = _unpacked(path)
     build = partial(_built, states, len(structures), network, path.name)
     networks, ran = networks_in(runtime, build, WINDOW, f"{network} {digest}")
-    return Ensemble(name, structures, networks, temperature, tuple(states), digest, ran)
+    encoder = _encoder(network, networks[0], build, runtime, digest)
+    return Ensemble(name, structures, networks, temperature, tuple(states), digest, ran, encoder)
+
+
+def _encoder(
+    network: str,
+    first: Network,
+    build: Callable[[], list[nn.Module]],
+    runtime: Runtime,
+    digest: str,
+) -> Network | None:
+    """Return what gives the first network's features, where its model keeps those of cases."""
+    if describe(network).get("features") is None:
+        return None
+
+    def made() -> list[nn.Module]:
+        whole = first if isinstance(first, nn.Module) else build()[0]
+        return [Bottleneck(whole).eval()]
+
+    (encoder,), _ = networks_in(runtime, made, WINDOW, f"bottleneck of {network} {digest}")
+    return encoder
 
 
 def _built(

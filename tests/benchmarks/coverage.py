@@ -16,6 +16,7 @@ from segment.calibration import spread, volume_interval
 from segment.crossfit import THICKNESSES, Case, best_floor, read_judged, score
 from segment.evaluate import CoverageRow, Judged, coverage_table
 from segment.models.training.plan import subject_of
+from segment.pools import Pool
 
 NOMINAL = 0.9
 
@@ -26,11 +27,11 @@ def judged(cases: list[Case], coverage: float = NOMINAL) -> list[Judged]:
     for fold in sorted({case.fold for case in cases}):
         others = [case for case in cases if case.fold != fold]
         floor = best_floor(others)
-        scores = [score(case, floor) for case in others]
+        scores = tuple(score(case, floor) for case in others)
         for case in cases:
             if case.fold == fold and case.value_ml > 0:
                 u = spread(case.member_ml, floor)
-                interval = volume_interval(case.value_ml, u, scores, coverage)
+                interval = volume_interval(case.value_ml, u, Pool(scores), coverage)
                 group = str(subject_of(case.case))
                 found.append(
                     Judged(case.structure, group, case.true_ml, case.value_ml, interval, u)

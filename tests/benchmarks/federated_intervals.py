@@ -16,11 +16,12 @@ from pathlib import Path
 import numpy as np
 
 from segment import calibration
-from segment.calibration import cases_needed, spread
+from segment.calibration import spread
 from segment.crossfit import Case, read_judged, score
 from segment.federated.sketch import joined, reach, sketch
 from segment.models import calibrated
 from segment.models.training.plan import subject_of
+from segment.quantiles import cases_needed
 
 SHARES = (0.1, 0.2, 0.3, 0.4)  # of the subjects, by site
 KINDS = {"alike": (1, 1, 1, 1), "unlike": (1, 2, 3, 5)}  # mm of slices, by site

@@ -31,7 +31,7 @@ import numpy as np
 
 from segment import organs
 from segment.adapt.plan import AdaptPlan
-from segment.calibration import Calibrated, cases_needed
+from segment.calibration import Calibrated
 from segment.crossfit import crossfit
 from segment.evaluate import compare_masks
 from segment.infer import segment_crop
@@ -43,6 +43,7 @@ from segment.models.pretraining.run import pretrain
 from segment.models.training.plan import TrainingPlan, case_name, plan_runs, subject_of
 from segment.models.training.run import train_run
 from segment.models.training.start import SCRATCH, Start
+from segment.quantiles import cases_needed
 from segment.reading import read_nifti
 from segment.resume import replacing
 from segment.volume import Volume

@@ -24,6 +24,7 @@ from assistant import Assistant, Settings
 from assistant.gate import check_head
 from assistant.study import Study, read_study
 from segment.errors import ScanError
+from segment.familiarity import is_cautious
 from segment.geometry import Geometry
 from segment.infer import Found
 from segment.register import Registration, isotropic, register
@@ -58,13 +59,15 @@ COLUMNS = "left; right | verdict | turned | similarity | seconds | hippodeep, qu
 class Measured:
     """What one run gave: per side volume, interval and mask centre, or the reason for none.
 
-    ``registration`` is None where the gate refused the picture.
+    ``registration`` is None where the gate refused the picture; ``is_cautious`` says that the
+    picture of some side is told with caution.
     """
 
     name: str
     sides: dict[str, tuple[float, float, float, np.ndarray] | str]
     seconds: float
     registration: Registration | None
+    is_cautious: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +102,8 @@ def run(assistant: Assistant, volume: Volume, name: str) -> Measured:
         assert record.interval is not None
         assert record.value is not None
         sides[side.side] = (record.value, record.interval.lower, record.interval.upper, centre)
-    return Measured(name, sides, time.perf_counter() - began, registration)
+    cautious = is_cautious(assistant.likeness(volume, segmented))
+    return Measured(name, sides, time.perf_counter() - began, registration, cautious)
 
 
 def cubes(volume: Volume) -> Volume:
@@ -325,6 +329,8 @@ def _print_header(columns: str) -> None:
 def _row(measured: Measured) -> str:
     is_reported = any(not isinstance(got, str) for got in measured.sides.values())
     told = f"{shown(measured)} | {'reported' if is_reported else 'withheld'}"
+    if is_reported and measured.is_cautious:
+        told += " with caution"
     return f"| {measured.name} | {told} | {_fit(measured)} | {PEER.get(measured.name, '-')} |"
 
 

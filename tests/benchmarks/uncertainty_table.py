@@ -15,15 +15,21 @@ from pathlib import Path
 import numpy as np
 
 from segment import models
-from segment.calibration import quantile, reach, spread
+from segment.calibration import spread
 from segment.crossfit import Case, best_floor, read_judged
 from segment.effort import EFFORT
 from segment.groups import Fared, GroupRow, by_group
+from segment.intervals import POOLED, SIZE
 from segment.models.training.plan import subject_of
+from segment.pools import pool_of
 from segment.predicted_dice import DiceCurve, curves_to_toml, fit_dice
+from segment.quantiles import quantile, reach
+from tests.benchmarks.risk import named
+from tests.benchmarks.risk import told as gate
 from tests.benchmarks.scoring import aurc, crps_gaussian, crps_samples
-from tests.benchmarks.shifts import NONE, SHIFTS, STRENGTHS, UNITS, Shift
+from tests.benchmarks.shifts import NONE, SHIFTS, STRENGTHS, Shift
 from tests.benchmarks.uncertainty import MEASURED, SOFTMAX, WHOLE, Row, read_rows
+from tests.benchmarks.weighted import told as weighted
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "uncertainty.md"
 BEGIN = "<!-- printed by tests.benchmarks.uncertainty_table -->"
@@ -31,14 +37,12 @@ END = "<!-- end of what was printed -->"
 CURVES = MEASURED.with_name("dice.toml")
 NOMINAL = 0.9
 Z = 1.645  # standard deviations of a normal distribution that hold 90 %
-LEAST = 30  # cases of a bin; below, all are pooled
 NETWORKS = (SOFTMAX, "temperature", "dropout", "augmentation")
 SD = f"{EFFORT} SD x {Z}"
 SPLIT, NORMALISED, SIGNED = "split conformal", "normalised", "normalised, signed (shipped)"
 MONDRIAN = "Mondrian by size, signed"
 CONFORMAL = (SPLIT, NORMALISED, SIGNED, MONDRIAN)
 METHODS = (*NETWORKS, SD, *CONFORMAL)
-WEIGHTED = "weighted for shift"
 TERCILES = ("smallest third", "middle third", "largest third")
 
 
@@ -105,14 +109,10 @@ class Conformal:
 
     def scores(self, value_ml: float) -> list[float]:
         """Return the signed scores that judge such a count."""
-        scored = [(case.value_ml, case.log_ratio / self.u(case.member_ml)) for case in self.cases]
-        if self.method == MONDRIAN:
-            edges = np.quantile([value for value, _ in scored], (1 / 3, 2 / 3))
-            mine = np.searchsorted(edges, value_ml)
-            same = [score for value, score in scored if np.searchsorted(edges, value) == mine]
-            if len(same) >= LEAST:
-                return same
-        return [score for _, score in scored]
+        scores = [case.log_ratio / self.u(case.member_ml) for case in self.cases]
+        sizes = [case.value_ml for case in self.cases]
+        grouping = SIZE if self.method == MONDRIAN else POOLED
+        return list(pool_of(grouping, scores, sizes, value_ml, NOMINAL).scores)
 
     def reach(self, scores: Sequence[float]) -> tuple[float, float]:
         """Return how far the interval goes below and above, in u."""
@@ -248,7 +248,6 @@ def one_table(rows: Sequence[Row], cases: Sequence[Case]) -> Iterator[str]:
     yield HEAD
     for method in METHODS:
         yield line(method, said_of(plain, cases, method))
-    yield f"| {WEIGHTED} |{' no figure |' * 10}"
 
 
 def under_shift(rows: Sequence[Row], cases: Sequence[Case]) -> Iterator[str]:
@@ -266,13 +265,6 @@ def under_shift(rows: Sequence[Row], cases: Sequence[Case]) -> Iterator[str]:
         reported = f"{np.mean(covered):.2f} of {len(shown)}" if shown else "–"
         cells += [f"{len(told) - len(shown)} of {len(told)}", reported]
         yield f"| {named(shift)} | {len(told)} | {' | '.join(cells)} |"
-
-
-def named(shift: Shift) -> str:
-    """Name a shift with its strength."""
-    if shift.name == NONE:
-        return NONE
-    return f"{shift.name}, {shift.strength:g} {UNITS[shift.name]}"
 
 
 def failures(rows: Sequence[Row]) -> Iterator[str]:
@@ -366,11 +358,14 @@ def printed(rows: Sequence[Row]) -> str:
     """Write all tables about the whole structure."""
     whole = [row for row in rows if row.structure == WHOLE]
     path = Path(str(files("segment.models.unet").joinpath("cases.csv")))
-    cases = [case for case in read_judged(path) if case.structure == WHOLE]
+    judged = read_judged(path)
+    cases = [case for case in judged if case.structure == WHOLE]
     own = [row for row in whole if row.method == EFFORT]
     parts = (
         ("Methods", one_table(whole, cases)),
         ("Coverage under shift", under_shift(whole, cases)),
+        ("Weighted for shift", weighted(own, judged)),
+        ("The gate by distance", gate(own)),
         ("Finding failures: area under the risk-coverage curve", failures(own)),
         ("Predicted Dice", predicted(rows)),
         ("Robustness and size", robustness(own)),

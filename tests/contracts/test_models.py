@@ -13,8 +13,9 @@ from assistant import exams, writers
 from assistant.settings import Settings
 from assistant.writers import Writer
 from segment import models, organs
-from segment.calibration import Calibrated, quantile, reach
+from segment.calibration import Calibrated
 from segment.models import Box, Segmenter
+from segment.quantiles import quantile, reach
 from segment.repeatability import Repeatability
 from segment.retest import estimate, read_retests
 

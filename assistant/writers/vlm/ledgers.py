@@ -21,6 +21,7 @@ from segment import models, organs
 from segment.calibration import Calibrated, Level, asymmetry_interval, volume_interval
 from segment.change import TREND
 from segment.measurement import Calibration, Interval, Measurement, Reason, Reliability
+from segment.pools import Pool
 from segment.segmentation import Side
 
 EXAM, SEGMENTER = "hippocampus", "unet"
@@ -176,7 +177,7 @@ def _judged(
 ) -> Measurement:
     """Return the record of a counted structure with its calibrated interval."""
     value, scores = counted.value_ml, _level(thickness).volume[structure]
-    interval = volume_interval(value, _u(structure, counted), scores, _exam().coverage)
+    interval = volume_interval(value, _u(structure, counted), Pool(scores), _exam().coverage)
     reason = None
     if counted.agreement < _calibrated().least_agreement[structure]:
         reason = Reason.MEMBERS_DISAGREE
