@@ -56,7 +56,7 @@ def epsilon_of(taken: Sequence[Steps], delta: float) -> float:
     """
     if not taken:
         return 0.0
-    bounds = []
+    bounds: list[float] = []
     for order in ORDERS:
         divergence = sum(one.count * renyi(one.noise, one.share, order) for one in taken)
         turned = math.log1p(-1 / order) - (math.log(delta) + math.log(order)) / (order - 1)

@@ -10,18 +10,18 @@ from copy import deepcopy
 
 import numpy as np
 from flwr.app import Context, Message, RecordDict
-from flwr.client.mod import secaggplus_mod
 from flwr.common import bytes_to_ndarray
 from flwr.common.secure_aggregation.secaggplus_constants import RECORD_KEY_CONFIGS, Key
 from flwr.supercore.task_identity import TaskIdentity
 
+from segment.federated.flower.masks import RANGE, masked, masks
 from segment.federated.flower.secure import answer_of, learn_together, sent_in
 from segment.federated.together import change_of
 
 RNG = np.random.default_rng(0)
 WEIGHTS = {
     "b": RNG.normal(size=(30, 7)).astype(np.float32),
-    "a": RNG.normal(size=50).astype(np.float32),
+    "a": RNG.normal(size=5000).astype(np.float32),
 }
 
 
@@ -43,7 +43,7 @@ class Site:
             learnt = {name: sent[name] + self.change[name] for name in sent}
             return Message(answer_of(change_of(learnt, sent), self.node), reply_to=asked)
 
-        return secaggplus_mod(message, self.context, learn)
+        return masked(message, self.context, learn)
 
 
 class HandedOver:
@@ -69,6 +69,13 @@ class HandedOver:
         return answered
 
 
+def is_of_whole_secrets():
+    """Tell whether secrets that Flower folds into the same 32 bits draw other masks."""
+    secret, turned = bytes(range(32)), bytes((*range(4, 32), *range(4)))
+    (one,), (other,), (again,) = (masks(s, RANGE, [(9,)]) for s in (secret, turned, secret))
+    return bool((one != other).all() and (one == again).all())
+
+
 def main(count, dead):
     TaskIdentity.run_id = TaskIdentity.node_id = TaskIdentity.task_id = 1
     nodes = list(range(11, 11 + count))
@@ -87,6 +94,7 @@ def main(count, dead):
         "wanted": wanted.tolist(),
         "inside": sorted(found.nodes),
         "correlation": seen,
+        "is_of_whole_secrets": is_of_whole_secrets(),
     }
     sys.stdout.write(json.dumps(told) + "\n")
 

@@ -106,4 +106,5 @@ def test_masks_cancel_in_the_sum_alone_also_where_a_site_goes_away(tmp_path, dea
         return
     np.testing.assert_allclose(told["found"], told["wanted"], atol=1e-5)
     assert len(told["inside"]) == 5 - dead
+    assert told["is_of_whole_secrets"]
     assert told["correlation"] < 0.2  # of what a site sends with what it learnt

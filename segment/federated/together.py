@@ -16,6 +16,7 @@ from segment.federated.updates import LeftOut, Update, Weights, norm_of_change, 
 
 RANGE = 8.0  # that no number of a change may leave, either way
 LEVELS = 2**32 // MOST_SECURE  # that the range is cut into
+MASKED_BYTES = 8  # of a number, in which Flower sends 32 bits
 ONLY_SUM = "only the sum of all sites was seen"
 
 
@@ -82,7 +83,7 @@ def finish_together(
         msg = f"round {number}: {reason}; which site it was stays hidden"
         raise StoppedError(msg)
     norm = norm_of_change(weights, before)
-    size = sum(tensor.size for tensor in weights.values()) * 4 / 2**20  # masked numbers of 32 bits
+    size = sum(tensor.size for tensor in weights.values()) * MASKED_BYTES / 2**20
     lines = [Line(number, one.site, False, 0, 0.0, 0.0, 0.0, one.reason) for one in left]
     lines += [
         Line(number, greeting.site, True, greeting.cases, norm, 1.0, size, ONLY_SUM)

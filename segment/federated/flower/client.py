@@ -11,9 +11,9 @@ from logging import getLogger
 from pathlib import Path
 
 from flwr.app import ConfigRecord, Context, Message, RecordDict
-from flwr.client.mod import secaggplus_mod
 from flwr.clientapp import ClientApp
 
+from segment.federated.flower.masks import masked
 from segment.federated.flower.records import (
     CONFIG,
     FAILED,
@@ -120,4 +120,4 @@ def _voxcite(site: Site, *arguments: str) -> str:
 app = ClientApp()
 app.query(GREET.partition(".")[2])(greet)
 app.train(LEARN.partition(".")[2])(learn)
-app.train(mods=[secaggplus_mod])(learn_together)
+app.train(mods=[masked])(learn_together)

@@ -26,6 +26,7 @@ from flwr.server.workflow import SecAggPlusWorkflow
 from flwr.server.workflow.constant import MAIN_CONFIGS_RECORD, MAIN_PARAMS_RECORD, Key
 from flwr.serverapp import Grid
 
+from segment.federated.flower.masks import SERVER, of_whole_secrets
 from segment.federated.flower.records import ROUND
 from segment.federated.together import LEVELS, RANGE, Together
 from segment.federated.updates import Changes, Weights
@@ -95,7 +96,8 @@ def learn_together(
         quantization_range=LEVELS,
         timeout=wait_s,
     )
-    workflow(grid, legacy)
+    with of_whole_secrets(SERVER):
+        workflow(grid, legacy)
     if not asking.found:
         return Together(None, frozenset(), "too few sites stayed to take the masks off")
     change = {
