@@ -95,6 +95,23 @@ def test_the_others_go_on_without_sites_that_fail(hospitals, tmp_path):
     assert all(np.isfinite(t).all() for t in load_file(output / FINAL).values())
 
 
+def test_of_three_hospitals_the_server_sees_the_sum_alone(hospitals, tmp_path):
+    changes = {"secure": True, "sites": 3, "least_sites": 3, "rounds": 1}
+    plan = write_plan(tmp_path / "plan.toml", joining_s=90.0, round_s=120.0, **changes)
+    data = {"site-a": "site-a", "site-b": "site-b", "site-c": "site-b"}
+    output = tmp_path / "out"
+    with superlink(tmp_path / "link", hospitals / "keys") as link:
+        for name, of in data.items():
+            link.join(write_site(tmp_path / name, name, plan, hospitals / f"data-{of}"))
+        told = link.run(plan, hospitals / "start.safetensors", output)
+    lines = journal(output, told)
+    assert {line["reason"] for line in lines.values()} == {"only the sum of all sites was seen"}
+    learnt = [load_file(tmp_path / n / "work/round-0001/learnt.safetensors") for n in data]
+    for key, tensor in load_file(output / FINAL).items():
+        mean = (4 * learnt[0][key] + 2 * learnt[1][key] + 2 * learnt[2][key]) / 8
+        np.testing.assert_allclose(tensor, mean, atol=1e-5)
+
+
 def test_two_versions_of_the_project_do_not_train_together(hospitals, tmp_path):
     plan = write_plan(tmp_path / "plan.toml", joining_s=45.0)
     with superlink(tmp_path / "link", hospitals / "keys") as link:

@@ -137,7 +137,7 @@ def test_a_round_is_learnt_beside_what_was_sent(site, sent, capsys):
     folder.mkdir(parents=True)
     (folder / SENT).write_bytes(sent.read_bytes())
     assert main(["federated", "learn", str(site), "--round", "7"]) == OK
-    assert "site-a round-0007 epoch 2/2 loss" in capsys.readouterr().out
+    assert "site-a round 7 part 2 loss" in capsys.readouterr().out
     assert load_file(folder / LEARNT).keys() == load_file(sent).keys()
 
 

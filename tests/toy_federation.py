@@ -8,10 +8,12 @@ from safetensors.numpy import save_file
 from segment.federated.greeting import Greeting
 from segment.federated.plan import FederationPlan, sha256_of
 from segment.federated.server import Reply
-from segment.writing import toml_pair
+from segment.federated.together import mean_change
+from segment.writing import toml_text
 from tests.toy_segmenter import STRUCTURES
 
 NUMBERS = {
+    "part": "segmenter",
     "seed": 0,
     "rounds": 2,
     "epochs": 1,
@@ -24,6 +26,8 @@ NUMBERS = {
     "least_cases": 2,
     "joining_s": 0.05,
     "round_s": 60.0,
+    "sent": "float32",
+    "secure": False,
 }
 TRAINING = {
     "network": "unet",
@@ -42,11 +46,10 @@ SIZES = "sizes = { filters = [4, 8, 8] }\n"
 START = {"bias": np.zeros(3, np.float32), "kernel": np.zeros((2, 3), np.float32)}
 
 
-def write_plan(path, **changes):
+def write_plan(path, private=None, **changes):
     """Write a plan of a small network."""
-    told = "".join(f"{toml_pair(*pair)}\n" for pair in (NUMBERS | changes).items())
-    training = "".join(f"{toml_pair(*pair)}\n" for pair in TRAINING.items())
-    path.write_text(f"{told}[training]\n{SIZES}{training}", encoding="utf-8")
+    tables = toml_text(NUMBERS | changes), toml_text(private or {}), SIZES + toml_text(TRAINING)
+    path.write_text("{}[private]\n{}[training]\n{}".format(*tables), encoding="utf-8")
     return path
 
 
@@ -78,6 +81,10 @@ class ToySites:
 
     def greet(self, nodes, _):
         return {node: self.greetings[node] for node in nodes}
+
+    def learn_together(self, cases, number, weights, plan):
+        replies = self.learn(list(cases), number, weights, plan.round_s)
+        return mean_change({n: r.weights for n, r in replies.items()}, cases, weights)
 
     def learn(self, nodes, number, weights, _):
         self.asked.append((number, tuple(nodes)))

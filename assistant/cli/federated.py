@@ -9,6 +9,7 @@ from assistant.cli.terminal import OK
 
 if TYPE_CHECKING:
     from assistant.cli.terminal import Commands
+    from segment.federated.site import Site
 
 
 def add_federated(commands: "Commands") -> None:
@@ -29,24 +30,36 @@ def add_federated(commands: "Commands") -> None:
     learn.add_argument("site", type=Path, metavar="SITE", help="TOML of this site")
     learn.add_argument("--round", type=int, required=True, metavar="N")
     learn.set_defaults(run=run_learn)
+    simulate = parts.add_parser("simulate", help="all sites on this machine, without Flower")
+    simulate.add_argument("plan", type=Path, metavar="PLAN", help="TOML that all sites have")
+    simulate.add_argument("sites", type=Path, nargs="+", metavar="SITE", help="TOML of a site")
+    simulate.add_argument("--start", type=Path, required=True, metavar="FILE", help="first weights")
+    simulate.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
+    simulate.set_defaults(run=run_simulate)
+    adapter = parts.add_parser("adapter", help="the folder of a writer, from federated weights")
+    adapter.add_argument("plan", type=Path, metavar="PLAN", help="TOML that all sites have")
+    adapter.add_argument("weights", type=Path, metavar="FILE", help="of the rounds' output folder")
+    adapter.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
+    adapter.set_defaults(run=run_adapter)
+    epsilon = parts.add_parser("epsilon", help="what a private plan gives away of a subject")
+    epsilon.add_argument("plan", type=Path, metavar="PLAN", help="TOML that all sites have")
+    epsilon.set_defaults(run=run_epsilon)
 
 
 def run_start(chosen: argparse.Namespace) -> int:
     """Write the weights that a federation begins with."""
+    from assistant.federating import write_first
     from segment.federated.plan import FederationPlan
-    from segment.federated.training import training_of
-    from segment.models.training.local import write_start
 
-    plan = FederationPlan.read(chosen.plan)
-    write_start(training_of(plan), plan.seed, chosen.output, chosen.init)
+    write_first(FederationPlan.read(chosen.plan), chosen.output, chosen.init)
     print(f"wrote {chosen.output.name}")
     return OK
 
 
 def run_greet(chosen: argparse.Namespace) -> int:
     """Print what a site would say of itself, once its server is known to be the right one."""
+    from assistant.federating import greeting_of
     from segment.federated.site import Site
-    from segment.federated.training import greeting_of
     from segment.federated.trust import check_server
 
     if (chosen.server is None) != (chosen.authority is None):
@@ -60,17 +73,55 @@ def run_greet(chosen: argparse.Namespace) -> int:
 
 def run_learn(chosen: argparse.Namespace) -> int:
     """Train one round from what was sent, beside which the result lies."""
-    from segment.federated.plan import FederationPlan
-    from segment.federated.site import LEARNT, SENT, Site
-    from segment.federated.training import run_of, training_of
-    from segment.models.training.local import learn_locally
+    from assistant.cli.learn import material_of
+    from assistant.federating import learn_round
+    from segment.federated.site import Site
 
     site = Site.read(chosen.site)
-    plan = FederationPlan.read(site.plan)
-    run, folder = run_of(site, plan, chosen.round), site.round_folder(chosen.round)
-    epochs = learn_locally(
-        training_of(plan), run, site.data, folder / SENT, folder / LEARNT, plan.proximal
-    )
-    for epoch, loss in enumerate(epochs, start=1):
-        print(f"{site.name} {run.name} epoch {epoch}/{run.epochs} loss {loss:.4f}", flush=True)
+    for done, loss in enumerate(learn_round(site, chosen.round, material_of), start=1):
+        print(f"{site.name} round {chosen.round} part {done} loss {loss:.4f}", flush=True)
+    return OK
+
+
+def run_simulate(chosen: argparse.Namespace) -> int:
+    """Run every round with sites of this machine, and tell what became of each."""
+    from collections import deque
+
+    from assistant.cli.learn import material_of
+    from assistant.federating import greeting_of, learn_round
+    from segment.federated.server import federate
+    from segment.federated.simulated import SimulatedSites
+
+    def learn(site: "Site", number: int) -> None:
+        deque(learn_round(site, number, material_of), maxlen=0)
+
+    sites = SimulatedSites(chosen.sites, greeting_of, learn)
+    for done in federate(chosen.plan, chosen.start, chosen.output, sites):
+        for line in done.lines:
+            told = f"sent {line.mebibytes:.2f} MB" if line.is_used else "left out"
+            reason = f": {line.reason}" if line.reason else ""
+            print(f"round {line.round} {line.site} {told}{reason}", flush=True)
+    return OK
+
+
+def run_adapter(chosen: argparse.Namespace) -> int:
+    """Write a federated adapter as the folder of a writer."""
+    from assistant.writers.vlm.federated import ship_adapter
+    from segment.federated.plan import FederationPlan
+
+    ship_adapter(FederationPlan.read(chosen.plan), chosen.weights, chosen.output)
+    print(f"wrote {chosen.output.name}; now: voxcite draft STUDY --model {chosen.output}")
+    return OK
+
+
+def run_epsilon(chosen: argparse.Namespace) -> int:
+    """Print what a private plan gives away of each subject by its last round."""
+    from segment.federated.plan import FederationPlan
+    from segment.privacy import told
+
+    plan = FederationPlan.read(chosen.plan)
+    if plan.privately is None:
+        msg = f"{chosen.plan.name}: expected a plan with [private], found none; fill it in"
+        raise ValueError(msg)
+    print(told(plan.privately, plan.rounds))
     return OK

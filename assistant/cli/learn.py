@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from assistant.draft import Statement
     from assistant.ledger import Ledger
     from assistant.writers.vlm.own import Measured
-    from assistant.writers.vlm.train import Progress
+    from assistant.writers.vlm.plan import TrainingPlan as WriterPlan
+    from assistant.writers.vlm.train import Material, Progress
     from prompts import Phrasebook
     from segment.models.training.plan import TrainingPlan
     from segment.models.training.run import Progress as Epoch
@@ -144,24 +145,31 @@ def run_train_reader(chosen: argparse.Namespace) -> int:
 
 def run_train_writer(chosen: argparse.Namespace) -> int:
     """Train a writer, or go on where that was interrupted."""
-    from assistant import exams
-    from assistant.writers.vlm.own import is_own, read_own
+    from assistant.writers.vlm.own import is_own
     from assistant.writers.vlm.plan import TrainingPlan
-    from assistant.writers.vlm.train import Material, train, training_material
+    from assistant.writers.vlm.train import train
 
-    has_own = is_own(chosen.data)
-    shipped = _shipped_plan("assistant.writers.vlm", OWN_PLAN if has_own else USUAL_PLAN)
-    plan = TrainingPlan.read(chosen.config or shipped)
-    material = training_material(plan, chosen.data)
-    if has_own:
-        own = read_own(chosen.data, exams.load("hippocampus"), _why_not, _measured)
-        if _is_first():
-            for piece in own.unbound:
-                print(f"{piece.study}: {piece.text!r} {piece.reason}")
-        material = Material(own.views, own.shown)
+    name = OWN_PLAN if is_own(chosen.data) else USUAL_PLAN
+    plan = TrainingPlan.read(chosen.config or _shipped_plan("assistant.writers.vlm", name))
+    material = material_of(plan, chosen.data)
     for step in train(plan, material, chosen.runs, resume=chosen.resume):
         print(line_of(step), flush=True)
     return OK
+
+
+def material_of(plan: "WriterPlan", data: Path) -> "Material":
+    """Read what a writer is trained on: a user's own reports where there are any, or the crops."""
+    from assistant import exams
+    from assistant.writers.vlm.own import is_own, read_own
+    from assistant.writers.vlm.train import Material, training_material
+
+    if not is_own(data):
+        return training_material(plan, data)
+    own = read_own(data, exams.load("hippocampus"), _why_not, _measured)
+    if _is_first():
+        for piece in own.unbound:
+            print(f"{piece.study}: {piece.text!r} {piece.reason}")
+    return Material(own.views, own.shown)
 
 
 def _is_first() -> bool:

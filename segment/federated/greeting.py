@@ -9,13 +9,18 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
-import segment
+from segment.federated.plan import SEGMENTER, WRITER
 from segment.federated.site import NAME
 from segment.table import filled
 
 LONGEST = 64  # of a text: a hash
+PACKAGES: Mapping[str, tuple[str, ...]] = {
+    SEGMENTER: ("segment",),
+    WRITER: ("segment", "prompts", "assistant"),
+}
 
 
 @dataclass(frozen=True)
@@ -40,9 +45,9 @@ class Greeting:
             raise ValueError(f"{msg}; install the same version")
 
     @classmethod
-    def of(cls, site: str, plan_sha256: str, cases: int) -> "Greeting":
-        """Greet with the sources that run."""
-        return cls(site, version("voxcite"), code_sha256(), plan_sha256, cases)
+    def of(cls, site: str, plan_sha256: str, cases: int, part: str = SEGMENTER) -> "Greeting":
+        """Greet with the sources that run where this part is trained."""
+        return cls(site, version("voxcite"), code_sha256(part), plan_sha256, cases)
 
     @classmethod
     def from_table(cls, table: Mapping[str, str | int]) -> "Greeting":
@@ -79,11 +84,15 @@ def _told(greeting: Greeting) -> str:
 
 
 @cache
-def code_sha256() -> str:
-    """Hash the sources and tables that decide what is learnt."""
-    root = Path(segment.__path__[0])
+def code_sha256(part: str) -> str:
+    """Hash the sources and tables that decide what is learnt of a part."""
     digest = hashlib.sha256()
-    for path in sorted(p for p in root.rglob("*") if p.suffix in {".py", ".toml"}):
-        digest.update(path.relative_to(root).as_posix().encode() + b"\0")
-        digest.update(path.read_bytes().replace(b"\r\n", b"\n") + b"\0")
+    for package in PACKAGES[part]:
+        found = find_spec(package)
+        assert found is not None
+        assert found.origin is not None
+        root = Path(found.origin).parent
+        for path in sorted(p for p in root.rglob("*") if p.suffix in {".py", ".toml"}):
+            digest.update(path.relative_to(root.parent).as_posix().encode() + b"\0")
+            digest.update(path.read_bytes().replace(b"\r\n", b"\n") + b"\0")
     return digest.hexdigest()

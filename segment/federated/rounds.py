@@ -13,7 +13,7 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 from segment.federated.combine import combine
-from segment.federated.plan import FederationPlan
+from segment.federated.plan import BYTES, FederationPlan
 from segment.federated.updates import (
     LeftOut,
     Update,
@@ -79,7 +79,8 @@ def finish_round(
     clipped, shares = clip(usable, before, plan.most_change)
     for update, share in zip(usable, shares, strict=True):
         norm = norm_of_change(update.weights, before)
-        size = sum(tensor.nbytes for tensor in update.weights.values()) / 2**20
+        numbers = sum(tensor.size for tensor in update.weights.values())
+        size = numbers * BYTES[plan.sent] / 2**20
         reason = "" if share == 1.0 else f"its change was drawn back to {share:.3g} of itself"
         lines.append(Line(number, update.site, True, update.cases, norm, share, size, reason))
     weights = combine(plan.combine, clipped, plan.trimmed_share)

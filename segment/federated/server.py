@@ -24,7 +24,8 @@ from segment.federated.rounds import (
     write_round,
     write_weights,
 )
-from segment.federated.updates import LeftOut, Update, Weights
+from segment.federated.together import Together, finish_together
+from segment.federated.updates import LeftOut, Update, Weights, rounded
 
 PAUSE_S = 1.0  # between looks at who is there
 
@@ -52,6 +53,11 @@ class Sites(Protocol):
     ) -> Mapping[int, Reply]:
         """Let them train one round; who does not answer in time is not among the replies."""
 
+    def learn_together(
+        self, cases: Mapping[int, int], number: int, weights: Weights, plan: FederationPlan
+    ) -> Together:
+        """Let nodes, given with their cases, train one round, and return their sum alone."""
+
 
 @dataclass(frozen=True)
 class Roll:
@@ -67,7 +73,8 @@ def federate(plan_file: Path, start_file: Path, folder: Path, sites: Sites) -> I
     Raises StoppedError where a round cannot be finished, and ValueError where the folder holds
     another federation.
     """
-    plan, own = FederationPlan.read(plan_file), Greeting.of("server", sha256_of(plan_file), 0)
+    plan = FederationPlan.read(plan_file)
+    own = Greeting.of("server", sha256_of(plan_file), 0, plan.part)
     start_sha256 = hashlib.sha256(start_file.read_bytes()).hexdigest()
     told = {"plan": own.plan_sha256, "start": start_sha256, "code": own.code_sha256}
     folder.mkdir(parents=True, exist_ok=True)
@@ -77,13 +84,25 @@ def federate(plan_file: Path, start_file: Path, folder: Path, sites: Sites) -> I
     while number < plan.rounds:
         number += 1
         roll, wanted = gather(sites, greeted, own, plan, wanted), plan.least_sites
-        replies = sites.learn(tuple(roll.members), number, weights, plan.round_s)
-        updates, absent = sort_replies(roll.members, replies, plan.round_s)
-        done = finish_round(number, weights, updates, (*roll.refused, *absent), plan)
+        done = _run_round(number, weights, roll, plan, sites)
         write_round(folder, done, told)
         weights = done.weights
         yield done
     write_weights(folder / FINAL, weights, told)
+
+
+def _run_round(
+    number: int, weights: Weights, roll: Roll, plan: FederationPlan, sites: Sites
+) -> Round:
+    """Let all members train, each seen by the server or only their sum."""
+    sent = rounded(weights, plan.sent)
+    if plan.secure:
+        cases = {node: greeting.cases for node, greeting in roll.members.items()}
+        found = sites.learn_together(cases, number, sent, plan)
+        return finish_together(number, sent, found, roll.members, roll.refused, plan)
+    replies = sites.learn(tuple(roll.members), number, sent, plan.round_s)
+    updates, absent = sort_replies(roll.members, replies, plan.round_s)
+    return finish_round(number, sent, updates, (*roll.refused, *absent), plan)
 
 
 def gather(

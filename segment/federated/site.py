@@ -5,9 +5,13 @@ networks are trained elsewhere.
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from safetensors.numpy import load_file, save
+
+from segment.federated.updates import Weights
 from segment.table import read_as
 
 NAME = re.compile(r"[A-Za-z0-9-]{1,40}")  # it stands in the server's journal
@@ -45,3 +49,18 @@ class Site:
     def round_folder(self, number: int) -> Path:
         """Return where the files of a round lie."""
         return self.work / f"round-{number:04d}"
+
+    def learnt(self, number: int, sent: Weights, learn: Callable[[], object]) -> Weights:
+        """Return what the site learns from what was sent; what it has learnt, it learns no more.
+
+        ``learn`` reads what was sent from the round's folder, and writes what it learnt there.
+        """
+        folder = self.round_folder(number)
+        folder.mkdir(parents=True, exist_ok=True)
+        content = save(dict(sent))
+        is_new = not (folder / SENT).exists() or (folder / SENT).read_bytes() != content
+        if is_new or not (folder / LEARNT).exists():
+            (folder / LEARNT).unlink(missing_ok=True)
+            (folder / SENT).write_bytes(content)
+            learn()
+        return load_file(folder / LEARNT)

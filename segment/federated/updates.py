@@ -91,3 +91,9 @@ def _change(tensor: Numbers, before: Numbers) -> Changes:
     """Return what was learnt, in a type that the largest numbers of a hostile site fit into."""
     change: Changes = np.subtract(tensor, before, dtype=np.float64)
     return change
+
+
+def rounded(weights: Weights, sent: str) -> Weights:
+    """Round numbers to those that can be sent as ``sent``; the largest become infinite."""
+    with np.errstate(over="ignore"):
+        return {name: w.astype(sent).astype(np.float32) for name, w in weights.items()}

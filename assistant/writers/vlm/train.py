@@ -5,7 +5,7 @@ last checkpoint with the samples that it would have had; one that is finished is
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import torch
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from assistant.vision_shim import ensure_torchvision
 from assistant.writers.vlm import curve
@@ -215,7 +216,12 @@ def _begin(run: _Run, stage: Stage) -> Untrained:
 def _tokens(run: _Run, stage: Stage, model: Model) -> Tokens:
     """Say what may be written in a stage, and how prompts are marked up."""
     said = everything_said() if stage == "projector" else _own_targets(run.material)
-    vocabulary = vocabulary_of(model.tokenizer, run.plan.languages, said)
+    return tokens_of(model, run.plan, said)
+
+
+def tokens_of(model: Model, plan: TrainingPlan, said: Sequence[str]) -> Tokens:
+    """Say what may be written, ``said`` among it, and how prompts are marked up."""
+    vocabulary = vocabulary_of(model.tokenizer, plan.languages, said)
     return Tokens(model.tokenizer, vocabulary, markup_of(model), vocabulary.stops[0])
 
 
@@ -224,20 +230,34 @@ def _own_targets(material: Material) -> tuple[str, ...]:
 
 
 def _ship(run: _Run) -> None:
-    """Write adapter, tower and projector as they are loaded, the vocabulary and the figures."""
-    folder = run.output / SHIPPED
-    begun = _begin(run, "adapter")
+    """Write what is shipped of a run, and its figures."""
+    folder, begun = run.output / SHIPPED, _begin(run, "adapter")
+    trained = load_file(run.folder("adapter") / TRAINED)
+    ship(begun, run.plan, trained, _own_targets(run.material), folder)
+    logs: dict[str, Path] = {stage: run.folder(stage) / LOG for stage in run.stages}
+    curve.write_figures(folder / FIGURES, logs, run.crew.count, asdict(run.plan))
+
+
+def ship(
+    begun: Untrained,
+    plan: TrainingPlan,
+    trained: Mapping[str, Tensor],
+    said: Sequence[str],
+    folder: Path,
+) -> None:
+    """Write adapter, tower and projector as they are loaded, and the vocabulary.
+
+    ``said`` is what a user's own reports say, which may be written too.
+    """
     network = begun.model.network
     assert isinstance(network, Gemma3ForConditionalGeneration)
-    adapted = add_adapter(network, Rank(run.plan.rank, run.plan.alpha))
-    put(network, load_file(run.folder("adapter") / TRAINED))
+    adapted = add_adapter(network, Rank(plan.rank, plan.alpha))
+    put(network, trained)
     folder.mkdir(parents=True, exist_ok=True)
     compares = begun.adapter is None or words_comparisons(begun.adapter)
     save_adapter(adapted, folder / ADAPTER, begun.model.base, compares=compares)
     if not begun.is_whole:
         write_parts(folder, network, begun.model.base)
-    words: dict[str, Any] = {"words": _tokens(run, "adapter", begun.model).vocabulary.words}
+    words: dict[str, Any] = {"words": tokens_of(begun.model, plan, said).vocabulary.words}
     text = json.dumps(words, ensure_ascii=False, indent=2) + "\n"
     (folder / VOCABULARY).write_text(text, encoding="utf-8")
-    logs: dict[str, Path] = {stage: run.folder(stage) / LOG for stage in run.stages}
-    curve.write_figures(folder / FIGURES, logs, run.crew.count, asdict(run.plan))

@@ -23,12 +23,16 @@ from segment.federated.flower.records import (
     arrays_of,
     record_of,
 )
+from segment.federated.flower.secure import learn_together
 from segment.federated.greeting import Greeting
+from segment.federated.plan import FederationPlan
 from segment.federated.server import Reply, federate
 from segment.federated.site import LOG
+from segment.federated.together import Together
 from segment.federated.updates import Weights
 
 TOLD = getLogger("flwr")
+FILES = ("plan", "start", "output")
 WHY = {
     GREET: f"its settings or its plan were refused; its {LOG} says why",
     LEARN: f"its training failed; its {LOG} says why",
@@ -37,9 +41,11 @@ WHY = {
 
 @dataclass(frozen=True)
 class FlowerSites:
-    """The SuperNodes of a SuperLink, as sites."""
+    """The SuperNodes of a SuperLink, as sites; numbers travel as ``sent``."""
 
     grid: Grid
+    context: Context
+    sent: str
 
     def present(self) -> Sequence[int]:
         """Return the nodes whose heartbeat is heard, in order."""
@@ -54,9 +60,17 @@ class FlowerSites:
         self, nodes: Sequence[int], number: int, weights: Weights, wait_s: float
     ) -> Mapping[int, Reply]:
         """Send the weights of a round, and return what came back in time."""
-        content = RecordDict({WEIGHTS: record_of(weights), CONFIG: ConfigRecord({ROUND: number})})
+        config = ConfigRecord({ROUND: number})
+        content = RecordDict({WEIGHTS: record_of(weights, self.sent), CONFIG: config})
         replies = self._ask(nodes, LEARN, content, wait_s)
         return {node: _learnt(reply) for node, reply in replies.items()}
+
+    def learn_together(
+        self, cases: Mapping[int, int], number: int, weights: Weights, plan: FederationPlan
+    ) -> Together:
+        """Send the weights of a round, and return the sum of what came back in time."""
+        least, wait_s = plan.least_sites, plan.round_s
+        return learn_together(self.grid, self.context, cases, least, number, weights, wait_s)
 
     def _ask(
         self, nodes: Sequence[int], kind: str, content: RecordDict, wait_s: float
@@ -96,8 +110,9 @@ def _why_failed(reply: Message) -> str:
 
 def serve(grid: Grid, context: Context) -> None:
     """Run the federation that the run's settings name."""
-    files = {key: Path(str(context.run_config[key])) for key in ("plan", "start", "output")}
-    for done in federate(files["plan"], files["start"], files["output"], FlowerSites(grid)):
+    plan, start, output = (Path(str(context.run_config[key])) for key in FILES)
+    sites = FlowerSites(grid, context, FederationPlan.read(plan).sent)
+    for done in federate(plan, start, output, sites):
         used = [line.site for line in done.lines if line.is_used]
         TOLD.info("round %d: %s", done.number, ", ".join(used))
         for line in done.lines:
