@@ -62,10 +62,11 @@ def _toml(value):
     return json.dumps(value)
 
 
-def write_crops(folder, shape, blocks, *, train, val=()):
+def write_crops(folder, shape, blocks, *, train, val=(), roles=0):
     """Write noisy crops, in which block ``n`` is bright and labelled ``n``, and their split.
 
-    They lie as the training data do; every crop holds the same blocks.
+    They lie as the training data do; every crop holds the same blocks. With ``roles`` a crop has
+    so many sequences, with a noise of their own.
     """
     rng = np.random.default_rng(0)
     label = np.zeros(shape, np.uint8)
@@ -74,7 +75,8 @@ def write_crops(folder, shape, blocks, *, train, val=()):
     for kind in ("images", "labels"):
         (folder / kind).mkdir()
     for case in (*train, *val):
-        image = (label > 0) * 300 + rng.normal(500, 40, shape)
+        noise = rng.normal(500, 40, (*shape, roles) if roles else shape)
+        image = ((label > 0) * 300)[..., None] + noise if roles else (label > 0) * 300 + noise
         for kind, array in (("images", image.astype(np.float32)), ("labels", label)):
             nibabel.Nifti1Image(array, np.eye(4)).to_filename(folder / kind / case_name(case))
     split = {"train": list(train), "val": list(val)}

@@ -159,6 +159,11 @@ def _is_plain(file: str) -> bool:
     return bool(file) and file != ".." and file == PurePath(file).name and "\\" not in file
 
 
+def roles_of(name: str) -> tuple[str, ...]:
+    """Return the sequences that a network is given, a channel each; none where it takes any one."""
+    return tuple(describe(name).get("sizes", {}).get("roles", ()))
+
+
 def place(name: str) -> Traversable:
     """Return where a model's folder lies."""
     return folder(__package__, name, MODEL)
@@ -195,9 +200,13 @@ def load(
 
 def calibrated(name: str, calibration: Path | None = None) -> Calibrated:
     """Read the calibration shipped with a model, or another; raises ValueError where none is."""
+    if calibration is None:
+        _expect_trained(name)
+    if roles := roles_of(name):
+        msg = f"expected a network of one sequence, found {name}, which is given {', '.join(roles)}"
+        raise ValueError(f"{msg}; choose unet")
     if calibration is not None:
         return Calibrated.from_json(calibration.read_text(encoding="utf-8"))
-    _expect_trained(name)
     if "calibration" not in describe(name):
         msg = f"{name} has no calibration, so no interval and no report; choose unet"
         raise ValueError(msg)

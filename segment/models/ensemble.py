@@ -163,8 +163,8 @@ def read(
     """
     structures = tuple(structures or describe(network)["structures"])
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    temperature, states = _unpacked(path)
-    build = partial(_built, states, len(structures), network, path.name)
+    temperature, states = unpacked(path)
+    build = partial(built, states, len(structures), network, path.name)
     networks, ran = networks_in(runtime, build, WINDOW, f"{network} {digest}")
     encoder = _encoder(network, networks[0], build, runtime, digest)
     return Ensemble(name, structures, networks, temperature, tuple(states), digest, ran, encoder)
@@ -189,7 +189,7 @@ def _encoder(
     return encoder
 
 
-def _built(
+def built(
     states: Mapping[int, Mapping[str, Tensor]], structures: int, network: str, file: str
 ) -> list[nn.Module]:
     """Build each member in torch; raises ValueError for another architecture's weights."""
@@ -207,7 +207,7 @@ def _built(
     return networks
 
 
-def _unpacked(path: Path) -> tuple[Float32[np.ndarray, " structure"], dict[int, dict[str, Tensor]]]:
+def unpacked(path: Path) -> tuple[Float32[np.ndarray, " structure"], dict[int, dict[str, Tensor]]]:
     """Return the temperature and each member's state by its seed, in single precision."""
     try:
         tensors = load_file(path)

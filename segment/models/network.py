@@ -30,18 +30,20 @@ def build_network(
 
     A model on the user's shelves names that folder.
 
-    Maps ``batch 1 i j k`` normalised intensities of a window to ``batch structure i j k`` logits.
+    Maps ``batch channel i j k`` normalised intensities of a window, one channel unless the folder
+    names several roles, to ``batch structure i j k`` logits.
     ``changes`` stand in the place of sizes in the folder's ``model.toml``. In training features
     are normalised over the batch, which learns faster; a trained network mixes those statistics
     with each window's own, since no scanner is the training's. Both have the same parameters and
-    statistics.
+    statistics. One of several sequences does not mix: these are scaled by the whole brain, and a
+    window without a lesion must not look as if it had one.
     """
     facts = describe(name)
     sizes = facts["sizes"]
     module = import_module(f"segment.models.{facts.get('network', name)}.network")
     build: Callable[..., nn.Module] = module.build
     network = build(tuple(window), structures, **{**sizes, **changes})
-    if norm == "mixed":
+    if norm == "mixed" and not sizes.get("roles"):
         mix(network)
     return network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload, no-any-return]  # torch's stubs lack it
 

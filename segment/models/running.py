@@ -43,12 +43,12 @@ def networks_in(
     if runtime == "cuda" or (runtime == "auto" and device_here().type == "cuda"):
         return _on_gpu(build)
     if runtime == "torch":
-        return tuple(build()), _torch()
+        return tuple(build()), torch_version()
     if find_spec(PACKAGE) is None:
         if runtime == "openvino":
             msg = f"expected OpenVINO, found it not installed; {INSTALL}"
             raise ValueError(msg)
-        return tuple(build()), _torch()
+        return tuple(build()), torch_version()
     name = f"OpenVINO {version(PACKAGE)}"
     try:
         return _compiled(build, window, origin), name
@@ -56,7 +56,7 @@ def networks_in(
         if runtime == "openvino":
             msg = f"expected networks that {name} can run, found that it {error}"
             raise ValueError(f"{msg}; choose --runtime torch") from error
-        return tuple(build()), f"{_torch()}, since {name} {error}"
+        return tuple(build()), f"{torch_version()}, since {name} {error}"
 
 
 def _on_gpu(build: Callable[[], Sequence[nn.Module]]) -> tuple[tuple[Network, ...], str]:
@@ -64,7 +64,7 @@ def _on_gpu(build: Callable[[], Sequence[nn.Module]]) -> tuple[tuple[Network, ..
         msg = "expected a GPU that torch sees, found none; choose --runtime torch"
         raise ValueError(msg)
     networks = tuple(placed(network, device_here()) for network in build())
-    return networks, f"{_torch()} on {device_name()}"
+    return networks, f"{torch_version()} on {device_name()}"
 
 
 def _compiled(
@@ -78,5 +78,6 @@ def _compiled(
     return compiled(build, window, origin)
 
 
-def _torch() -> str:
+def torch_version() -> str:
+    """Name torch and its version, as reports do."""
     return f"torch {version('torch')}"

@@ -13,21 +13,23 @@ SLOPE = 0.01  # of the leaky rectifiers
 class Trunk(nn.Module):
     """Encoder, a block at the coarsest level, and a decoder that concatenates what it skipped.
 
-    Maps ``batch 1 i j k`` to ``batch structure i j k``; every edge is a multiple of
+    Maps ``batch channel i j k`` to ``batch structure i j k``; every edge is a multiple of
     ``2 ** (levels - 1)`` voxels. ``filters`` are given from the finest level on; ``bottom`` maps
     ``batch filters[-1] i j k`` to the same shape.
     """
 
-    def __init__(self, structures: int, filters: Sequence[int], bottom: nn.Module) -> None:
+    def __init__(
+        self, structures: int, filters: Sequence[int], bottom: nn.Module, channels: int = 1
+    ) -> None:
         super().__init__()
         coarser = list(pairwise(filters))
-        self.first = Residual(1, filters[0])
+        self.first = Residual(channels, filters[0])
         self.down = nn.ModuleList([Residual(fine, coarse, 2) for fine, coarse in coarser])
         self.bottom = bottom
         self.up = nn.ModuleList([Up(coarse, fine) for fine, coarse in reversed(coarser)])
         self.logits = nn.Conv3d(filters[0], structures, kernel_size=1)
 
-    def forward(self, window: Float32[Tensor, "b 1 i j k"]) -> Tensor:
+    def forward(self, window: Float32[Tensor, "b c i j k"]) -> Tensor:
         """Return the logits of each voxel of a window."""
         levels = [self.first(window)]
         for down in self.down:

@@ -22,6 +22,8 @@ from tests.toy_segmenter import toy_plan, write_crops
 NETWORKS = tuple(name for name in models.available() if "sizes" in models.describe(name))
 UNTRAINED = tuple(name for name in models.available() if not models.is_trained(name))
 SMALL = (32, 16, 16)  # the smallest window in which no network sees a single token
+SINGLE = tuple(name for name in NETWORKS if not models.roles_of(name))
+every_single = pytest.mark.parametrize("name", SINGLE)
 every_network = pytest.mark.parametrize("name", NETWORKS)
 every_untrained = pytest.mark.parametrize("name", UNTRAINED)
 
@@ -32,15 +34,21 @@ def built(name, seed=0, norm="mixed", window=SMALL):
     return build_network(name, window, structures, norm=norm).eval()
 
 
-def windows(count=1, seed=0):
-    return torch.rand(count, 1, *SMALL, generator=torch.Generator().manual_seed(seed))
+def channels_of(name):
+    return len(models.roles_of(name)) or 1
+
+
+def windows(name, count=1, size=SMALL):
+    generator = torch.Generator().manual_seed(0)
+    return torch.rand(count, channels_of(name), *size, generator=generator)
 
 
 def packed(name, folder, seed=0):
     """Write an ensemble of one untrained member, as it would be shipped."""
     state, weights = folder / "state.safetensors", folder / "packed.safetensors"
     save_file(state_of(built(name, window=WINDOW)), state)
-    pack({seed: state}, np.ones(3, np.float32), weights)
+    structures = len(models.describe(name)["structures"])
+    pack({seed: state}, np.ones(structures, np.float32), weights)
     return weights
 
 
@@ -54,7 +62,7 @@ def networks():
 def logits(networks):
     """What each of them makes of the same window."""
     with torch.inference_mode():
-        return {name: network(windows()) for name, network in networks.items()}
+        return {name: network(windows(name)) for name, network in networks.items()}
 
 
 @every_network
@@ -76,8 +84,10 @@ def test_a_window_becomes_logits_of_every_structure_on_its_own_grid(name, logits
 @every_network
 def test_a_gradient_reaches_every_parameter(name):
     network = built(name, norm="batch").train()
-    labels = torch.randint(0, 3, (2, *SMALL), generator=torch.Generator().manual_seed(1))
-    torch.nn.functional.cross_entropy(network(windows(2)), labels).backward()
+    structures = len(models.describe(name)["structures"])
+    generator = torch.Generator().manual_seed(1)
+    labels = torch.randint(0, structures, (2, *SMALL), generator=generator)
+    torch.nn.functional.cross_entropy(network(windows(name, 2)), labels).backward()
     gradients = {key: parameter.grad for key, parameter in network.named_parameters()}
     assert [key for key, g in gradients.items() if g is None or not g.abs().sum() > 0] == []
 
@@ -91,7 +101,7 @@ def dirtied(value):
 @every_network
 def test_a_gradient_in_bfloat16_does_not_depend_on_what_lay_in_memory(name):
     cube = (16, 16, 16)
-    window = torch.rand(1, 1, *cube, generator=torch.Generator().manual_seed(0))
+    window = windows(name, size=cube)
     gradients = []
     for value in (0.0, 1e3, -7.0):
         network = built(name, norm="batch", window=cube).train()
@@ -114,7 +124,7 @@ def test_a_seed_decides_what_a_network_begins_with(name, networks):
 @every_network
 def test_a_network_computes_the_same_twice(name, networks, logits):
     with torch.inference_mode():
-        assert torch.equal(networks[name](windows()), logits[name])
+        assert torch.equal(networks[name](windows(name)), logits[name])
 
 
 @every_network
@@ -123,7 +133,7 @@ def test_a_network_that_was_saved_and_loaded_computes_the_same(name, networks, l
     loaded = built(name, seed=1)
     load_state(loaded, load_file(tmp_path / "state.safetensors"))
     with torch.inference_mode():
-        assert torch.equal(loaded(windows()), logits[name])
+        assert torch.equal(loaded(windows(name)), logits[name])
 
 
 @every_network
@@ -133,7 +143,7 @@ def test_weights_of_another_network_are_refused_in_one_sentence(name, tmp_path):
         read(weights, "packed", name)
 
 
-@every_network
+@every_single
 def test_packed_weights_are_a_segmenter_that_fills_its_boxes(name, tmp_path):
     segmenter = models.load(name, packed(name, tmp_path, seed=4))
     array = np.random.default_rng(0).random((30, 40, 28), np.float32)
@@ -156,8 +166,11 @@ def test_a_card_states_the_number_of_parameters(name):
 def test_every_network_is_trained_alike(name, tmp_path):
     blocks = (np.s_[6:13, 11:17, 5:12], np.s_[6:13, 5:11, 5:12])
     (tmp_path / "data").mkdir()
-    data = write_crops(tmp_path / "data", (20, 22, 18), blocks, train=(1, 2), val=(3,))
-    plan = toy_plan(network=name, sizes={}, patch=WINDOW)
+    roles, structures = len(models.roles_of(name)), tuple(models.describe(name)["structures"])
+    blocks = blocks[: len(structures) - 1]
+    cases = {"train": (1, 2), "val": (3,)}
+    data = write_crops(tmp_path / "data", (20, 22, 18), blocks, **cases, roles=roles)
+    plan = toy_plan(network=name, sizes={}, structures=structures, patch=WINDOW)
     run = Run("member0", 0, None, 1, (1, 2), (3,))
     steps = [
         [replace(step, samples_per_s=0.0) for step in train_run(plan, run, data, tmp_path / folder)]

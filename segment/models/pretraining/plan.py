@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from segment.models import roles_of
 from segment.models.training.plan import check_network
 from segment.table import read_as
 
@@ -31,6 +32,9 @@ class PretrainingPlan:
 
     def __post_init__(self) -> None:
         check_network(self.network, self.patch)
+        if roles := roles_of(self.network):
+            msg = f"expected a network of one sequence, found {self.network}, which is given"
+            raise ValueError(f"{msg} {', '.join(roles)}; choose another")
         if not 0 < self.hidden_share < 1:
             msg = f"hidden_share is a share between 0 and 1, not {self.hidden_share}"
             raise ValueError(msg)

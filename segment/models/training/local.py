@@ -11,6 +11,7 @@ from jaxtyping import Float
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from segment.models import roles_of
 from segment.models.network import state_of
 from segment.models.training.cases import read_cases
 from segment.models.training.plan import Run, TrainingPlan, case_name
@@ -46,14 +47,15 @@ def learn_locally(
         msg = f"{sent.name}: expected every tensor of {plan.network}, found none for {new[0]}"
         raise ValueError(f"{msg}; give all sites the same plan")
     names = [case_name(case, plan.case) for case in run.train]
-    cases = read_cases(data / plan.images, data / plan.labels, names)
+    roles = len(roles_of(plan.network))
+    cases = read_cases(data / plan.images, data / plan.labels, names, roles)
     trainer = Trainer(plan, run, cases, Crew.gather(is_sharded=False), start)
     draw_near(trainer.network, proximal)
     while trainer.epoch < trainer.epochs:
         yield trainer.train_one_epoch()
-    trainer.take_statistics()
+    learned = trainer.finish()
     with replacing(output) as temporary:
-        save_file(trainer.weights(), temporary)
+        save_file(learned, temporary)
 
 
 def draw_near(network: nn.Module, proximal: float) -> None:

@@ -23,8 +23,14 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from segment.models import roles_of
 from segment.models.network import build_network, layers_of, parameters_of, state_of
-from segment.models.training.cases import augmentation, read_cases
+from segment.models.training.cases import (
+    augmentation,
+    read_cases,
+    sequence_augmentation,
+    without_some,
+)
 from segment.models.training.plan import Run, TrainingPlan, case_name, plan_runs
 from segment.models.training.processes import (
     Crew,
@@ -118,6 +124,7 @@ class Trainer:
         torch.manual_seed(run.seed)
         self.plan, self.run, self.cases = plan, run, cases
         self.crew, self.start = crew, start
+        self.roles = roles_of(plan.network)
         self.network = untrained(plan)
         self.fit = start.load_into(self.network, run.seed)
         if crew.count > 1:
@@ -135,6 +142,9 @@ class Trainer:
     def _begin(self, stage: Stage) -> None:
         """Take the optimiser and the schedule of a stage."""
         self.stage = stage
+        if self.keeps_statistics:
+            for module in _norms(self.network):
+                module.eval()
         held = set(self.fit.read) if stage.is_held else set()
         self._learning = [p for name, p in self.network.named_parameters() if name not in held]
         rate = stage.learning_rate
@@ -156,7 +166,10 @@ class Trainer:
         what one sees.
         """
         if self.epoch == self.stage.end:
-            self._begin(self._stage_at(self.epoch))
+            following = self._stage_at(self.epoch)
+            if following.is_settling and self.roles:
+                self.take_statistics()
+            self._begin(following)
         order = np.random.default_rng([self.run.seed, self.epoch]).permutation(len(self.cases))
         total = 0.0
         for step in range(self.steps_per_epoch):
@@ -164,6 +177,8 @@ class Trainer:
             samples = [self._varied(index) for index in self._part(chosen)]
             images = torch.stack([s["image"].as_tensor() for s in samples])
             labels = torch.stack([s["label"].as_tensor() for s in samples])
+            if self.roles:
+                images = without_some(images, [self.run.seed, self.epoch, step])
             total += self.step(images.to(memory_format=torch.channels_last_3d), labels)
         self.epoch += 1
         return total / self.steps_per_epoch
@@ -176,7 +191,8 @@ class Trainer:
         """Vary a case as its seed and the epoch say."""
         strength = self.plan.settling_strength if self.stage.is_settling else 1.0
         drawn = np.random.SeedSequence([self.run.seed, self.epoch, index]).generate_state(1)
-        varied: dict[str, MetaTensor] = augmentation(self.plan.patch, int(drawn[0]), strength)(
+        augment = sequence_augmentation if self.roles else augmentation
+        varied: dict[str, MetaTensor] = augment(self.plan.patch, int(drawn[0]), strength)(
             self.cases[index]
         )
         return varied
@@ -186,7 +202,9 @@ class Trainer:
         return next(stage for stage in self.stages if epoch < stage.end)
 
     def step(
-        self, images: Float32[Tensor, "batch 1 i j k"], labels: Float32[Tensor, "batch 1 i j k"]
+        self,
+        images: Float32[Tensor, "batch channel i j k"],
+        labels: Float32[Tensor, "batch 1 i j k"],
     ) -> float:
         """Take one optimiser step with this process's part of a batch; return the batch's loss."""
         crew, is_mixed = self.crew, self.plan.precision == "bfloat16"
@@ -204,17 +222,34 @@ class Trainer:
         self.schedule.step()
         return float(loss.detach())
 
+    @property
+    def keeps_statistics(self) -> bool:
+        """Whether the norms' statistics stay as they are while the network settles.
+
+        A network of several sequences is used with those of its training, sequences missing or not,
+        so it must learn to be right with them.
+        """
+        return bool(self.roles) and self.stage.is_settling
+
     @torch.no_grad()
     def take_statistics(self) -> None:
         """Take the norms' statistics anew: those of the plain crops, each around its structure."""
         self.network.train()
-        for module in self.network.modules():
-            if isinstance(module, nn.BatchNorm3d):
-                module.reset_running_stats()
-                module.momentum = None  # a plain mean over the batches
+        for module in _norms(self.network):
+            module.reset_running_stats()
+            module.momentum = None  # a plain mean over the batches
         for start in range(0, len(self.cases) - self.plan.batch + 1, self.plan.batch):
             seen = self._part(self.cases[start:][: self.plan.batch])
-            self._module(torch.stack([_window(case) for case in seen]).to(self.crew.device))
+            windows = torch.stack([_window(case) for case in seen])
+            if self.roles:
+                windows = without_some(windows, [self.run.seed, start])
+            self._module(windows.to(self.crew.device))
+
+    def finish(self) -> dict[str, Tensor]:
+        """Return what is shipped of a member that has learned, with statistics that suit it."""
+        if not self.keeps_statistics:
+            self.take_statistics()
+        return self.weights()
 
     def save(self, path: Path) -> None:
         """Write a checkpoint that a resumed run goes on from; all processes take part."""
@@ -276,7 +311,8 @@ def train_run(
         return
     crew = Crew.gather(is_sharded=plan.fully_sharded)
     names = [case_name(case, plan.case) for case in run.train]
-    cases = read_cases(data / plan.images, data / plan.labels, names)
+    roles = len(roles_of(plan.network))
+    cases = read_cases(data / plan.images, data / plan.labels, names, roles)
     trainer = Trainer(plan, run, cases, crew, start)
     if checkpoint.exists():
         trainer.resume(checkpoint)
@@ -284,8 +320,7 @@ def train_run(
     if crew.is_first:
         cut_log(log, trainer.epoch)
     yield from _epochs(trainer, log, checkpoint)
-    trainer.take_statistics()
-    found = trainer.weights()
+    found = trainer.finish()
     if crew.is_first:
         told = {"run": run.name, "seed": str(run.seed), "start": start.told}
         with replacing(weights) as temporary:
@@ -321,14 +356,19 @@ def _wholes(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: whole(tensor).contiguous() for name, tensor in state.items()}
 
 
+def _norms(network: nn.Module) -> list[nn.BatchNorm3d]:
+    return [module for module in network.modules() if isinstance(module, nn.BatchNorm3d)]
+
+
 def _shapes(state: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
     return {name: tuple(tensor.shape) for name, tensor in state.items()}
 
 
-def _window(case: dict[str, Tensor]) -> Float32[Tensor, "1 i j k"]:
+def _window(case: dict[str, Tensor]) -> Float32[Tensor, "channel i j k"]:
     """Cut the window that a trained network sees."""
     placed = around(case["label"][0].numpy() > 0)
-    return torch.from_numpy(cut(case["image"][0].numpy(), placed.starts[0]))[None]
+    channels = [cut(channel.numpy(), placed.starts[0]) for channel in case["image"]]
+    return torch.from_numpy(np.stack(channels))
 
 
 def train(

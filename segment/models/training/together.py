@@ -17,7 +17,8 @@ class SharedNorm(nn.BatchNorm3d):
     """A batch norm over the parts of a batch in all processes, which have as many windows each.
 
     It is torch's own in all but where the statistics are taken from, with the same parameters and
-    buffers under the same names; ``SyncBatchNorm`` does this on GPUs alone. For training only.
+    buffers under the same names; ``SyncBatchNorm`` does this on GPUs alone. In evaluation it is a
+    batch norm, which needs no other process.
     """
 
     def __init__(self, alone: nn.BatchNorm3d, processes: int) -> None:
@@ -26,7 +27,10 @@ class SharedNorm(nn.BatchNorm3d):
         self.processes = processes
 
     def forward(self, input: Float[Tensor, "b c i j k"]) -> Float[Tensor, "b c i j k"]:  # noqa: A002  torch's name
-        """Normalise by mean and variance of the whole batch, in full precision."""
+        """Normalise by mean and variance of the whole batch, in full precision, unless held."""
+        if not self.training:
+            held: Tensor = super().forward(input)
+            return held
         features = input.float()
         count = features[:, 0].numel() * self.processes
         mean = all_reduce(features.sum(SPACE)) / count

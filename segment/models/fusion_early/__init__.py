@@ -1,0 +1,1 @@
+"""Early fusion: all sequences are channels of one U-Net."""

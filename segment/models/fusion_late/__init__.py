@@ -1,0 +1,1 @@
+"""Late fusion: a U-Net a sequence, whose decisions are averaged."""
