@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import betabinom
 
-from segment import calibration
+from segment import quantiles
 from segment.crossfit import read_judged, score
 from segment.federated.sketch import (
     BINS,
@@ -33,7 +33,7 @@ PART = "hippocampus"
 
 @given(SCORES)
 def test_an_interval_from_sketches_is_the_pooled_one_widened_by_a_bin_at_most(scores):
-    below, above = calibration.reach(scores, 0.9)
+    below, above = quantiles.reach(scores, 0.9)
     found = reach(joined([sketch(scores[:20]), sketch(scores[20:])]), 0.9)
     assert below - WIDTH - 1e-9 <= found[0] <= below
     assert above <= found[1] <= above + WIDTH + 1e-9
@@ -109,7 +109,7 @@ def _is_in_band(held, n, calibrated_on, coverage):
 
     A bin on each side makes coverage a little larger, never smaller.
     """
-    rank = calibration.conformal_rank(calibrated_on, (1 + coverage) / 2)
+    rank = quantiles.conformal_rank(calibrated_on, (1 + coverage) / 2)
     inside = 2 * rank - calibrated_on - 1
     band = betabinom(n, inside, calibrated_on + 1 - inside)
     return band.ppf(RARE) <= held <= band.ppf(1 - RARE)

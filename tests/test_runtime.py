@@ -50,6 +50,21 @@ class Unknown(nn.Module):
         return torch.cat([windows, found], dim=1)
 
 
+class Encoder(nn.Module):
+    """Gives features: means over all voxels."""
+
+    def forward(self, windows):
+        return torch.cat([windows, 3 * windows], dim=1).mean(dim=(2, 3, 4))
+
+
+class EncoderOtherwise(nn.Module):
+    """Gives other features while it is being converted, whose softmax is nearly the same."""
+
+    def forward(self, windows):
+        factor = 3.05 if torch.jit.is_tracing() else 3
+        return torch.cat([windows, factor * windows], dim=1).mean(dim=(2, 3, 4)) / 100
+
+
 def chosen(network, runtime="openvino"):
     """Return a network in a runtime, and what it is called."""
     (made,), name = networks_in(runtime, lambda: [network], WINDOW, type(network).__name__)
@@ -180,9 +195,20 @@ def test_without_a_cache_to_write_to_networks_are_converted_all_the_same(tmp_pat
 
 
 @with_openvino
+def test_features_are_those_of_torch(cache):
+    made, name = chosen(Encoder())
+    assert name.startswith("OpenVINO ")
+    torch.testing.assert_close(made(WINDOWS), Encoder()(WINDOWS))
+
+
+@with_openvino
 @pytest.mark.parametrize(
     ("network", "why"),
-    [(Unknown(), "could not convert the network"), (Otherwise(), "differed by")],
+    [
+        (Unknown(), "could not convert the network"),
+        (Otherwise(), "differed by"),
+        (EncoderOtherwise(), "differed by"),
+    ],
 )
 def test_torch_runs_what_openvino_cannot_and_the_name_says_why(cache, without_gpu, network, why):
     made, name = chosen(network, "auto")

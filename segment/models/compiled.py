@@ -30,7 +30,8 @@ SETTINGS = {
     "INFERENCE_PRECISION_HINT": "f32",  # else bfloat16 wherever a processor has it
     "ENABLE_CPU_PINNING": False,  # the processes of a batch would all choose the same cores
 }
-TOLERANCE = 1e-3  # of a probability, against torch
+TOLERANCE = 1e-3  # of a probability, or of the largest feature, against torch
+FEATURE_AXES = 2  # of features: window, feature
 MANIFEST = "whole.json"
 MAKERS = ("openvino", "torch", "monai")  # whose versions a conversion depends on
 
@@ -44,8 +45,8 @@ class Compiled:
 
     model: openvino.CompiledModel
 
-    def __call__(self, windows: Float32[Tensor, "b 1 i j k"]) -> Float32[Tensor, "b s i j k"]:
-        """Return the logits of each voxel; several threads may ask at once."""
+    def __call__(self, windows: Float32[Tensor, "b 1 i j k"]) -> Float32[Tensor, "b ..."]:
+        """Return each voxel's logits, or an encoder's features; several threads may ask."""
         request = self.model.create_infer_request()
         found = [torch.from_numpy(request.infer([w.numpy()])[0]) for w in windows.split(1)]
         return torch.cat(found)
@@ -112,13 +113,18 @@ def _example(window: Sequence[int]) -> Float32[Tensor, "1 1 i j k"]:
 
 
 def _expect_same(network: nn.Module, made: Compiled, window: Sequence[int]) -> None:
-    """Raise ConversionError where a conversion computes other probabilities than torch."""
+    """Raise ConversionError where a conversion computes something else than torch."""
     example = _example(window)
     with torch.inference_mode():
-        wanted, found = (part(example).softmax(dim=1) for part in (network, made))
+        wanted, found = (_comparable(part(example)) for part in (network, made))
     if not (difference := float((wanted - found).abs().max())) <= TOLERANCE:
-        msg = f"differed by {difference:.2g} in a probability"
+        msg = f"differed by {difference:.2g} in a probability or a feature"
         raise ConversionError(msg)
+
+
+def _comparable(found: Tensor) -> Tensor:
+    """Turn logits into probabilities, and features into shares of the largest."""
+    return found.softmax(dim=1) if found.ndim > FEATURE_AXES else found / found.abs().max()
 
 
 def _is_whole(folder: Path) -> bool:

@@ -19,7 +19,7 @@ class Network(Protocol):
     """A network, wherever it runs."""
 
     def __call__(self, windows: Tensor, /) -> Tensor:
-        """Map ``batch 1 i j k`` to ``batch structure i j k`` logits."""
+        """Map ``batch 1 i j k`` to ``batch structure i j k`` logits, an encoder to features."""
 
 
 class ConversionError(Exception):

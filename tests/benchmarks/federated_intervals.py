@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from segment import calibration
+from segment import quantiles
 from segment.calibration import spread
 from segment.crossfit import Case, read_judged, score
 from segment.federated.sketch import joined, reach, sketch
@@ -58,12 +58,12 @@ def shared(cases: Sequence[Case], thickness_mm: Sequence[int], seed: int) -> lis
 def judged(sites: Sequence[Sequence[Case]], floor: float) -> Iterator[Held]:
     """Judge the second half of each site's cases by intervals from the first halves."""
     scores = [[score(case, floor) for case in site[::2]] for site in sites]
-    pooled = calibration.reach([s for site in scores for s in site], COVERAGE)
+    pooled = quantiles.reach([s for site in scores for s in site], COVERAGE)
     federated = reach(joined([sketch(site) for site in scores]), COVERAGE)
     for number, site in enumerate(sites):
         ways = {"federated": federated, "pooled": pooled}
         if len(scores[number]) >= cases_needed(COVERAGE, is_two_sided=True):
-            ways["local"] = calibration.reach(scores[number], COVERAGE)
+            ways["local"] = quantiles.reach(scores[number], COVERAGE)
         for case in site[1::2]:
             u = spread(case.member_ml, floor)
             for way, (below, above) in ways.items():

@@ -24,7 +24,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from scipy.stats import binom
 
-from segment import calibration
+from segment import quantiles
 from segment.calibration import cases_needed
 from segment.federated.learning import learn_round, write_first
 from segment.federated.plan import FederationPlan
@@ -257,7 +257,7 @@ def covered(row: Mapping[str, Any]) -> dict[str, tuple[int, int]]:
         if len(kept[way]) < cases_needed(COVERAGE, is_two_sided=True):
             return {}
     if way == "centralised" or way in ALONE:
-        below, above = calibration.reach([s for site in kept.values() for s in site], COVERAGE)
+        below, above = quantiles.reach([s for site in kept.values() for s in site], COVERAGE)
     else:
         try:
             below, above = reach(joined([sketch(s) for s in kept.values()]), COVERAGE)
