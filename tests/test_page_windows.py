@@ -85,6 +85,10 @@ def test_a_window_that_shows_another_study_is_told_nothing_of_the_one_before(des
     assert list(before) == []
 
 
+def test_a_study_that_is_shown_already_is_not_chosen_again(desk, act):  # noqa: F811
+    assert list(act.choose(ADA, desk.study, desk.study)) == [{}]
+
+
 def test_an_answer_is_shown_in_no_other_study_and_kept_in_its_own(desk, act, at_work):  # noqa: F811
     answering = act.ask(ADA, desk.study, "How large is the left hippocampus?")
     next(answering)

@@ -236,8 +236,14 @@ class Actions:
         """Whether a study is at work or was, and is not only being opened."""
         return kept.state not in UNFINISHED or self.parts.workshop.job(kept.id) is not None
 
-    def choose(self, request: gr.Request, study: str) -> Iterator[Updates]:
-        """Show one of the open studies."""
+    def choose(self, request: gr.Request, study: str, shown: str = "") -> Iterator[Updates]:
+        """Show one of the open studies, unless it is the one that is ``shown``.
+
+        Gradio's list says on leaving it that something was chosen, though nothing else was.
+        """
+        if study == shown:
+            yield {}
+            return
         desk, is_shown = self.desk(request, study), self._shows(request)
         job = self.parts.workshop.job(study)
         is_working = job is not None and not job.is_over and not job.is_cancelled
@@ -247,9 +253,9 @@ class Actions:
         """Remove a study with everything that belongs to it, and show another."""
         if study:
             desk = self.desk(request, study)
+            self.parts.store.delete(desk.owner, study)  # first: who sees it stopped finds it gone
             self.parts.workshop.forget(study)
             self.parts.tellings.stop(study)
-            self.parts.store.delete(desk.owner, study)
             scene.forget_stacks()
         yield from self.load(request)
 

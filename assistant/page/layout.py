@@ -274,7 +274,7 @@ def _connect(made: gr.Blocks, found: Components, act: Actions) -> None:
         on(found["bridge"].upload, act.open_upload, exam, series, *written, mode="multiple"),
         on(found["reread"].click, act.reread, study, series),
         on(found["bridge"].submit, act.pick, study, mode="multiple"),
-        on(found["studies"].input, act.choose, found["studies"], mode="multiple"),
+        on(found["studies"].input, act.choose, found["studies"], study, mode="multiple"),
         on(found["bridge"].input, act.open_prior, study, mode="multiple"),
         on(found["compare"].click, act.compare, study),
     ]

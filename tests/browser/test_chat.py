@@ -103,6 +103,15 @@ def test_an_answer_is_copied_as_it_reads(asking, served):
     assert first in copied.replace("\\", "")
 
 
+def test_nothing_of_a_chat_seems_to_be_deleted(asking):
+    if asking.locator(BOT).count() == 0:
+        ask(asking, "Do the sides differ?")
+        asking.locator(BOT).first.locator("a").first.wait_for()
+    offered = asking.locator("#vx-chat .top-panel button:visible")
+    offered.first.wait_for()
+    assert [button.get_attribute("aria-label") for button in offered.all()] == ["Copy conversation"]
+
+
 def test_keys_go_to_the_next_finding_and_move_the_viewer(asking):
     asking.locator(".vx-report").focus()
     lines = asking.locator(".vx-line[data-line]")

@@ -122,6 +122,18 @@ def test_a_window_goes_to_and_fro_between_studies_that_are_being_drafted(window,
     page.wait_for_selector(DRAFTED)
 
 
+def test_leaving_the_list_of_studies_chooses_none(window, scan):
+    page = window()
+    drafted(page, scan)
+    page.set_input_files(FILES, files=[BROKEN])
+    page.wait_for_selector("#vx-status .vx-refusal")
+    page.get_by_label("Open studies").click()
+    page.wait_for_selector("[role=option]")
+    page.keyboard.press("Escape")
+    delete(page)
+    page.wait_for_selector(DRAFTED)
+
+
 @pytest.fixture
 def warming(chromium, tmp_path):
     """A page whose networks are still being read; yield what opens it, and its address."""
