@@ -73,6 +73,7 @@ def test_a_file_that_is_being_written_is_stopped_and_not_in_the_trail(window, sc
         assert "Markdown" in page.locator("#vx-exporting").inner_text()
         page.get_by_role("button", name="Stop writing").click()
         page.wait_for_selector("text=Stopped; no file was kept.")
+        page.wait_for_timeout(1000)  # the server hears of it a little later
         assert not page.locator("#vx-exporting").is_visible()
     with page.expect_download():
         page.locator('.vx-exports a[href*="/json?"]').click()
