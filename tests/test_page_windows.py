@@ -90,7 +90,7 @@ def test_a_study_that_is_shown_already_is_not_chosen_again(desk, act):  # noqa: 
 
 
 def test_an_answer_is_shown_in_no_other_study_and_kept_in_its_own(desk, act, at_work):  # noqa: F811
-    answering = act.ask(ADA, desk.study, "How large is the left hippocampus?")
+    answering = act.chat.ask(ADA, desk.study, "How large is the left hippocampus?")
     next(answering)
     next(act.choose(ADA, at_work.id))
     assert not any("chatbot" in updates for updates in answering)

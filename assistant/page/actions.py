@@ -13,20 +13,20 @@ import gradio as gr
 import prompts
 from assistant.denial import Denial, DeniedError
 from assistant.edit import EditError, filled
-from assistant.page import asking, prior, scene
+from assistant.page import prior, scene
+from assistant.page.chat import Chat
 from assistant.page.desk import Desk
-from assistant.page.markup import markdown, tag, text
+from assistant.page.markup import tag, text
 from assistant.page.opening import Opening
 from assistant.page.server import Parts
 from assistant.page.showing import Showing, Updates
 from assistant.page.store import UNFINISHED, Kept
-from assistant.page.telling import Telling
 from assistant.page.told import told
+from assistant.page.windows import POLL_S
 from assistant.page.work import Request
 from assistant.referral import Referral
 from assistant.report import Line
 
-POLL_S = 0.4
 NO_MODEL = "none"  # the viewer of surfaces is open, and there are none
 
 
@@ -41,6 +41,11 @@ class Actions:
     def show(self) -> Showing:
         """What shows the studies."""
         return Showing(self.parts, self.language)
+
+    @cached_property
+    def chat(self) -> Chat:
+        """What asks about the studies."""
+        return Chat(self.parts, self.show, self.desk)
 
     def desk(self, request: gr.Request, study: str) -> Desk:
         """Return the desk of whoever asks; says so where the study is not theirs, or no more."""
@@ -350,56 +355,6 @@ class Actions:
         if not study:
             return "study.none"
         return None if (who or "").strip() else "who.missing"
-
-    def ask(self, request: gr.Request, study: str, question: str) -> Iterator[Updates]:
-        """Answer a question, line by line."""
-        if not study or not (question or "").strip():
-            yield {}
-            return
-        desk = self.desk(request, study)
-        is_shown = self.parts.windows.still(str(request.session_hash))
-        messages = asking.history(desk)
-        asked = {"role": "user", "content": markdown(question.strip())}
-        telling = self.parts.tellings.begin(study, question)
-        if telling is None:  # the question stays where it was written
-            gr.Info(self.show.say["chat.busy"], title=self.show.say["notice"])
-            yield {}
-            return
-        asking.begin(desk, question, self.parts.assistant_of, telling)
-        yield {"question": "", "chatbot": [*messages, asked], "asked": question, "hush": True}
-        lines: tuple[Line, ...] = ()
-        while not telling.is_closed:
-            before, lines = lines, telling.news(len(lines), POLL_S)
-            answer = {"role": "assistant", "content": asking.shown(lines)}
-            is_new = lines != before and is_shown() and not telling.is_stopped
-            yield {"chatbot": [*messages, asked, answer]} if is_new else {}
-        if telling.is_stopped:
-            return  # who stopped it shows what was told
-        self.parts.tellings.end(study, telling)
-        answer = {"role": "assistant", "content": self._answered(telling)}
-        shown = {"chatbot": [*messages, asked, answer]} if is_shown() else {}
-        yield {**shown, "hush": False}
-
-    def _answered(self, telling: Telling) -> str:
-        """Write the whole answer, or why there is none."""
-        if telling.failure is None:
-            return asking.shown(telling.lines)
-        return markdown(told(telling.failure, self.language) or self.show.say["chat.failed"])
-
-    def hush(self, request: gr.Request, study: str) -> Updates:
-        """Stop an answer; the lines that were told are kept, a question without one is not."""
-        if not study:
-            return {}
-        desk = self.desk(request, study)
-        telling = self.parts.tellings.stop(study)
-        if telling is not None and telling.lines:
-            asking.keep_stopped(desk, telling.question, telling.lines)
-        messages = asking.history(desk)
-        if telling is None or telling.lines:
-            return {"chatbot": messages, "hush": False}
-        asked = {"role": "user", "content": markdown(telling.question)}
-        sorry = {"role": "assistant", "content": markdown(self.show.say["chat.stopped"])}
-        return {"chatbot": [*messages, asked, sorry], "hush": False}
 
 
 def _modelled(address: str | None) -> Updates:

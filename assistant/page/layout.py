@@ -267,7 +267,7 @@ def _connect(made: gr.Blocks, found: Components, act: Actions) -> None:
         )
 
     # Gradio's browser drops what is asked for while the same act has not ended, unless "multiple":
-    # another study may be chosen while one is watched, and act.ask itself says that it is busy.
+    # another study may be chosen while one is watched, and act.chat itself says that it is busy.
     watching = [
         on(made.load, act.load),
         on(found["sample"].click, act.open_sample, exam, *written),
@@ -295,12 +295,12 @@ def _connect(made: gr.Blocks, found: Components, act: Actions) -> None:
     on(found["override"].click, act.override, *mine, found["records"], *numbers)
     on(found["undo"].click, act.undo, *mine)
     on(found["sign"].click, act.sign, *mine)
-    on(found["send"].click, act.ask, study, found["question"], mode="multiple")
-    on(found["question"].submit, act.ask, study, found["question"], mode="multiple")
-    on(found["again"].click, act.ask, study, found["asked"], mode="multiple")
+    on(found["send"].click, act.chat.ask, study, found["question"], mode="multiple")
+    on(found["question"].submit, act.chat.ask, study, found["question"], mode="multiple")
+    on(found["again"].click, act.chat.ask, study, found["asked"], mode="multiple")
     for button in found["suggestions"]:
-        on(button.click, act.ask, study, button, mode="multiple")
-    on(found["hush"].click, act.hush, study)
+        on(button.click, act.chat.ask, study, button, mode="multiple")
+    on(found["hush"].click, act.chat.hush, study)
     on(found["stop"].click, act.stop, study, cancels=watching)
 
 

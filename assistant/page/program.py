@@ -13,10 +13,9 @@ from assistant.page import asking
 from assistant.page.desk import Desk
 from assistant.page.opening import Opening
 from assistant.page.server import Parts
+from assistant.page.windows import POLL_S
 from assistant.referral import Referral
 from assistant.study import SAMPLE
-
-POLL_S = 0.4
 
 
 @dataclass(frozen=True, eq=False)

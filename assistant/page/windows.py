@@ -6,6 +6,7 @@ Knows nothing of studies.
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+POLL_S = 0.4  # between two looks of a window at what it waits for
 MOST_WINDOWS = 10_000  # remembered; the oldest is forgotten first, and then shows nothing more
 
 

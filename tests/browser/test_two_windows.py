@@ -3,13 +3,14 @@
 import pytest
 
 from tests.browser.conftest import visits
-from tests.browser.rounds import coarse_sample
+from tests.browser.rounds import SETTLED_MS, coarse_sample
 from tests.browser.serving import held, started
 
 pytestmark = pytest.mark.slow
 PATH = "/en/?no-webgl=1"
 FILES = "#vx-upload input[type=file] >> nth=0"
 DRAFTED = ".vx-report [data-act]"
+SAID = "#vx-status [role=status]"
 BROKEN = {"name": "broken.nii", "mimeType": "x/y", "buffer": b"no scan"}
 
 
@@ -110,22 +111,26 @@ def test_a_study_is_deleted_while_it_is_drafted_and_another_window_finds_out(
 def test_a_window_goes_to_and_fro_between_studies_that_are_being_drafted(window, scan, hold):
     page = window()
     drafted(page, scan)
-    studies = page.get_by_label("Open studies")
+    studies, told = page.get_by_label("Open studies"), []
     with hold("segmenting"):
         for place in range(2):  # the second waits for its turn
             page.set_input_files(FILES, scan)
             page.wait_for_selector(f"#vx-status >> text={('Seg', 'Waiting')[place]}")
         for _ in range(2):
             for place in (1, 0):
+                page.wait_for_timeout(SETTLED_MS)  # nobody chooses from a list as it is drawn anew
                 studies.click()
                 page.get_by_role("option").nth(place).click()
-                page.wait_for_selector(f"#vx-status >> text={('Waiting', 'Seg')[place]}")
+                said = page.wait_for_selector(f"{SAID} >> text={('Waiting', 'Seg')[place]}")
+                told.append(said.inner_text().split()[0])
     page.wait_for_selector(DRAFTED)
+    assert told == ["Segmenting", "Waiting;", "Segmenting", "Waiting;"]
 
 
 def test_leaving_the_list_of_studies_chooses_none(window, scan):
     page = window()
     drafted(page, scan)
+    before = page.evaluate("window.voxcite.feed.study")
     page.set_input_files(FILES, files=[BROKEN])
     page.wait_for_selector("#vx-status .vx-refusal")
     page.get_by_label("Open studies").click()
@@ -133,6 +138,7 @@ def test_leaving_the_list_of_studies_chooses_none(window, scan):
     page.keyboard.press("Escape")
     delete(page)
     page.wait_for_selector(DRAFTED)
+    page.wait_for_function("study => window.voxcite.feed.study === study", arg=before)
 
 
 @pytest.fixture
