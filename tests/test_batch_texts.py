@@ -74,8 +74,12 @@ def test_no_more_studies_are_held_than_texts_are_asked_for(tmp_path):
     assert {outcome.status for outcome in found.values()} == {"drafted"}
 
 
-@pytest.mark.parametrize(("options", "counts"), [({}, []), ({"texts": 3}, [3])])
-def test_texts_are_written_together_only_where_that_is_asked_for(scans, tmp_path, options, counts):
+@pytest.mark.parametrize(
+    ("options", "counts"), [({}, [3]), ({"texts": 2}, [2]), ({"texts": 1}, [])]
+)
+def test_texts_are_written_together_unless_another_number_is_asked_for(
+    scans, tmp_path, options, counts
+):
     writer = Together()
     called = {"side": "left", "workers": 0, "recipe": with_writer(writer), **options}
     found = assistant.batch(scans, tmp_path / "out", **called)

@@ -42,7 +42,7 @@ def add_batch(commands: "Commands") -> None:
         "--workers", type=int, metavar="N", help="processes; default: one a core; 0: this one"
     )
     batch.add_argument(
-        "--texts", type=int, metavar="N", help="how many a process writes together; default: 1"
+        "--texts", type=int, metavar="N", help="how many a process writes together; default: 4"
     )
     batch.add_argument("--resume", action="store_true", help="go on with the run in OUTPUT")
     batch.add_argument("--dry-run", action="store_true", help="list what would be done, and end")

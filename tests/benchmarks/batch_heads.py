@@ -109,10 +109,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         single(assistant, 1, scratch / "warm")
         half = asked.heads // 2
         before = single(assistant, half, scratch / "before")
+        print(f"one by one: {before.seconds / half:.1f} s a head", flush=True)
         found = {}
         for texts in asked.texts:
             (scratch / f"{texts}").mkdir()
             found[texts] = batched(asked.heads, scratch / f"{texts}", asked.workers, texts)
+            print(f"{texts} at once: {found[texts].seconds / asked.heads:.1f} s a head", flush=True)
         after = single(assistant, asked.heads - half, scratch / "after")
     alone = Taken(asked.heads, before.seconds + after.seconds)
     print("\n| heads | n | seconds | a head | an hour | of a single draft |")
