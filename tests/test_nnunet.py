@@ -21,8 +21,8 @@ from segment.models.brought import FolderError
 from segment.models.nnunet import load
 from segment.models.nnunet.network import UNet
 from segment.models.nnunet.plans import Architecture, Resampling, read_plans
-from segment.models.nnunet.predict import gaussian, steps
 from segment.models.nnunet.prepare import prepare, resampled
+from segment.models.nnunet.sliding import gaussian, steps
 from segment.volume import Volume
 from tests.supplied import AFFINE, ct, write_pair
 from tests.toy_nnunet import LABELS, folder, network, plans, weights_of
@@ -133,8 +133,8 @@ def test_a_patch_is_seen_from_every_mirrored_side(tmp_path):
     made = load(folder(tmp_path / "f", [network(5)]))
     patch = torch.randn(8, 12, 16)
     with torch.inference_mode():
-        straight = made._seen(made.networks[0], patch)
-        turned = made._seen(made.networks[0], patch.flip(1)).flip(2)
+        straight = made._sliding(*made.networks)._seen(patch)
+        turned = made._sliding(*made.networks)._seen(patch.flip(1)).flip(2)
     assert torch.allclose(straight, turned, atol=1e-4)
 
 
@@ -279,7 +279,7 @@ def test_a_checkpoint_of_something_else_is_refused(tmp_path):
 
 def test_probabilities_that_take_too_much_memory_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr("segment.models.nnunet.predict.LARGEST_BYTES", 1000)
-    with pytest.raises(FolderError, match="cut the scan to what is needed"):
+    with pytest.raises(FolderError, match="write its labels with `voxcite label`"):
         load(folder(tmp_path / "f"))(volume())
 
 

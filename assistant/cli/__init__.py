@@ -18,6 +18,7 @@ from assistant.cli.draft import add_draft
 from assistant.cli.evaluate import add_evaluate
 from assistant.cli.explain import add_explain
 from assistant.cli.federated import add_federated
+from assistant.cli.label import add_label
 from assistant.cli.learn import add_calibrate, add_train
 from assistant.cli.listing import add_list
 from assistant.cli.mesh import add_mesh
@@ -42,6 +43,7 @@ COMMANDS = (
     add_draft,
     add_batch,
     add_segment,
+    add_label,
     add_pet,
     add_deidentify,
     add_dicomweb,

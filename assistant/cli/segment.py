@@ -16,6 +16,7 @@ from assistant.cli.terminal import (
     add_segmenter,
     assistant_for,
     bar_of,
+    expect_nifti,
     is_measured,
     record_line,
     side_of,
@@ -61,7 +62,7 @@ def run_segment(chosen: argparse.Namespace) -> int:
     from assistant.written import written_whole
 
     side = side_of(chosen)
-    _expect_nifti(chosen.output)
+    expect_nifti(chosen.output)
     assistant = assistant_for(chosen, chosen.coverage, chosen.intervals)
     if chosen.one_sided is not None:
         assistant.calibrated.expect_support(chosen.one_sided, is_two_sided=False)
@@ -113,14 +114,6 @@ def _shown_segmentation(
         if isinstance(step, Segmented):
             return step
     raise AssertionError("the steps of a study hold its segmentation")
-
-
-def _expect_nifti(path: Path) -> None:
-    from segment.errors import Refusal, ScanError
-
-    if not path.name.endswith((".nii.gz", ".nii")):
-        msg = f"{path.name}: labels are written as NIfTI; give a name that ends in .nii.gz"
-        raise ScanError(Refusal.BAD_OPTION, msg)
 
 
 def _of_bounds(one: "Bounds") -> str:

@@ -207,6 +207,15 @@ def with_intervals(settings: "Settings", chosen: argparse.Namespace) -> "Setting
     )
 
 
+def expect_nifti(path: Path) -> None:
+    """Refuse a name of labels that says another format; raises ScanError."""
+    from segment.errors import Refusal, ScanError
+
+    if not path.name.endswith((".nii.gz", ".nii")):
+        msg = f"{path.name}: labels are written as NIfTI; give a name that ends in .nii.gz"
+        raise ScanError(Refusal.BAD_OPTION, msg)
+
+
 def add_grouping(command: argparse.ArgumentParser, known: Sequence[Grouping]) -> None:
     """Take the option that says which calibration cases judge a count."""
     command.add_argument(

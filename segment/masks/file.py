@@ -1,9 +1,11 @@
 """Files of labels, NIfTI or DICOM SEG. Knows nothing of the scan they belong to."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import nibabel
 import numpy as np
 from jaxtyping import Float32, UInt16
 
@@ -45,6 +47,22 @@ def read_labels(path: Path) -> Drawn:
     table = named("of the file itself", found) if found else built_in()
     labels = _whole(volume.array, name)
     return Drawn(labels, volume.geometry, table, volume.sha256, "NIfTI", is_field=True)
+
+
+def write_labels(
+    path: Path,
+    labels: UInt16[np.ndarray, "i j k"],
+    geometry: Geometry,
+    names: Mapping[int, str],
+) -> None:
+    """Write labels as NIfTI with the names of those above 0, as ``read_labels`` finds them."""
+    array = labels.astype(np.min_scalar_type(max(names, default=0)))
+    image = nibabel.Nifti1Image(array, np.asarray(geometry.affine))
+    image.header.set_xyzt_units("mm")
+    rows = "".join(f'<Label Key="{n}"><![CDATA[{x}]]></Label>' for n, x in names.items() if n)
+    table = f"<CaretExtension><LabelTable>{rows}</LabelTable></CaretExtension>"
+    image.header.extensions.append(nibabel.nifti1.Nifti1Extension("ignore", table.encode()))
+    image.to_filename(path)
 
 
 def _read_dicom(path: Path) -> Drawn:

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from typing import Literal, cast
 
 import numpy as np
-from jaxtyping import Bool, Float32
+import torch
+from jaxtyping import Bool, Float32, Int64, UInt16
 from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation, ornt_transform
 from scipy import ndimage
 from skimage.transform import resize
+from torch import Tensor
 
 from segment.models.nnunet.plans import Plans, Resampling, Triple
 from segment.volume import Volume
@@ -19,6 +21,35 @@ from segment.volume import Volume
 ANISOTROPIC = 3.0  # longest by shortest edge above which slices are resampled by themselves
 TINY = 1e-8
 CANONICAL = np.array([[0, 1], [1, 1], [2, 1]])  # right, front, head
+
+
+@dataclass(frozen=True, eq=False)
+class Reads:
+    """The two places along an axis that each voxel is read from, and the second one's share."""
+
+    low: Int64[np.ndarray, " n"]
+    high: Int64[np.ndarray, " n"]
+    share: Float32[np.ndarray, " n"]
+
+    @classmethod
+    def along(cls, length: int, source: int, *, is_nearest: bool) -> "Reads":
+        """Read so many voxels evenly from a source of another length, as images are resized."""
+        at = np.clip((np.arange(length) + 0.5) * source / length - 0.5, 0, source - 1)
+        if is_nearest:
+            at = np.floor(at + 0.5)
+        low = np.floor(at).astype(np.int64)
+        return cls(low, np.minimum(low + 1, source - 1), (at - low).astype(np.float32))
+
+    def part(self, first: int, last: int, start: int) -> "Reads":
+        """Return the reads of some of the voxels, from a source that begins at ``start``."""
+        cut = slice(first, last)
+        return Reads(self.low[cut] - start, self.high[cut] - start, self.share[cut])
+
+    def read(self, tensor: Tensor, axis: int) -> Tensor:
+        """Read a tensor along an axis."""
+        low, high = (tensor.index_select(axis, torch.from_numpy(n)) for n in (self.low, self.high))
+        shape = [-1 if axis == place else 1 for place in range(tensor.ndim)]
+        return low.lerp_(high, torch.from_numpy(self.share).view(shape))
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +62,24 @@ class Prepared:
     spacing_mm: tuple[float, ...]
     turned: Triple
     box: tuple[slice, slice, slice]
+
+    @property
+    def reads(self) -> tuple[Reads, Reads, Reads]:
+        """Say from where in the image each voxel of the box is read, along each axis."""
+        there, here, how = self.plans.spacing_mm, self.spacing_mm, self.plans.probabilities
+        thick = _thick_axis(there, here, how.is_separate)
+        z, y, x = (
+            Reads.along(cut.stop - cut.start, n, is_nearest=axis == thick and how.order_z == 0)
+            for axis, (cut, n) in enumerate(zip(self.box, self.image.shape, strict=True))
+        )
+        return z, y, x
+
+    def laid(self, labels: UInt16[np.ndarray, "z y x"]) -> UInt16[np.ndarray, "i j k"]:
+        """Lay labels of the box on the scan's grid; what was cropped away is background."""
+        whole = np.zeros(self.turned, labels.dtype)
+        whole[self.box] = labels
+        turned = whole.transpose(np.argsort(self.plans.forward))
+        return np.ascontiguousarray(_unturned(turned.T, self.volume, self.plans))
 
     def back(
         self, logits: Float32[np.ndarray, "class z y x"]
@@ -83,7 +132,7 @@ def resampled(
         return data
     axis = _thick_axis(old_mm, new_mm, how.is_separate)
     found = np.empty((len(data), *shape), np.float32)
-    for place, channel in zip(found, data.astype(np.float64), strict=True):
+    for place, channel in zip(found, data, strict=True):
         place[...] = _resized(channel, shape, axis, how)
     return found
 
