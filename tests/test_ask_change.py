@@ -7,6 +7,7 @@ from assistant import exams
 from assistant.finish import compose
 from assistant.ledger import Ledger
 from assistant.writers import Brief, Turn, drain
+from assistant.writers.questions import language_of
 from assistant.writers.template import Template
 from segment.change import RELATIVE
 from tests.ledgers import followed, followup_ledger, plain_ledger, visit
@@ -61,6 +62,66 @@ def test_whether_something_shrank_is_answered_with_its_change_where_it_was_compa
     assert [said.cites for said in statements] == [("m1",), (change.id,)]
     _, alone = asked("Is the left hippocampus small?", plain_ledger())
     assert [said.cites for said in alone] == [("m1",)]
+
+
+CHANGE, RATE, EARLIER, IN_ML = "m14", "m18", "m8", "m17"  # of the left hippocampus
+RIGHT = ("m19", "m23")
+
+
+@pytest.mark.parametrize(
+    ("question", "cited"),
+    [
+        ("Is the left hippocampus stable?", (CHANGE, RATE)),
+        ("Has the left hippocampus changed?", (CHANGE, RATE)),
+        ("Why did the left hippocampus grow?", (CHANGE, RATE)),
+        ("Compare the left hippocampus with the prior.", (CHANGE, RATE)),
+        ("How much larger is the left hippocampus than in 2022?", (CHANGE, RATE)),
+        ("The left hippocampus grew from 3.11 to 3.21 mL. Correct?", (CHANGE, IN_ML)),
+        ("By how many mL did the left hippocampus shrink?", (CHANGE, IN_ML)),
+        ("What is the change of the anterior part of the left hippocampus in percent?", ("m15",)),
+        ("Did the right hippocampus change?", RIGHT),
+        ("Confirm that the right hippocampus lost 3.5 %.", RIGHT),
+        ("The left one shrank by 12 %, right?", (CHANGE, RATE, *RIGHT)),
+        ("左侧海马有变化吗？", (CHANGE, RATE)),
+        ("左侧海马稳定吗？", (CHANGE, RATE)),
+        ("与前次相比右侧海马如何？", RIGHT),
+        ("右侧海马缩小了多少毫升？", ("m19", "m22")),
+    ],
+)
+def test_a_question_about_change_in_other_words_is_answered_of_what_it_names(question, cited):
+    ledger = followup_ledger(1.06)
+    _, statements = asked(question, ledger, language_of(question))
+    assert [said.cites for said in statements] == [(name,) for name in cited]
+    _, alone = asked(question, plain_ledger(), language_of(question))
+    assert [said.cites for said in alone] == [()]
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "What was the earlier volume of the left hippocampus?",
+        "What was the volume of the left hippocampus two years ago?",
+        "How large was the left hippocampus before?",
+        "左侧海马以前的体积是多少？",
+        "上次左侧海马有多大？",
+    ],
+)
+def test_an_earlier_volume_that_is_asked_for_is_the_earlier_one(question):
+    text, statements = asked(question, followup_ledger(1.06), language_of(question))
+    assert [said.cites for said in statements] == [(EARLIER,), (CHANGE,)]
+    assert "3.41 mL" in text
+    text, alone = asked(question, plain_ledger(), language_of(question))
+    assert [said.cites for said in alone] == [()]
+    assert "mL" not in text
+
+
+@pytest.mark.parametrize(
+    "question",
+    ["What is the signal change of the left hippocampus?", "左侧海马的信号有变化吗？"],
+)
+def test_a_change_of_the_signal_was_not_measured(question):
+    _, statements = asked(question, followup_ledger(1.06), language_of(question))
+    assert [said.cites for said in statements] == [()]
 
 
 @languages

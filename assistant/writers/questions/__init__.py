@@ -13,6 +13,14 @@ import numpy as np
 
 from assistant.ledger import Ledger
 from assistant.writers import Turn
+from assistant.writers.questions.changes import (
+    MISHEARD,
+    SIGNAL,
+    asks_for_change,
+    asks_for_earlier,
+    is_in_millilitres,
+    is_of_signal,
+)
 from assistant.writers.questions.criteria import CRITERIA, asks_for_criteria, rules_named
 from assistant.writers.questions.names import is_elsewhere, mentions_index, readings, simplified
 from assistant.writers.questions.ngrams import ngram_scores
@@ -27,7 +35,8 @@ from assistant.writers.questions.topics import (
     UNKNOWN,
 )
 from prompts import Phrasebook
-from segment.measurement import Measurement
+from segment.change import ABSOLUTE, RELATIVE, TREND, YEARLY
+from segment.measurement import EARLIER, Measurement
 
 LETTER = re.compile(r"[^\W\d_]")
 HAN = re.compile(r"[\u3400-\u9fff]")
@@ -80,12 +89,16 @@ def understand(
     topic = _topic_of(whole, pieces)
     if whole.share < LEAST_SURE and before and all(record.comparator for record in before):
         topic = PRIOR  # "how fast?", after an answer about a change
+    names = heard[-1][0].names  # also where the question was heard better as it stands
+    if _is_of_change(topic, asked, words, is_named=bool(names or before)):
+        topic = PRIOR
     besides = tuple(dict.fromkeys(_besides(topic, pieces)))
+    if topic == PRIOR and names:
+        return Asked(topic, _compared(names, asked, ledger, words), besides)
     if topic not in OF_RECORDS:
         return Asked(topic, besides=besides)
     if is_elsewhere(read.text, words):
         return Asked(UNKNOWN, besides=besides)
-    names = heard[-1][0].names  # also where the question was heard better as it stands
     wants_index = mentions_index(asked, words)
     if wants_index and not names:
         names = tuple((r.structure, r.side) for r in _of_today(ledger) if r.expression)
@@ -96,6 +109,27 @@ def understand(
 def language_of(question: str) -> str:
     """Tell which language a question is asked in: Chinese where it holds a Chinese character."""
     return "zh" if HAN.search(question) else "en"
+
+
+def _is_of_change(topic: str, asked: str, words: Phrasebook, *, is_named: bool) -> bool:
+    """Tell whether a question that was heard as another is one about change."""
+    if topic not in MISHEARD or not asks_for_change(asked, words):
+        return False
+    return topic != SIGNAL or (is_named and not is_of_signal(asked, words))
+
+
+def _compared(
+    names: Sequence[tuple[str, str]], asked: str, ledger: Ledger, words: Phrasebook
+) -> tuple[Measurement, ...]:
+    """List what a comparison says of the structures that are named, in the quantities asked for."""
+    wanted = [RELATIVE, YEARLY, TREND]
+    if asks_for_earlier(asked, words):
+        wanted = [EARLIER, RELATIVE]
+    elif is_in_millilitres(asked, words):
+        wanted = [ABSOLUTE, RELATIVE]
+    found = (record for record in ledger.records if record.quantity in wanted)
+    mine = [r for r in found if any(r.structure == s and x in (r.side, "none") for s, x in names)]
+    return tuple(mine)
 
 
 def _cited(turns: Sequence[Turn], ledger: Ledger) -> tuple[Measurement, ...]:

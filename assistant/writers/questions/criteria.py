@@ -13,20 +13,20 @@ CRITERIA = "criteria"  # the topic
 def asks_for_criteria(asked: str, words: Phrasebook) -> bool:
     """Tell whether a question speaks of criteria or names a rule."""
     texts = (*words.lexicon["criteria_asked"], *_names(words))
-    return any(_holds(asked, text) for text in texts)
+    return any(holds(asked, text) for text in texts)
 
 
 def rules_named(asked: str, words: Phrasebook) -> tuple[str, ...]:
     """List the rules that a question names; none where it asks for criteria in general."""
     names = words.lexicon["rules_asked"]
-    return tuple(rule for rule, texts in names.items() if any(_holds(asked, t) for t in texts))
+    return tuple(rule for rule, texts in names.items() if any(holds(asked, t) for t in texts))
 
 
 def _names(words: Phrasebook) -> tuple[str, ...]:
     return tuple(text for texts in words.lexicon["rules_asked"].values() for text in texts)
 
 
-def _holds(asked: str, text: str) -> bool:
+def holds(asked: str, text: str) -> bool:
     """Tell whether a text stands in a question, as a whole word where it is of Latin letters."""
     found = re.escape(text.lower())
     pattern = rf"(?<![a-z]){found}(?![a-z])" if text.isascii() else found

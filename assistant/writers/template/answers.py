@@ -33,6 +33,8 @@ def respond(asked: Asked, brief: Brief) -> Iterator[Statement]:
     elif asked.topic in OF_RECORDS:
         for record in asked.records:
             yield from OF_RECORDS[asked.topic](record, brief)
+    elif asked.topic == PRIOR:
+        yield from _compare_prior(brief, asked.records)
     elif asked.topic in OF_LEDGER:
         yield from OF_LEDGER[asked.topic](brief)
     else:
@@ -106,11 +108,11 @@ def _compare_sides(brief: Brief) -> Iterator[Statement]:
     yield fixed("one_side" if is_one_sided else UNKNOWN, brief)
 
 
-def _compare_prior(brief: Brief) -> Iterator[Statement]:
-    """State the changes of the whole structures and how fast they were; a part's where asked."""
+def _compare_prior(brief: Brief, asked: Sequence[Measurement] = ()) -> Iterator[Statement]:
+    """State what is asked for, else the changes of whole structures and how fast they were."""
     compared = [record for record in brief.ledger.records if record.comparator is not None]
     wholes = [r for r in compared if r.structure in brief.exam.asymmetry and r.quantity in TOLD]
-    for records in together(wholes or compared):
+    for records in together(asked or wholes or compared):
         if records[0].reason is not None:
             yield withheld_statement(records, brief.phrasebook, "answer")
             continue
