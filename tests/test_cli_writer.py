@@ -145,6 +145,12 @@ def test_a_draft_falls_back_only_when_asked_to(head_file, tmp_path, capsys):
     assert table["provenance"]["writer"] == "template"
 
 
+def test_an_answer_in_the_models_place_says_so(report_file, tmp_path, capsys):
+    options = [*VLM, "--model", tmp_path / "none", "--fallback"]
+    assert run("ask", report_file, QUESTION, *options) == OK
+    assert load("en").phrases["technique.fallback"] in capsys.readouterr().err
+
+
 def test_trained_parts_that_are_not_there_are_named(report_file, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sources, "embedded_parts", lambda: tmp_path / "weights")
     said = refused(capsys, "ask", report_file, QUESTION, *VLM)

@@ -27,6 +27,7 @@ def run_ask(chosen: argparse.Namespace) -> int:
     from assistant.pipeline import Assistant
     from assistant.report import report_from_json
     from assistant.verify import verify_report
+    from assistant.writers.choice import FALLBACK, STATED
     from assistant.writers.questions import language_of
 
     table = read_table(chosen.report)
@@ -42,5 +43,7 @@ def run_ask(chosen: argparse.Namespace) -> int:
     with bar_of(1, assistant.phrasebook.steps["answer"]) as bar:
         answer = assistant.ask(report, chosen.question)
         bar.update()
+    if (missed := answer.provenance.get(FALLBACK)) is not None:
+        print(f"voxcite: {assistant.phrasebook.phrases[STATED]} [{missed}]", file=sys.stderr)
     print(answer.markdown(), end="")
     return OK

@@ -12,6 +12,7 @@ from assistant.cli.terminal import (
     NOTHING_MEASURED,
     OK,
     add_crop,
+    add_reader,
     add_runtime,
     add_writer,
     bar_of,
@@ -65,6 +66,7 @@ def add_batch(commands: "Commands") -> None:
     add_crop(batch)
     add_writer(batch)
     add_runtime(batch)
+    add_reader(batch)
     batch.set_defaults(run=run_batch)
 
 

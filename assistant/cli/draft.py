@@ -14,6 +14,7 @@ from assistant.cli.terminal import (
     SERIES_HELP,
     STUDY_HELP,
     add_intervals,
+    add_reader,
     add_runtime,
     add_writer,
     bar_of,
@@ -83,6 +84,7 @@ def add_draft(commands: "Commands") -> None:
     )
     add_intervals(draft)
     add_runtime(draft)
+    add_reader(draft)
     draft.set_defaults(run=run_draft)
 
 

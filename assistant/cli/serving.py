@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from assistant.cli.terminal import add_runtime, add_writer, settings_of
+from assistant.cli.terminal import add_reader, add_runtime, add_writer, settings_of
 from assistant.settings import DEFAULT_EXAM
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ def add_serving(command: argparse.ArgumentParser, kept_as: str, port: int) -> No
     command.add_argument("--port", type=int, default=port)
     add_writer(command)
     add_runtime(command)
+    add_reader(command)
     command.add_argument(
         "--auth", type=Path, metavar="FILE", help="names and hashed passwords; needed with --host"
     )

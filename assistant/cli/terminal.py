@@ -8,7 +8,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NoReturn, TypeVar, get_args
 
-from assistant.settings import Device, Precision
+from assistant.settings import DEFAULT_READER, Device, Precision
 from segment.effort import EFFORT, Effort
 from segment.intervals import Grouping
 from segment.runtime import Runtime
@@ -98,6 +98,17 @@ def add_runtime(command: argparse.ArgumentParser) -> None:
     )
 
 
+def add_reader(command: argparse.ArgumentParser) -> None:
+    """Take the option that says what reads the picture itself."""
+    command.add_argument(
+        "--reader",
+        metavar="NAME",
+        default=DEFAULT_READER,
+        help="one that `voxcite list` names: it scores faults of the picture and may refuse a scan"
+        f" by its looks; default: {DEFAULT_READER}, since its card says how often it errs",
+    )
+
+
 def settings_of(
     chosen: argparse.Namespace, exam: str, language: str, runtime: Runtime = "torch"
 ) -> "Settings":
@@ -120,6 +131,7 @@ def settings_of(
         seed=chosen.seed,
         runtime=runtime,
         fallback=chosen.fallback,
+        reader=chosen.reader if "reader" in chosen else DEFAULT_READER,
     )
 
 

@@ -24,7 +24,7 @@ from assistant.writers.vlm.errors import ModelError
 
 # Settings that make no sense with a writer that does not take them, and who does take them.
 TAKEN_BY = {"model": "vlm", "adapter": "vlm", "server": "server"}
-STATED = "technique.fallback"
+FALLBACK, STATED = "fallback", "technique.fallback"  # in the facts, and in the report
 
 Telling = Callable[[Writer], Generator[Statement, None, Draft]]
 
@@ -94,4 +94,4 @@ class Fallback:
         except ModelError as error:
             missed = str(error.code)
         draft = yield from telling(Template())
-        return replace(draft, facts={"fallback": missed}, stated=(STATED,))
+        return replace(draft, facts={FALLBACK: missed}, stated=(STATED,))
