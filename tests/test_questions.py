@@ -138,6 +138,24 @@ def test_what_only_sounds_like_a_side_is_none(question):
     assert [record.id for record in found.records] == ["m4"]
 
 
+@pytest.mark.parametrize(
+    ("question", "topic", "records"),
+    [
+        ("Are both hippocampi smaller than normal?", "size", ["m1", "m4"]),
+        ("Is the left side atrophic?", "size", ["m1"]),
+        ("左侧海马比正常小吗？", "size", ["m1"]),
+        ("Is the left hippocampus smaller than 3 mL?", "volume", ["m1"]),
+        ("Is the left hippocampus smaller than the right?", "sides", []),
+        ("Is the left larger than the right by 1 mL?", "sides", []),
+        ("右侧海马比左侧萎缩吗？", "sides", []),
+    ],
+)
+def test_what_is_held_against_the_norm_or_a_number_compares_no_sides(question, topic, records):
+    asked = understand(question, plain_ledger(), prompts.load(language_of(question)))
+    assert asked.topic == topic
+    assert [record.id for record in asked.records] == records
+
+
 @pytest.mark.parametrize("question", ["Is the left kidney small?", "Volume of the left thalamus?"])
 def test_the_side_of_something_else_is_no_structure(question):
     assert understand(question, plain_ledger(), prompts.load("en")).records == ()

@@ -13,15 +13,16 @@ import numpy as np
 
 from assistant.ledger import Ledger
 from assistant.writers import Turn
-from assistant.writers.questions.changes import (
+from assistant.writers.questions.criteria import CRITERIA, asks_for_criteria, rules_named
+from assistant.writers.questions.hints import (
     MISHEARD,
     SIGNAL,
     asks_for_change,
     asks_for_earlier,
     is_in_millilitres,
     is_of_signal,
+    topic_of_one_side,
 )
-from assistant.writers.questions.criteria import CRITERIA, asks_for_criteria, rules_named
 from assistant.writers.questions.names import is_elsewhere, mentions_index, readings, simplified
 from assistant.writers.questions.ngrams import ngram_scores
 from assistant.writers.questions.topics import (
@@ -38,6 +39,7 @@ from prompts import Phrasebook
 from segment.change import ABSOLUTE, RELATIVE, TREND, YEARLY
 from segment.measurement import EARLIER, Measurement
 
+OF_SIDES = ("sides", "asymmetry")
 LETTER = re.compile(r"[^\W\d_]")
 HAN = re.compile(r"[\u3400-\u9fff]")
 SENTENCE = re.compile(r"(?<=[.!?。！？])\s*|(?<=[:：])\s*")
@@ -90,8 +92,7 @@ def understand(
     if whole.share < LEAST_SURE and before and all(record.comparator for record in before):
         topic = PRIOR  # "how fast?", after an answer about a change
     names = heard[-1][0].names  # also where the question was heard better as it stands
-    if _is_of_change(topic, asked, words, is_named=bool(names or before)):
-        topic = PRIOR
+    topic = _plainly(topic, asked, words, is_named=bool(names or before))
     besides = tuple(dict.fromkeys(_besides(topic, pieces)))
     if topic == PRIOR and names:
         return Asked(topic, _compared(names, asked, ledger, words), besides)
@@ -111,11 +112,14 @@ def language_of(question: str) -> str:
     return "zh" if HAN.search(question) else "en"
 
 
-def _is_of_change(topic: str, asked: str, words: Phrasebook, *, is_named: bool) -> bool:
-    """Tell whether a question that was heard as another is one about change."""
-    if topic not in MISHEARD or not asks_for_change(asked, words):
-        return False
-    return topic != SIGNAL or (is_named and not is_of_signal(asked, words))
+def _plainly(topic: str, asked: str, words: Phrasebook, *, is_named: bool) -> str:
+    """Return the topic that a question says plainly, whatever it was heard as."""
+    if topic in MISHEARD and asks_for_change(asked, words):
+        is_signal = topic == SIGNAL and (not is_named or is_of_signal(asked, words))
+        return topic if is_signal else PRIOR
+    if topic in OF_SIDES and is_named:
+        return topic_of_one_side(asked, words) or topic
+    return topic
 
 
 def _compared(

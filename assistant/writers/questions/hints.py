@@ -1,7 +1,7 @@
-"""Whether a question asks for a change or for what was measured earlier. Knows no answers.
+"""What a question says so plainly that no trained topic need guess it. Knows no answers.
 
-The trained topics were made of questions that name no date; what is said of time is the same in
-every wording.
+Topics were trained on questions that speak little of time, of the norm and of given numbers; these
+are said in few words, the same in every wording.
 """
 
 import re
@@ -37,3 +37,15 @@ def is_in_millilitres(asked: str, words: Phrasebook) -> bool:
     """Tell whether a simplified question names the unit of a volume."""
     texts = (text for unit in ("mL", "mm3", "cm3") for text in words.lexicon["units"][unit])
     return any(re.search(rf"(?<![a-z]){re.escape(t.lower())}(?![a-z])", asked) for t in texts)
+
+
+def topic_of_one_side(asked: str, words: Phrasebook) -> str | None:
+    """Say what is asked of one side or of both, each by itself, if that is plain.
+
+    "Is the left one smaller than normal?" compares no sides, and neither does "why is it 5 mL?".
+    """
+    if all(any(holds(asked, text) for text in texts) for texts in words.lexicon["sides"].values()):
+        return None
+    if any(holds(asked, text) for text in words.lexicon["norm_asked"]):
+        return "size"
+    return "volume" if re.search(words.lexicon["number_asked"], asked) else None
