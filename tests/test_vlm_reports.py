@@ -15,7 +15,7 @@ from assistant.report import Line
 from assistant.verify import verify_line
 from assistant.writers.vlm.asking import grammar_of
 from assistant.writers.vlm.matcher import make_guide
-from assistant.writers.vlm.own import is_own, read_own
+from assistant.writers.vlm.own import EXAMPLE, is_own, read_own
 from assistant.writers.vlm.reports import Refused, bind, bind_report
 from assistant.writers.vlm.slots import SECTION_TOKEN, TOKEN, SlotTable, parse_target
 from assistant.writers.vlm.spoken import SLOTS
@@ -71,6 +71,13 @@ def bound(sentence, words=EN, ledger=None):
 )
 def test_a_number_becomes_the_slot_of_the_record_it_states(sentence, expected):
     assert bound(sentence) == [expected]
+
+
+def test_the_sentence_that_is_shown_to_whoever_has_none_is_one_that_binds():
+    told = EXAMPLE.replace("3.52", "3.21")
+    pair, unbound = bind_report("a", told, plain_ledger(), EXAM, EN, judge)
+    assert unbound == ()
+    assert pair is not None
 
 
 def test_a_chinese_number_becomes_a_slot_too():

@@ -104,12 +104,12 @@ def check_hashes(folder: Path, expected: Mapping[str, str]) -> None:
     for file, digest in expected.items():
         path = folder / file
         if not path.is_file():
-            msg = f"expected {path.name} beside the manifest, found none; install voxcite again"
+            msg = f"expected {path.name} beside the manifest, found none; install voxcite, or copy the folder, again"
             raise ModelError(Fault.MISSING, msg)
         if (found := hashlib.sha256(path.read_bytes()).hexdigest()) != digest:
             msg = (
                 f"{path.name}: expected sha256 {digest[:12]}, found {found[:12]};"
-                " install voxcite again"
+                " install voxcite, or copy the folder, again"
             )
             raise ModelError(Fault.WRONG_HASH, msg)
 

@@ -32,6 +32,7 @@ from segment.segmentation import Segmentation
 from segment.volume import Volume
 
 IMAGES, REPORTS, MASKS = "images", "reports", "masks"
+EXAMPLE = "The volume of the left hippocampus is 3.52 mL."  # a sentence that binds and holds
 SUFFIXES = (".nii.gz", ".nii", "")  # the last is a folder's
 BACKGROUND = "background"
 TRACED = "traced by hand"
@@ -97,7 +98,7 @@ def read_own(folder: Path, exam: Exam, judge: Judge, measure_scan: MeasureScan) 
 
 def _example(unbound: list[Unbound]) -> str:
     if not unbound:
-        return "write sentences such as 'The left hippocampus measures 3.52 mL.'"
+        return f"write sentences such as '{EXAMPLE}'"
     return f"the first: {unbound[0].text!r} {unbound[0].reason}"
 
 
