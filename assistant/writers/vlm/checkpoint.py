@@ -16,6 +16,7 @@ from typing import Any
 
 from assistant.writers.vlm.errors import Fault, ModelError
 
+AGAIN = "install voxcite, or copy the folder, again"
 WHOLE = "Gemma3ForConditionalGeneration"
 TEXT = "Gemma3ForCausalLM"
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
@@ -104,13 +105,10 @@ def check_hashes(folder: Path, expected: Mapping[str, str]) -> None:
     for file, digest in expected.items():
         path = folder / file
         if not path.is_file():
-            msg = f"expected {path.name} beside the manifest, found none; install voxcite, or copy the folder, again"
+            msg = f"expected {path.name} beside the manifest, found none; {AGAIN}"
             raise ModelError(Fault.MISSING, msg)
         if (found := hashlib.sha256(path.read_bytes()).hexdigest()) != digest:
-            msg = (
-                f"{path.name}: expected sha256 {digest[:12]}, found {found[:12]};"
-                " install voxcite, or copy the folder, again"
-            )
+            msg = f"{path.name}: expected sha256 {digest[:12]}, found {found[:12]}; {AGAIN}"
             raise ModelError(Fault.WRONG_HASH, msg)
 
 
