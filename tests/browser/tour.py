@@ -29,6 +29,9 @@ LOOKS = (*DIAGONAL, ("light", 800), ("dark", 1280))
 HEIGHT, PATIENCE_MS, SETTLED_MS = 900, 120_000, 200
 SIZE = {"width": 1280, "height": HEIGHT}
 MOVED_MM = (12.0, -8.0, 5.0)
+# A narrow window may scroll a table sideways; a wide one has room for it.
+CUT = """[...document.querySelectorAll('.vx-scroll')].some(
+    place => place.scrollWidth > place.clientWidth)"""
 FILES = "#vx-upload input[type=file] >> nth=0"
 PRIOR = "#vx-input input[type=file] >> nth=0"
 BOT = '[data-testid="bot"]'
@@ -275,6 +278,8 @@ def _broken(page: Page) -> Iterator[str]:
         yield from (f"{rule['id']}: {node['html'][:160]}" for node in rule["nodes"])
     if page.evaluate("document.documentElement.scrollWidth > window.innerWidth"):
         yield "wider than the window"
+    if page.viewport_size == SIZE and page.evaluate(CUT):
+        yield "a table is wider than its place"
 
 
 def round_of(eye: Eye, page: Page, name: str, states: Iterator[str]) -> dict[str, list[str]]:
