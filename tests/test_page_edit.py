@@ -95,6 +95,19 @@ def test_a_number_typed_by_hand_is_kept_and_shown_beside_what_it_contradicts():
     assert changed.report.problems[-1].text == text
 
 
+@pytest.mark.parametrize("typed", ["3,10 mL", "previously 2,10 mL", "3e0 mL", "1/2", "x2"])
+def test_a_number_that_is_typed_oddly_is_kept_and_keeps_a_report_from_being_signed(typed):
+    made = manuscript()
+    line = number_of(made, "m1")
+    text = f"The volume of the {{m1.name}} is {{m1.reading}} ({typed})."
+    changed = made.with_change(Edited(line, text, "Dr Test", AT))
+    passage = changed.passages[line]
+    assert typed in passage.line.text
+    assert (passage.edited_by, len(passage.contradictions) > 0) == ("Dr Test", True)
+    with pytest.raises(SignError, match="no number that a record holds,"):
+        sign(changed.report, "Dr Test", AT)
+
+
 def test_a_report_with_a_contradiction_is_not_signed():
     made = manuscript()
     text = "The volume of the left hippocampus is 3.90 mL."

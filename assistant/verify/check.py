@@ -9,6 +9,7 @@ from segment.measurement import Measurement, Reliability
 
 Records = Mapping[str, Measurement]
 LEFT_OVER = ("residue", "joiner", "side")
+NOTHING = "bound to nothing"
 NO_NUMBER = ("number word", "limit")  # of a measurement; a limit such as >99 % is a score's
 # What a person editing a line may write.
 OWN_WORDS = (*LEFT_OVER, "hedge", "quantity", "prior", "because", "uncertainty", "reference")
@@ -31,7 +32,7 @@ def check_sentence(
     """
     for bound in sentence.bound:
         yield from _check_basis(bound, predicted)
-        if not is_edited or bound.token.kind not in OWN_WORDS:
+        if not is_edited or bound.token.kind not in OWN_WORDS or bound.token.is_numeric:
             yield from _check_token(bound, sentence, records)
     for record in sentence.subjects:
         yield from _check_reliability(record, sentence, is_edited=is_edited)
@@ -54,7 +55,8 @@ def _check_token(bound: Bound, sentence: Sentence, records: Records) -> Iterator
     """Say what is wrong with one token."""
     token, record = bound.token, bound.record
     if token.kind in (*LEFT_OVER, *NO_NUMBER):
-        yield f"{token.text!r} is bound to nothing"
+        why = "no number that a record holds, as it is written" if token.is_numeric else NOTHING
+        yield f"{token.text!r} is {why}"
     elif token.kind == "name" and (record is None or record not in sentence.subjects):
         yield f"{token.text!r} is not what the line cites"
     elif token.kind in ("number", "range"):

@@ -161,12 +161,6 @@ def _check_missing(
     if not is_edited and names != [*judgement.missing]:
         yield f"{judgement.id} misses {judgement.missing}, and the sentence says {names}"
     for token in rest:
-        is_word = is_edited and token.kind not in (
-            "number",
-            "range",
-            "number word",
-            "limit",
-            "date",
-        )
+        is_word = is_edited and not token.is_numeric
         if token.kind not in (*SILENT, "quantity") and not is_word:
             yield f"{token.text!r} is bound to nothing"
