@@ -26,6 +26,7 @@ class Denial(StrEnum):
     NAME_LENGTH = "name-length"
     NO_ZONE = "no-zone"
     CONTRADICTION = "contradiction"
+    READ_AGAIN = "read-again"
     TOO_MANY_FILES = "too-many-files"
     NOT_SENT = "not-sent"
     NO_PRIOR = "no-prior"

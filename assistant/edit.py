@@ -17,7 +17,7 @@ from assistant.ledger import Ledger
 from assistant.override import EditError, Overridden, overridden
 from assistant.quality import quality_statements
 from assistant.render import SLOT, SlotError, render, slot
-from assistant.report import Line, Origin, Problem, Report
+from assistant.report import READ_AGAIN, Line, Origin, Problem, Report
 from assistant.rows import decimals, one_line
 from assistant.rules import judge
 from assistant.verify import verify_line
@@ -83,7 +83,8 @@ class Passage:
     """One line of the report and the slots that it was filled from.
 
     ``edited_by`` and ``accepted_by`` name a person; ``contradictions`` say where a number of
-    theirs differs from the record.
+    theirs differs from the record. ``is_overtaken`` is a sentence of theirs that nobody has read
+    since a value that it is about was changed.
     """
 
     line: Line
@@ -91,6 +92,7 @@ class Passage:
     edited_by: str | None = None
     accepted_by: str | None = None
     contradictions: tuple[str, ...] = ()
+    is_overtaken: bool = False
 
 
 @dataclass(frozen=True)
@@ -135,9 +137,11 @@ class Manuscript:
         return ledger, passages
 
     def _trail(self) -> dict[str, Any]:
-        """Say who changed what, for the report's provenance."""
+        """Say for the report's provenance who changed what, and what must be read again."""
         texts = [_told(c, self.original) for c in self.changes if not isinstance(c, Accepted)]
-        return {"changed": texts} if texts else {}
+        overtaken = [passage.line.text for passage in self.passages if passage.is_overtaken]
+        trail = {"changed": texts, READ_AGAIN: overtaken}
+        return {key: told for key, told in trail.items() if told}
 
     def with_change(self, change: Change) -> "Manuscript":
         """Make one change; raises EditError where it cannot be made."""
@@ -232,7 +236,7 @@ def _applied(
         raise EditError(Denial.NO_SUCH_LINE, msg)
     old = passages[change.line]
     if isinstance(change, Accepted):
-        new = replace(old, accepted_by=change.who)
+        new = replace(old, accepted_by=change.who, is_overtaken=False)
     else:
         new = _written(change, old, ledger, prompts.load(report.language))
     return ledger, (*passages[: change.line], new, *passages[change.line + 1 :])
@@ -311,7 +315,8 @@ def _rewritten(
     if not moved & set(passage.line.cites):
         yield passage
     elif passage.edited_by is not None:
-        yield _marked(passage.statement, passage.edited_by, ledger, words)
+        marked = _marked(passage.statement, passage.edited_by, ledger, words)
+        yield replace(marked, is_overtaken=True)
     elif (line := _holding(passage.statement, ledger, words)) is not None:
         yield Passage(line, passage.statement)
     elif passage.line.section == "criteria":

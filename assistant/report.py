@@ -38,6 +38,7 @@ from segment.measurement import (
 
 SECTIONS: tuple[Section, ...] = tuple(name for name in get_args(Section) if name != "answer")
 Origin = Literal["measured", "read from the image", "not assessed", "edited by", "stated", "quoted"]
+READ_AGAIN = "read_again"  # of the provenance: sentences of people that stop a signature
 QUOTING: tuple[Section, ...] = ("indication", "comparison")
 SYNTAX = re.compile(r"([\\`*<>\[\]&|])")
 TERM = re.compile(rf"(?<![A-Za-z0-9])(?:{'|'.join(TERMS)})(?![A-Za-z0-9]|[.,]\d)")

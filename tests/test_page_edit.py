@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 import prompts
+import prompts.page
 from assistant import exams
 from assistant.draft import Draft
 from assistant.edit import (
@@ -18,6 +19,7 @@ from assistant.edit import (
     change_record,
 )
 from assistant.finish import finish
+from assistant.page import drafting
 from assistant.report import Line, report_bytes, report_from_json
 from assistant.score import Score
 from assistant.sign import SignError, problems, sign
@@ -269,6 +271,55 @@ def test_an_edited_sentence_follows_a_later_override():
     changed = edited.with_change(overridden())
     assert "3.90 mL" in changed.passages[line].line.text
     assert changed.passages[line].edited_by == "Dr Test"
+
+
+ANEW = "On review the hippocampi differ."
+SYMMETRIC = {"en": "The hippocampi are symmetric.", "zh": "双侧海马对称。"}
+
+
+def overtaken(language="en"):
+    """A report in which a value was overridden after a person wrote about a ratio of it."""
+    made = manuscript(language=language)
+    line = number_of(made, "m7")
+    edited = made.with_change(Edited(line, SYMMETRIC[language], "Dr Test", AT))
+    return edited.with_change(overridden("m1", 1.4, 1.3, 1.5)), line
+
+
+@languages
+def test_a_persons_sentence_about_an_overridden_value_must_be_read_again(language):
+    changed, line = overtaken(language)
+    assert changed.passages[line].is_overtaken
+    assert changed.report.provenance["read_again"] == [SYMMETRIC[language]]
+    with pytest.raises(SignError, match="accept it or edit it"):
+        sign(changed.report, "Dr Test", AT)
+    page = drafting.document(changed.report, changed.passages, prompts.load(language), language)
+    assert prompts.page.load(language)["mark.read_again"] in page
+
+
+@pytest.mark.parametrize(
+    "change", [lambda n: Accepted(n, "Dr Other", AT), lambda n: Edited(n, ANEW, "Dr Other", AT)]
+)
+def test_a_sentence_that_was_read_again_no_longer_stops_a_signature(change):
+    made, line = overtaken()
+    changed = made.with_change(change(line))
+    assert not changed.passages[line].is_overtaken
+    assert "read_again" not in changed.report.provenance
+    assert sign(changed.report, "Dr Test", AT).status == "signed"
+
+
+def test_a_persons_sentence_about_another_value_is_not_to_be_read_again():
+    made = manuscript()
+    line = number_of(made, "m4")
+    edited = made.with_change(Edited(line, "The {m4.name} is full.", "Dr Test", AT))
+    changed = edited.with_change(overridden())
+    assert not any(passage.is_overtaken for passage in changed.passages)
+
+
+def test_a_sentence_that_was_accepted_is_read_again_after_a_second_override():
+    made, line = overtaken()
+    accepted = made.with_change(Accepted(line, "Dr Other", AT))
+    changed = accepted.with_change(overridden("m4", 3.3, 3.2, 3.4))
+    assert (changed.passages[line].is_overtaken, changed.passages[line].accepted_by) == (True, None)
 
 
 def test_undoing_an_override_brings_the_measured_value_back():
