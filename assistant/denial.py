@@ -22,6 +22,7 @@ class Denial(StrEnum):
     UNKNOWN_RECORD = "unknown-record"
     DERIVED = "derived"
     OUTSIDE_BOUNDS = "outside-bounds"
+    IMPLAUSIBLE = "implausible"
     NOT_DERIVABLE = "not-derivable"
     NAME_LENGTH = "name-length"
     NO_ZONE = "no-zone"

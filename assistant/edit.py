@@ -14,7 +14,7 @@ from assistant.criteria import criteria_statements, criterion_statement
 from assistant.denial import Denial
 from assistant.draft import Statement
 from assistant.ledger import Ledger
-from assistant.override import EditError, Overridden, overridden
+from assistant.override import EditError, Overridden, expect_plausible, overridden
 from assistant.quality import quality_statements
 from assistant.render import SLOT, SlotError, render, slot
 from assistant.report import READ_AGAIN, Line, Origin, Problem, Report
@@ -24,6 +24,7 @@ from assistant.verify import verify_line
 from assistant.writers import Brief, drain
 from assistant.writers.template import Template, phrase_statement, stock_statement
 from prompts import Phrasebook
+from segment import organs
 from segment.measurement import Reliability
 
 __all__ = [
@@ -147,6 +148,9 @@ class Manuscript:
         """Make one change; raises EditError where it cannot be made."""
         changed = replace(self, changes=(*self.changes, change))
         _ = changed.report
+        if isinstance(change, Overridden):
+            known = [organs.load(name) for name in exams.load(self.original.exam).organs]
+            expect_plausible(change, self.original.measurements, known)
         return changed
 
     def undone(self) -> "Manuscript":

@@ -26,6 +26,7 @@ from assistant.sign import SignError, problems, sign
 from assistant.verify import verify_line, verify_report
 from assistant.writers import Brief, drain
 from assistant.writers.template import Template
+from segment.measurement import EARLIER
 from tests.ledgers import followup_ledger, plain_ledger, refused_ledger, wide_ledger
 
 AT = "2021-03-04T05:06:07+00:00"
@@ -262,6 +263,38 @@ def test_the_trail_of_an_override_stands_in_the_report():
 def test_an_override_that_is_no_measurement_is_refused(change):
     with pytest.raises(EditError):
         manuscript().with_change(change)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        overridden("m4", 3900.0, 3600.0, 4200.0),
+        overridden("m4", 0.0, 0.0, 0.0),
+        overridden("m4", 3.9, 3.6, 4200.0),
+        overridden("m2", 0.1, 0.0, 0.2),
+    ],
+)
+def test_a_volume_that_the_structure_cannot_have_is_refused_with_the_unit(change):
+    with pytest.raises(EditError, match=r"expected .* mL for .*; enter it in mL"):
+        manuscript().with_change(change)
+
+
+@pytest.mark.parametrize("value", [0.7, 8.0])
+def test_a_volume_beyond_those_of_the_tracings_may_be_entered(value):
+    changed = manuscript().with_change(overridden("m1", value, value - 0.1, value + 0.1))
+    assert verify_report(json.loads(report_bytes(changed.report))) == ()
+
+
+def test_an_earlier_volume_below_zero_is_refused():
+    made = manuscript(followup_ledger(1.06))
+    earlier = next(r for r in made.original.measurements if r.quantity == EARLIER)
+    with pytest.raises(EditError):
+        made.with_change(overridden(earlier.id, 0.8, -1.0, 0.9))
+
+
+def test_a_volume_that_an_earlier_version_let_be_entered_is_still_shown():
+    made = replace(manuscript(), changes=(overridden("m4", 3900.0, 3600.0, 4200.0),))
+    assert any("3900" in passage.line.text for passage in made.passages)
 
 
 def test_an_edited_sentence_follows_a_later_override():
