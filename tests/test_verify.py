@@ -315,6 +315,37 @@ def test_a_person_may_edit_the_words_and_not_the_numbers(text, is_right):
     assert (problems(text, origin="edited by") == ()) == is_right
 
 
+@pytest.mark.parametrize(
+    ("written", "why"),
+    [
+        ("2.11 mL", "as it must stand, called approximate"),
+        ("approximately 2.11 cm³", "as it must stand, in mL"),
+        ("approximately 2114 mm³", "as it must stand, in mL"),
+        ("approximately 2.1143 mL", "is not the value of m1"),
+        ("approximately 2.1140 mL", "with the decimals that its interval deserves"),
+    ],
+)
+def test_a_value_that_is_not_written_as_it_must_be_is_told_what_it_lacks(written, why):
+    bounds = "90 % prediction interval 1.87 to 2.39 mL"
+    text = f"The volume of the left hippocampus is {written} ({bounds})."
+    (found,) = problems(text, records=WIDE, origin="edited by")
+    assert why in found
+
+
+@pytest.mark.parametrize(
+    "said", ["is unchanged", "increased", "of 2020-01-01", "is larger on the left"]
+)
+def test_what_is_said_of_a_record_that_carries_nothing_of_the_kind_is_told_without_none(said):
+    found = problems(f"The left hippocampus {said}.", origin="edited by")
+    assert found
+    assert not [why for why in found if "None" in why]
+
+
+def test_a_reason_beside_a_record_that_has_none_is_told_without_none():
+    found = problems(LOST.replace("posterior part of the right", "left"), origin="edited by")
+    assert any("m1 has no reason" in why for why in found)
+
+
 ODD = ("3,10 mL", "or 3,1 to 3,5 mL", "3,100 mL", "3e0 mL", "1/2", "9x", "x2", "3.1-3.5 mL")
 
 

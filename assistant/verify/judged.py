@@ -112,7 +112,8 @@ def _check_claims(
     for kind, key in carried.items():
         keys = [token.key for token in found if token.kind == kind]
         if any(one != key for one in keys):
-            yield f"the {kind} of {judgement.id} is {key}, and the sentence says {keys}"
+            known = "nothing that is known" if key is None else key
+            yield f"the {kind} of {judgement.id} is {known}, and the sentence says {keys}"
         elif not is_edited and len(keys) != (key is not None):
             yield f"the {kind} of {judgement.id} stands once, and the sentence has {keys}"
 
