@@ -207,7 +207,7 @@ def _passages(report: Report, statements: Sequence[Statement]) -> Iterator[Passa
         known.setdefault((statement.section, text, statement.cites), statement)
     for line in report.lines:
         bare = Statement(line.section, line.text, line.cites, "")
-        yield Passage(line, known.get((line.section, line.text, line.cites), bare))
+        yield Passage(line, known.get((line.section, line.text, line.cites), bare), line.by)
 
 
 def _stock(report: Report, ledger: Ledger, words: Phrasebook) -> Iterator[Statement]:
@@ -271,7 +271,7 @@ def _marked(statement: Statement, who: str, ledger: Ledger, words: Phrasebook) -
     """Fill a person's sentence and hold its numbers against the records."""
     try:
         text = filled(statement.text, ledger, words)
-        line = Line(statement.section, text, statement.cites, "edited by")
+        line = Line(statement.section, text, statement.cites, "edited by", one_line(who))
     except SlotError as error:
         raise EditError(Denial.UNKNOWN_SLOT, str(error)) from error
     except EditError:
