@@ -14,7 +14,7 @@ from assistant.criteria import criteria_statements, criterion_statement
 from assistant.denial import Denial
 from assistant.draft import Statement
 from assistant.ledger import Ledger
-from assistant.override import EditError, Overridden, expect_plausible, overridden
+from assistant.override import EditError, Overridden, expect_plausible, overridden, parts_fit
 from assistant.quality import quality_statements
 from assistant.render import SLOT, SlotError, render, slot
 from assistant.report import READ_AGAIN, Line, Origin, Problem, Report
@@ -149,8 +149,7 @@ class Manuscript:
         changed = replace(self, changes=(*self.changes, change))
         _ = changed.report
         if isinstance(change, Overridden):
-            known = [organs.load(name) for name in exams.load(self.original.exam).organs]
-            expect_plausible(change, self.original.measurements, known)
+            expect_plausible(change, self.original.measurements, _organs(self.original))
         return changed
 
     def undone(self) -> "Manuscript":
@@ -293,7 +292,8 @@ def _followed(
     """Write each line about changed records anew; the stock sentence where it no longer holds."""
     words, exam = prompts.load(report.language), exams.load(report.exam)
     seen: set[Line] = set()
-    for passage in _with_bounds(passages, words):
+    told = _with_bounds(passages, words)
+    for passage in _with_parts(told, words, fit=parts_fit(ledger.records, _organs(report))):
         for new in _rewritten(passage, ledger, moved, words, exam):
             if new.line not in seen:
                 seen.add(new.line)
@@ -310,6 +310,20 @@ def _with_bounds(passages: Sequence[Passage], words: Phrasebook) -> Iterator[Pas
             yield Passage(replace(passage.line, text=text), statement)
         else:
             yield passage
+
+
+def _with_parts(passages: Iterator[Passage], words: Phrasebook, *, fit: bool) -> Iterator[Passage]:
+    """Say last of all, where it moves no other line, that parts no longer fit their whole."""
+    text = words.phrases["technique.parts"]
+    yield from (passage for passage in passages if passage.line.text != text)
+    if not fit:
+        statement = phrase_statement("technique.parts", (), words, "technique")
+        yield Passage(Line("technique", text, (), "stated"), statement)
+
+
+def _organs(report: Report) -> list[organs.Organ]:
+    """Read the organs of a report's exam."""
+    return [organs.load(name) for name in exams.load(report.exam).organs]
 
 
 def _rewritten(

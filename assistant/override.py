@@ -11,7 +11,7 @@ from assistant.denial import Denial, DeniedError
 from assistant.ledger import evaluate, names_in
 from assistant.rows import one_line
 from segment.measurement import EARLIER, Interval, Measurement, Reason, Reliability
-from segment.organs import Organ
+from segment.organs import Organ, Structure
 
 VOLUME = "volume"
 VOLUMES = (VOLUME, EARLIER)  # which are never negative; attenuation is
@@ -86,6 +86,33 @@ def expect_plausible(
             f" found {change.value:g} ({change.lower:g} to {change.upper:g}); enter it in mL"
         )
         raise EditError(Denial.IMPLAUSIBLE, msg)
+
+
+def parts_fit(records: Sequence[Measurement], known: Sequence[Organ]) -> bool:
+    """Tell whether on each side the bounds of every whole meet those of its parts together."""
+    return all(
+        _fits(whole, organ, [record for record in records if record.side == side])
+        for organ in known
+        for whole in organ.structures
+        for side in {record.side for record in records}
+    )
+
+
+def _fits(whole: Structure, organ: Organ, records: Sequence[Measurement]) -> bool:
+    """Compare one whole with its parts; what is withheld of these may be of any volume."""
+    parts = [one for one in organ.structures if {*one.labels} < {*whole.labels}]
+    volumes = {
+        record.structure: record.interval
+        for record in records
+        if record.quantity == VOLUME and record.reason is None and record.interval is not None
+    }
+    of_whole, labels = volumes.get(whole.name), [label for one in parts for label in one.labels]
+    if of_whole is None or len({*labels}) != len(labels):  # of parts that overlap there is no sum
+        return True
+    found = [volumes[part.name] for part in parts if part.name in volumes]
+    is_all = len(found) == len(parts) and {*labels} == {*whole.labels}
+    is_above = sum(part.lower for part in found) > of_whole.upper
+    return not is_above and not (is_all and sum(part.upper for part in found) < of_whole.lower)
 
 
 def _derived(record: Measurement, records: Sequence[Measurement], changed: str) -> Measurement:

@@ -285,6 +285,33 @@ def test_a_volume_beyond_those_of_the_tracings_may_be_entered(value):
     assert verify_report(json.loads(report_bytes(changed.report))) == ()
 
 
+@languages
+@pytest.mark.parametrize(
+    ("change", "is_said"),
+    [
+        (overridden("m1", 2.0, 1.9, 2.1), True),
+        (overridden("m2", 3.4, 3.3, 3.5), True),
+        (overridden("m1", 4.5, 4.4, 4.6), True),
+        (overridden("m1", 3.3, 3.0, 3.6), False),
+    ],
+)
+def test_parts_that_no_longer_fit_their_whole_are_said(language, change, is_said):
+    made = manuscript(language=language)
+    changed = made.with_change(change)
+    text = prompts.load(language).phrases["technique.parts"]
+    assert (text in [line.text for line in changed.report.lines]) == is_said
+    assert problems(changed.report) == ()
+    again = changed.with_change(overridden("m1", 3.2, 2.9, 3.9))
+    said = [line.text for line in again.report.lines].count(text)
+    assert said == (change.record == "m2")
+
+
+def test_a_withheld_part_may_be_of_any_volume():
+    changed = manuscript(wide_ledger()).with_change(overridden("m4", 4.9, 4.8, 5.0))
+    text = prompts.load("en").phrases["technique.parts"]
+    assert text not in [line.text for line in changed.report.lines]
+
+
 def test_an_earlier_volume_below_zero_is_refused():
     made = manuscript(followup_ledger(1.06))
     earlier = next(r for r in made.original.measurements if r.quantity == EARLIER)
