@@ -14,16 +14,17 @@ from assistant.criteria import criteria_statements, criterion_statement
 from assistant.denial import Denial
 from assistant.draft import Statement
 from assistant.ledger import Ledger
-from assistant.override import EditError, Overridden, overridden
+from assistant.override import EditError, Overridden, expect_plausible, overridden, parts_fit
 from assistant.quality import quality_statements
 from assistant.render import SLOT, SlotError, render, slot
-from assistant.report import Line, Origin, Problem, Report
+from assistant.report import READ_AGAIN, Line, Origin, Problem, Report
 from assistant.rows import decimals, one_line
 from assistant.rules import judge
 from assistant.verify import verify_line
 from assistant.writers import Brief, drain
 from assistant.writers.template import Template, phrase_statement, stock_statement
 from prompts import Phrasebook
+from segment import organs
 from segment.measurement import Reliability
 
 __all__ = [
@@ -83,7 +84,8 @@ class Passage:
     """One line of the report and the slots that it was filled from.
 
     ``edited_by`` and ``accepted_by`` name a person; ``contradictions`` say where a number of
-    theirs differs from the record.
+    theirs differs from the record. ``is_overtaken`` is a sentence of theirs that nobody has read
+    since a value that it is about was changed.
     """
 
     line: Line
@@ -91,6 +93,7 @@ class Passage:
     edited_by: str | None = None
     accepted_by: str | None = None
     contradictions: tuple[str, ...] = ()
+    is_overtaken: bool = False
 
 
 @dataclass(frozen=True)
@@ -135,14 +138,18 @@ class Manuscript:
         return ledger, passages
 
     def _trail(self) -> dict[str, Any]:
-        """Say who changed what, for the report's provenance."""
+        """Say for the report's provenance who changed what, and what must be read again."""
         texts = [_told(c, self.original) for c in self.changes if not isinstance(c, Accepted)]
-        return {"changed": texts} if texts else {}
+        overtaken = [passage.line.text for passage in self.passages if passage.is_overtaken]
+        trail = {"changed": texts, READ_AGAIN: overtaken}
+        return {key: told for key, told in trail.items() if told}
 
     def with_change(self, change: Change) -> "Manuscript":
         """Make one change; raises EditError where it cannot be made."""
         changed = replace(self, changes=(*self.changes, change))
         _ = changed.report
+        if isinstance(change, Overridden):
+            expect_plausible(change, self.original.measurements, _organs(self.original))
         return changed
 
     def undone(self) -> "Manuscript":
@@ -199,7 +206,7 @@ def _passages(report: Report, statements: Sequence[Statement]) -> Iterator[Passa
         known.setdefault((statement.section, text, statement.cites), statement)
     for line in report.lines:
         bare = Statement(line.section, line.text, line.cites, "")
-        yield Passage(line, known.get((line.section, line.text, line.cites), bare))
+        yield Passage(line, known.get((line.section, line.text, line.cites), bare), line.by)
 
 
 def _stock(report: Report, ledger: Ledger, words: Phrasebook) -> Iterator[Statement]:
@@ -232,7 +239,7 @@ def _applied(
         raise EditError(Denial.NO_SUCH_LINE, msg)
     old = passages[change.line]
     if isinstance(change, Accepted):
-        new = replace(old, accepted_by=change.who)
+        new = replace(old, accepted_by=change.who, is_overtaken=False)
     else:
         new = _written(change, old, ledger, prompts.load(report.language))
     return ledger, (*passages[: change.line], new, *passages[change.line + 1 :])
@@ -263,7 +270,7 @@ def _marked(statement: Statement, who: str, ledger: Ledger, words: Phrasebook) -
     """Fill a person's sentence and hold its numbers against the records."""
     try:
         text = filled(statement.text, ledger, words)
-        line = Line(statement.section, text, statement.cites, "edited by")
+        line = Line(statement.section, text, statement.cites, "edited by", one_line(who))
     except SlotError as error:
         raise EditError(Denial.UNKNOWN_SLOT, str(error)) from error
     except EditError:
@@ -285,7 +292,8 @@ def _followed(
     """Write each line about changed records anew; the stock sentence where it no longer holds."""
     words, exam = prompts.load(report.language), exams.load(report.exam)
     seen: set[Line] = set()
-    for passage in _with_bounds(passages, words):
+    told = _with_bounds(passages, words)
+    for passage in _with_parts(told, words, fit=parts_fit(ledger.records, _organs(report))):
         for new in _rewritten(passage, ledger, moved, words, exam):
             if new.line not in seen:
                 seen.add(new.line)
@@ -304,6 +312,20 @@ def _with_bounds(passages: Sequence[Passage], words: Phrasebook) -> Iterator[Pas
             yield passage
 
 
+def _with_parts(passages: Iterator[Passage], words: Phrasebook, *, fit: bool) -> Iterator[Passage]:
+    """Say last of all, where it moves no other line, that parts no longer fit their whole."""
+    text = words.phrases["technique.parts"]
+    yield from (passage for passage in passages if passage.line.text != text)
+    if not fit:
+        statement = phrase_statement("technique.parts", (), words, "technique")
+        yield Passage(Line("technique", text, (), "stated"), statement)
+
+
+def _organs(report: Report) -> list[organs.Organ]:
+    """Read the organs of a report's exam."""
+    return [organs.load(name) for name in exams.load(report.exam).organs]
+
+
 def _rewritten(
     passage: Passage, ledger: Ledger, moved: set[str], words: Phrasebook, exam: exams.Exam
 ) -> Iterator[Passage]:
@@ -311,7 +333,8 @@ def _rewritten(
     if not moved & set(passage.line.cites):
         yield passage
     elif passage.edited_by is not None:
-        yield _marked(passage.statement, passage.edited_by, ledger, words)
+        marked = _marked(passage.statement, passage.edited_by, ledger, words)
+        yield replace(marked, is_overtaken=True)
     elif (line := _holding(passage.statement, ledger, words)) is not None:
         yield Passage(line, passage.statement)
     elif passage.line.section == "criteria":

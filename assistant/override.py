@@ -10,9 +10,14 @@ from itertools import product
 from assistant.denial import Denial, DeniedError
 from assistant.ledger import evaluate, names_in
 from assistant.rows import one_line
-from segment.measurement import Interval, Measurement, Reason, Reliability
+from segment.measurement import EARLIER, Interval, Measurement, Reason, Reliability
+from segment.organs import Organ, Structure
 
-VOLUME = "volume"  # which is never negative; attenuation is
+VOLUME = "volume"
+VOLUMES = (VOLUME, EARLIER)  # which are never negative; attenuation is
+# The plausible range of an organ is that of the volumes which experts traced; a person may know of
+# one outside of it. Twice as far out is an error of the unit: mm3 for mL is a thousandfold.
+FARTHEST = 2.0
 
 
 class EditError(DeniedError):
@@ -42,7 +47,7 @@ def overridden(change: Overridden, records: Sequence[Measurement]) -> tuple[Meas
         needed = ", ".join(sorted(names_in(old.expression)))
         msg = f"{old.id} is derived from {needed}; override one of those instead"
         raise EditError(Denial.DERIVED, msg)
-    least = 0.0 if old.quantity == VOLUME else float("-inf")
+    least = 0.0 if old.quantity in VOLUMES else float("-inf")
     if not least <= change.lower <= change.value <= change.upper < float("inf"):
         msg = (
             f"expected a value between its bounds, found {change.value:g} for"
@@ -63,6 +68,51 @@ def overridden(change: Overridden, records: Sequence[Measurement]) -> tuple[Meas
     )
     changed = tuple(new if record.id == new.id else record for record in records)
     return tuple(_derived(record, changed, new.id) for record in changed)
+
+
+def expect_plausible(
+    change: Overridden, records: Sequence[Measurement], known: Sequence[Organ]
+) -> None:
+    """Raise EditError for a volume far outside what the organs know its structure to have."""
+    old = next(record for record in records if record.id == change.record)
+    ranges = {structure.name: structure.plausible_ml for o in known for structure in o.structures}
+    plausible_ml = ranges.get(old.structure)
+    if plausible_ml is None or old.quantity not in VOLUMES:
+        return
+    least_ml, most_ml = plausible_ml[0] / FARTHEST, plausible_ml[1] * FARTHEST
+    if change.value < least_ml or change.upper > most_ml:
+        msg = (
+            f"expected {least_ml:g} to {most_ml:g} mL for {old.id}, the {old.side} {old.structure},"
+            f" found {change.value:g} ({change.lower:g} to {change.upper:g}); enter it in mL"
+        )
+        raise EditError(Denial.IMPLAUSIBLE, msg)
+
+
+def parts_fit(records: Sequence[Measurement], known: Sequence[Organ]) -> bool:
+    """Tell whether on each side the bounds of every whole meet those of its parts together."""
+    return all(
+        _fits(whole, organ, [record for record in records if record.side == side])
+        for organ in known
+        for whole in organ.structures
+        for side in {record.side for record in records}
+    )
+
+
+def _fits(whole: Structure, organ: Organ, records: Sequence[Measurement]) -> bool:
+    """Compare one whole with its parts; what is withheld of these may be of any volume."""
+    parts = [one for one in organ.structures if {*one.labels} < {*whole.labels}]
+    volumes = {
+        record.structure: record.interval
+        for record in records
+        if record.quantity == VOLUME and record.reason is None and record.interval is not None
+    }
+    of_whole, labels = volumes.get(whole.name), [label for one in parts for label in one.labels]
+    if of_whole is None or len({*labels}) != len(labels):  # of parts that overlap there is no sum
+        return True
+    found = [volumes[part.name] for part in parts if part.name in volumes]
+    is_all = len(found) == len(parts) and {*labels} == {*whole.labels}
+    is_above = sum(part.lower for part in found) > of_whole.upper
+    return not is_above and not (is_all and sum(part.upper for part in found) < of_whole.lower)
 
 
 def _derived(record: Measurement, records: Sequence[Measurement], changed: str) -> Measurement:

@@ -38,6 +38,7 @@ from segment.measurement import (
 
 SECTIONS: tuple[Section, ...] = tuple(name for name in get_args(Section) if name != "answer")
 Origin = Literal["measured", "read from the image", "not assessed", "edited by", "stated", "quoted"]
+READ_AGAIN = "read_again"  # of the provenance: sentences of people that stop a signature
 QUOTING: tuple[Section, ...] = ("indication", "comparison")
 SYNTAX = re.compile(r"([\\`*<>\[\]&|])")
 TERM = re.compile(rf"(?<![A-Za-z0-9])(?:{'|'.join(TERMS)})(?![A-Za-z0-9]|[.,]\d)")
@@ -59,14 +60,19 @@ class Line:
     """One sentence, the records it rests on and where it comes from.
 
     A quotation is what others wrote: it rests on no record, so a number in it is none of ours.
+    ``by`` names the person who wrote the sentence, where one did.
     """
 
     section: Section
     text: str
     cites: tuple[str, ...]
     origin: Origin
+    by: str | None = None
 
     def __post_init__(self) -> None:
+        if self.by is not None and self.origin != "edited by":
+            msg = f"a line that a person wrote is edited by them, not {self.origin}"
+            raise ValueError(msg)
         if self.origin == "quoted":
             self._check_quotation()
         elif not self.cites and holds_quantity(self.text):
@@ -162,7 +168,7 @@ class Report:
             "language": self.language,
             "status": self.status,
             "signed_by": self.signed_by,
-            "lines": [asdict(line) | {"cites": list(line.cites)} for line in self.lines],
+            "lines": [_line_record(line) for line in self.lines],
             "measurements": [measurement_record(m) for m in self.measurements],
             "scores": [asdict(score) for score in self.scores],
             "judgements": [asdict(judgement) for judgement in self.judgements],
@@ -170,6 +176,12 @@ class Report:
             "provenance": dict(self.provenance),
             "created": created,
         }
+
+
+def _line_record(line: Line) -> dict[str, Any]:
+    """Return a line as plain JSON values; one that no person wrote names nobody."""
+    record = asdict(line) | {"cites": list(line.cites)}
+    return {key: value for key, value in record.items() if (key, value) != ("by", None)}
 
 
 def report_bytes(report: Report, created: str | None = None) -> bytes:
@@ -220,8 +232,10 @@ def _literal(text: str) -> str:
 
 
 def said(line: Line, words: Phrasebook) -> str:
-    """Return what every file shows of a line: its text, marked where it is a quotation."""
+    """Return what every file shows of a line: its text, marked where a person wrote it."""
     text = one_line(line.text)
+    if line.by is not None:
+        return words.marks["edited"].format(text=text, name=one_line(line.by))
     return words.marks["quoted"].format(text=text) if line.origin == "quoted" else text
 
 

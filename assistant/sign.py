@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from assistant.denial import Denial, DeniedError
-from assistant.report import Report, report_bytes
+from assistant.report import READ_AGAIN, Report, report_bytes
 from assistant.rows import one_line
 from assistant.verify import verify_report
 
@@ -21,6 +21,7 @@ def sign(report: Report, who: str, at: str, organisation: str = "") -> Report:
 
     Raises SignError without a name, for a time without a zone, and for a report in which a line
     contradicts its record: override the record, so that everything follows, or change the line.
+    So does a sentence that a person wrote about a value which was changed since, until it is read.
     """
     name = one_line(who)
     if not name or len(name) > LONGEST_NAME:
@@ -36,6 +37,12 @@ def sign(report: Report, who: str, at: str, organisation: str = "") -> Report:
     if found := problems(report):
         msg = f"expected a report that holds, found {found[0]}; change the line or its record"
         raise SignError(Denial.CONTRADICTION, msg)
+    if overtaken := report.provenance.get(READ_AGAIN):
+        msg = (
+            "expected sentences that were read since their values were changed, found"
+            f" {overtaken[0]!r}; accept it or edit it"
+        )
+        raise SignError(Denial.READ_AGAIN, msg)
     signed_for = {"signed_for": place} if place else {}
     provenance = {**report.provenance, "signed_at": at, **signed_for}
     return replace(report, status="signed", signed_by=name, provenance=provenance)

@@ -16,6 +16,7 @@ import pytest
 import prompts
 from assistant import exams, exports
 from assistant.cli import main
+from assistant.edit import Edited, Manuscript
 from assistant.exports.dicom import segments
 from assistant.exports.source import Source
 from assistant.finish import finish
@@ -545,6 +546,16 @@ def test_a_value_that_was_entered_by_hand_is_called_that_and_refers_to_no_segmen
     assert "unet-1" not in [i.TextValue for i in items_of(entered) if i.ValueType == "TEXT"]
     assert "Prediction interval" not in str(entered)
     assert "m1" not in {segment.TrackingID for segment in seg.SegmentSequence}
+
+
+def test_a_sentence_that_a_person_wrote_is_marked_with_the_name_in_a_structured_report(tmp_path):
+    _, report, source = exported("dicom_sr", drafted(), tmp_path)
+    number = next(n for n, line in enumerate(report.lines) if "m7" in line.cites)
+    change = Edited(number, "The hippocampi differ.", "Dr Test", MADE)
+    changed = Manuscript(report).with_change(change).report
+    sr = instance_of(exports.load("dicom_sr", source)(changed, [], MADE))
+    texts = [item.TextValue for item in items_of(sr) if item.ValueType == "TEXT"]
+    assert "The hippocampi differ. (edited by Dr Test) [m7]" in texts
 
 
 def test_labels_on_another_grid_are_refused(tmp_path):

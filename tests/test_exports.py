@@ -13,12 +13,13 @@ import pytest
 import prompts
 from assistant import exams, exports
 from assistant.cli import main
-from assistant.edit import Manuscript
+from assistant.edit import Edited, Manuscript
 from assistant.exports.sheet import moment, read_png, sheet
 from assistant.finish import finish
 from assistant.override import Overridden
 from assistant.report import Line, report_bytes, report_from_json
 from assistant.rows import decimals
+from assistant.sign import problems
 from segment.errors import ScanError
 from tests.drafts import template_draft
 from tests.exported import MADE, PAGES, docx_pages, exporter, pdf_pages, picture, poppler, resources
@@ -244,6 +245,43 @@ def test_bounds_that_a_person_stated_are_no_prediction_in_any_file(name, languag
     assert bare(words.columns["interval"]) not in text.partition(bare(ENTERED[language][0]))[2]
     assert bare(words.phrases["technique.interval"]) not in text
     assert bare(words.phrases["technique.bounds"]) in text
+
+
+WRITTEN = {
+    "en": ("The hippocampi differ.", "The hippocampi differ. (edited by Dr Test)"),
+    "zh": ("双侧海马不同。", "双侧海马不同。（由 Dr Test 修改）"),
+}
+
+
+@pytest.mark.parametrize("name", ["pdf", "docx", "fhir", "markdown"])
+@languages
+def test_a_sentence_that_a_person_wrote_is_marked_with_the_name_in_every_file(name, language):
+    made = Manuscript(drafted("plain", language))
+    lines = [n for n, line in enumerate(made.original.lines) if "m7" in line.cites]
+    text, marked = WRITTEN[language]
+    for number in (lines[0], lines[-1]):  # a finding and an impression
+        made = made.with_change(Edited(number, text, "Dr  Test", MADE))
+    data = exporter(name)(made.report, [], MADE)
+    shown = "".join(bare(page) for page in PAGES[name](data))
+    assert shown.count(bare(marked)) >= 2
+    assert shown.count(bare(marked)) == shown.count(bare(text))
+
+
+def test_the_name_of_who_wrote_a_sentence_stands_in_the_report_and_is_read_back():
+    made = Manuscript(drafted("plain", "en"))
+    number = next(n for n, line in enumerate(made.original.lines) if "m7" in line.cites)
+    report = made.with_change(Edited(number, WRITTEN["en"][0], "Dr Test", MADE)).report
+    table = json.loads(report_bytes(report))
+    assert [line["by"] for line in table["lines"] if "by" in line] == ["Dr Test"]
+    read = report_from_json(table)
+    assert (read.lines, problems(read)) == (report.lines, ())
+    assert Manuscript(read).passages[number].edited_by == "Dr Test"
+
+
+@pytest.mark.parametrize("origin", ["measured", "stated"])
+def test_a_line_that_no_person_wrote_names_none(origin):
+    with pytest.raises(ValueError, match="edited by them"):
+        Line("findings", "The hippocampi differ.", ("m7",), origin, "Dr Test")
 
 
 @pytest.mark.parametrize("name", ["pdf", "docx"])

@@ -118,6 +118,14 @@ def test_an_export_is_a_draft_until_it_is_signed(desk, name):
     assert filename == f"report{'.json' if name == 'json' else '.md'}"
 
 
+def test_a_report_that_an_earlier_version_let_be_signed_is_shown_as_a_draft(desk):
+    desk.edit(number_of(desk.manuscript(), "m7"), "The hippocampi are symmetric.", "Dr Test")
+    desk.override("m1", 1.4, (1.3, 1.5), "Dr Test")
+    at = "2021-03-04T05:06:07+00:00"
+    desk.store.change(desk.study, signature={"who": "Dr Test", "at": at})
+    assert desk.report().status == "draft"
+
+
 def test_a_report_with_a_contradiction_is_not_exported(desk):
     line = number_of(desk.manuscript(), "m1")
     desk.edit(line, "The volume of the left hippocampus is 9.90 mL.", "Dr Test")

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 import prompts
+import prompts.page
 from assistant import exams
 from assistant.draft import Draft
 from assistant.edit import (
@@ -18,12 +19,14 @@ from assistant.edit import (
     change_record,
 )
 from assistant.finish import finish
+from assistant.page import drafting
 from assistant.report import Line, report_bytes, report_from_json
 from assistant.score import Score
 from assistant.sign import SignError, problems, sign
 from assistant.verify import verify_line, verify_report
 from assistant.writers import Brief, drain
 from assistant.writers.template import Template
+from segment.measurement import EARLIER
 from tests.ledgers import followup_ledger, plain_ledger, refused_ledger, wide_ledger
 
 AT = "2021-03-04T05:06:07+00:00"
@@ -93,6 +96,19 @@ def test_a_number_typed_by_hand_is_kept_and_shown_beside_what_it_contradicts():
     assert passage.line.text == text
     assert any("3.90 mL" in why and "m1" in why for why in passage.contradictions)
     assert changed.report.problems[-1].text == text
+
+
+@pytest.mark.parametrize("typed", ["3,10 mL", "previously 2,10 mL", "3e0 mL", "1/2", "x2"])
+def test_a_number_that_is_typed_oddly_is_kept_and_keeps_a_report_from_being_signed(typed):
+    made = manuscript()
+    line = number_of(made, "m1")
+    text = f"The volume of the {{m1.name}} is {{m1.reading}} ({typed})."
+    changed = made.with_change(Edited(line, text, "Dr Test", AT))
+    passage = changed.passages[line]
+    assert typed in passage.line.text
+    assert (passage.edited_by, len(passage.contradictions) > 0) == ("Dr Test", True)
+    with pytest.raises(SignError, match="no number that a record holds,"):
+        sign(changed.report, "Dr Test", AT)
 
 
 def test_a_report_with_a_contradiction_is_not_signed():
@@ -249,6 +265,65 @@ def test_an_override_that_is_no_measurement_is_refused(change):
         manuscript().with_change(change)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        overridden("m4", 3900.0, 3600.0, 4200.0),
+        overridden("m4", 0.0, 0.0, 0.0),
+        overridden("m4", 3.9, 3.6, 4200.0),
+        overridden("m2", 0.1, 0.0, 0.2),
+    ],
+)
+def test_a_volume_that_the_structure_cannot_have_is_refused_with_the_unit(change):
+    with pytest.raises(EditError, match=r"expected .* mL for .*; enter it in mL"):
+        manuscript().with_change(change)
+
+
+@pytest.mark.parametrize("value", [0.7, 8.0])
+def test_a_volume_beyond_those_of_the_tracings_may_be_entered(value):
+    changed = manuscript().with_change(overridden("m1", value, value - 0.1, value + 0.1))
+    assert verify_report(json.loads(report_bytes(changed.report))) == ()
+
+
+@languages
+@pytest.mark.parametrize(
+    ("change", "is_said"),
+    [
+        (overridden("m1", 2.0, 1.9, 2.1), True),
+        (overridden("m2", 3.4, 3.3, 3.5), True),
+        (overridden("m1", 4.5, 4.4, 4.6), True),
+        (overridden("m1", 3.3, 3.0, 3.6), False),
+    ],
+)
+def test_parts_that_no_longer_fit_their_whole_are_said(language, change, is_said):
+    made = manuscript(language=language)
+    changed = made.with_change(change)
+    text = prompts.load(language).phrases["technique.parts"]
+    assert (text in [line.text for line in changed.report.lines]) == is_said
+    assert problems(changed.report) == ()
+    again = changed.with_change(overridden("m1", 3.2, 2.9, 3.9))
+    said = [line.text for line in again.report.lines].count(text)
+    assert said == (change.record == "m2")
+
+
+def test_a_withheld_part_may_be_of_any_volume():
+    changed = manuscript(wide_ledger()).with_change(overridden("m4", 4.9, 4.8, 5.0))
+    text = prompts.load("en").phrases["technique.parts"]
+    assert text not in [line.text for line in changed.report.lines]
+
+
+def test_an_earlier_volume_below_zero_is_refused():
+    made = manuscript(followup_ledger(1.06))
+    earlier = next(r for r in made.original.measurements if r.quantity == EARLIER)
+    with pytest.raises(EditError):
+        made.with_change(overridden(earlier.id, 0.8, -1.0, 0.9))
+
+
+def test_a_volume_that_an_earlier_version_let_be_entered_is_still_shown():
+    made = replace(manuscript(), changes=(overridden("m4", 3900.0, 3600.0, 4200.0),))
+    assert any("3900" in passage.line.text for passage in made.passages)
+
+
 def test_an_edited_sentence_follows_a_later_override():
     made = manuscript()
     line = number_of(made, "m1")
@@ -256,6 +331,55 @@ def test_an_edited_sentence_follows_a_later_override():
     changed = edited.with_change(overridden())
     assert "3.90 mL" in changed.passages[line].line.text
     assert changed.passages[line].edited_by == "Dr Test"
+
+
+ANEW = "On review the hippocampi differ."
+SYMMETRIC = {"en": "The hippocampi are symmetric.", "zh": "双侧海马对称。"}
+
+
+def overtaken(language="en"):
+    """A report in which a value was overridden after a person wrote about a ratio of it."""
+    made = manuscript(language=language)
+    line = number_of(made, "m7")
+    edited = made.with_change(Edited(line, SYMMETRIC[language], "Dr Test", AT))
+    return edited.with_change(overridden("m1", 1.4, 1.3, 1.5)), line
+
+
+@languages
+def test_a_persons_sentence_about_an_overridden_value_must_be_read_again(language):
+    changed, line = overtaken(language)
+    assert changed.passages[line].is_overtaken
+    assert changed.report.provenance["read_again"] == [SYMMETRIC[language]]
+    with pytest.raises(SignError, match="accept it or edit it"):
+        sign(changed.report, "Dr Test", AT)
+    page = drafting.document(changed.report, changed.passages, prompts.load(language), language)
+    assert prompts.page.load(language)["mark.read_again"] in page
+
+
+@pytest.mark.parametrize(
+    "change", [lambda n: Accepted(n, "Dr Other", AT), lambda n: Edited(n, ANEW, "Dr Other", AT)]
+)
+def test_a_sentence_that_was_read_again_no_longer_stops_a_signature(change):
+    made, line = overtaken()
+    changed = made.with_change(change(line))
+    assert not changed.passages[line].is_overtaken
+    assert "read_again" not in changed.report.provenance
+    assert sign(changed.report, "Dr Test", AT).status == "signed"
+
+
+def test_a_persons_sentence_about_another_value_is_not_to_be_read_again():
+    made = manuscript()
+    line = number_of(made, "m4")
+    edited = made.with_change(Edited(line, "The {m4.name} is full.", "Dr Test", AT))
+    changed = edited.with_change(overridden())
+    assert not any(passage.is_overtaken for passage in changed.passages)
+
+
+def test_a_sentence_that_was_accepted_is_read_again_after_a_second_override():
+    made, line = overtaken()
+    accepted = made.with_change(Accepted(line, "Dr Other", AT))
+    changed = accepted.with_change(overridden("m4", 3.3, 3.2, 3.4))
+    assert (changed.passages[line].is_overtaken, changed.passages[line].accepted_by) == (True, None)
 
 
 def test_undoing_an_override_brings_the_measured_value_back():

@@ -9,6 +9,7 @@ import prompts
 from assistant import exams
 from assistant.finish import finish
 from assistant.report import Line, report_bytes
+from assistant.score import Score
 from assistant.verify import verify_line, verify_report
 from assistant.verify.lexer import lexicon, tokens
 from segment.measurement import Interval, Reason
@@ -312,6 +313,60 @@ def test_with_an_earlier_examination_a_report_does_not_say_that_none_was_compare
 )
 def test_a_person_may_edit_the_words_and_not_the_numbers(text, is_right):
     assert (problems(text, origin="edited by") == ()) == is_right
+
+
+@pytest.mark.parametrize(
+    ("written", "why"),
+    [
+        ("2.11 mL", "as it must stand, called approximate"),
+        ("approximately 2.11 cm³", "as it must stand, in mL"),
+        ("approximately 2114 mm³", "as it must stand, in mL"),
+        ("approximately 2.1143 mL", "is not the value of m1"),
+        ("approximately 2.1140 mL", "with the decimals that its interval deserves"),
+    ],
+)
+def test_a_value_that_is_not_written_as_it_must_be_is_told_what_it_lacks(written, why):
+    bounds = "90 % prediction interval 1.87 to 2.39 mL"
+    text = f"The volume of the left hippocampus is {written} ({bounds})."
+    (found,) = problems(text, records=WIDE, origin="edited by")
+    assert why in found
+
+
+@pytest.mark.parametrize(
+    "said", ["is unchanged", "increased", "of 2020-01-01", "is larger on the left"]
+)
+def test_what_is_said_of_a_record_that_carries_nothing_of_the_kind_is_told_without_none(said):
+    found = problems(f"The left hippocampus {said}.", origin="edited by")
+    assert found
+    assert not [why for why in found if "None" in why]
+
+
+def test_a_reason_beside_a_record_that_has_none_is_told_without_none():
+    found = problems(LOST.replace("posterior part of the right", "left"), origin="edited by")
+    assert any("m1 has no reason" in why for why in found)
+
+
+ODD = ("3,10 mL", "or 3,1 to 3,5 mL", "3,100 mL", "3e0 mL", "1/2", "9x", "x2", "3.1-3.5 mL")
+
+
+@pytest.mark.parametrize("number", ODD)
+def test_a_number_in_an_edited_line_is_bound_however_it_is_written(number):
+    found = problems(f"Left hippocampus, prior to this ({number}).", origin="edited by")
+    assert any("no number that a record holds," in why for why in found)
+
+
+@pytest.mark.parametrize("term", ["T1", "T2", "T1-weighted"])
+def test_a_term_in_an_edited_line_is_no_number(term):
+    assert problems(f"The left hippocampus is well seen in {term}.", origin="edited by") == ()
+
+
+@pytest.mark.parametrize("number", ODD)
+def test_a_number_in_an_edited_line_about_a_fault_is_its_probability(number):
+    score = Score("s1", "quality.motion", 0.93, "seen", "reader")
+    line = Line("technique", f"Motion artefacts in T1 ({number}).", ("s1",), "edited by")
+    said = replace(line, text="Motion artefacts in T1.")
+    assert verify_line(said, {}, EN, (score,)) == ()
+    assert "not the probability" in " ".join(verify_line(line, {}, EN, (score,)))
 
 
 @pytest.mark.parametrize("text", ["About twice the usual.", "三毫升左右。", "百分之九十。"])

@@ -127,7 +127,7 @@ def test_the_plain_sentence_holds():
 def test_a_record_with_an_interval_must_not_be_said_to_have_none():
     record = plain_ledger()["m1"]
     found = problems(f"{VOLUME} {record.value:.2f} mL ({TOLD}).", record)
-    assert any("another or none" in problem for problem in found)
+    assert any("no reason, and the sentence has one" in problem for problem in found)
     assert any("a value stands with its interval" in problem for problem in found)
 
 

@@ -69,11 +69,17 @@ class Desk:
         return Manuscript(report_from_json(kept.report), statements, changes)
 
     def report(self) -> Report:
-        """Return the report as it stands, signed if it is."""
+        """Return the report as it stands, signed if it is.
+
+        One that was signed by an earlier version and may not be signed by this one is a draft.
+        """
         kept, report = self.kept, self.manuscript().report
         if kept.signature is None:
             return report
-        return sign(report, kept.signature["who"], kept.signature["at"])
+        try:
+            return sign(report, kept.signature["who"], kept.signature["at"])
+        except SignError:
+            return report
 
     def edit(self, line: int, text: str, who: str) -> Manuscript:
         """Put a person's sentence in the place of a line, counted from 0."""

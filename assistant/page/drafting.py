@@ -88,7 +88,7 @@ def _list(items: Sequence[str]) -> str:
 
 
 def _passage(number: int, passage: Passage, language: str) -> str:
-    """Write one line with its marks, its buttons and what it contradicts."""
+    """Write one line with its marks, its buttons and what speaks against it."""
     say = page.load(language)
     marks, acts = "", ""
     if passage.edited_by is not None:
@@ -109,6 +109,9 @@ def _passage(number: int, passage: Passage, language: str) -> str:
             aria_label=label,
         )
     marks += tag("span", acts, class_="vx-acts")
+    if passage.is_overtaken:
+        told = text(say["mark.read_again"])
+        marks += tag("div", told, class_="vx-contradiction", role="alert")
     if passage.contradictions:
         reasons = "".join(tag("li", text(why)) for why in passage.contradictions)
         heading = text(say["mark.contradicts"])

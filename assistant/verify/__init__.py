@@ -25,8 +25,6 @@ from segment.measurement import Measurement
 
 __all__ = ["verify_line", "verify_report"]
 
-NUMERIC = ("number", "range", "number word", "limit", "date")
-
 
 def verify_line(
     line: Line,
@@ -101,7 +99,7 @@ def _check_uncited(
     """
     if line.origin == "edited by":
         for token in tokens(line.text, lexicon(phrasebook)):
-            if token.kind in NUMERIC:
+            if token.is_numeric:
                 yield f"{token.text!r} is a number and the line cites no record"
         return
     if line.origin == "quoted":

@@ -9,6 +9,8 @@ from segment.measurement import Measurement, Reliability
 
 Records = Mapping[str, Measurement]
 LEFT_OVER = ("residue", "joiner", "side")
+MEASURED = ("value", "interval", "reference")  # what has the unit of the record
+NOTHING = "bound to nothing"
 NO_NUMBER = ("number word", "limit")  # of a measurement; a limit such as >99 % is a score's
 # What a person editing a line may write.
 OWN_WORDS = (*LEFT_OVER, "hedge", "quantity", "prior", "because", "uncertainty", "reference")
@@ -31,7 +33,7 @@ def check_sentence(
     """
     for bound in sentence.bound:
         yield from _check_basis(bound, predicted)
-        if not is_edited or bound.token.kind not in OWN_WORDS:
+        if not is_edited or bound.token.kind not in OWN_WORDS or bound.token.is_numeric:
             yield from _check_token(bound, sentence, records)
     for record in sentence.subjects:
         yield from _check_reliability(record, sentence, is_edited=is_edited)
@@ -54,7 +56,8 @@ def _check_token(bound: Bound, sentence: Sentence, records: Records) -> Iterator
     """Say what is wrong with one token."""
     token, record = bound.token, bound.record
     if token.kind in (*LEFT_OVER, *NO_NUMBER):
-        yield f"{token.text!r} is bound to nothing"
+        why = "no number that a record holds, as it is written" if token.is_numeric else NOTHING
+        yield f"{token.text!r} is {why}"
     elif token.kind == "name" and (record is None or record not in sentence.subjects):
         yield f"{token.text!r} is not what the line cites"
     elif token.kind in ("number", "range"):
@@ -78,11 +81,20 @@ def _check_claim(bound: Bound, records: Records) -> Iterator[str]:
         for meant in (record, *bound.also):
             carried = None if meant is None else CLAIMS[token.kind](meant, records)
             if token.key != carried:
-                yield f"{token.text!r} is not what the record carries, which is {carried}"
+                yield _not_carried(token.text, meant, carried)
     elif token.kind == "prior" and (record is None or not record.is_of_comparison):
         yield f"{token.text!r}: the record is compared with no earlier study"
     elif token.kind == "date":
         yield from _check_date(bound)
+
+
+def _not_carried(text: str, record: Measurement | None, carried: str | None) -> str:
+    """Say what a record carries in the place of what a word says of it."""
+    if record is None:
+        return f"{text!r} is said of nothing that the line cites"
+    if carried is None:
+        return f"{text!r} is not what the record carries: {record.id} has nothing of the kind"
+    return f"{text!r} is not what the record carries, which is {carried}"
 
 
 def _check_date(bound: Bound) -> Iterator[str]:
@@ -91,7 +103,7 @@ def _check_date(bound: Bound) -> Iterator[str]:
     is_since = bound.before is not None and bound.before.kind == "since"
     carried = None if record is None else (record.comparator if is_since else record.date)
     if bound.token.key != carried:
-        yield f"{bound.token.text!r} is not what the record carries, which is {carried}"
+        yield _not_carried(bound.token.text, record, carried)
 
 
 def _scope(record: Measurement, records: Records) -> str | None:
@@ -140,7 +152,20 @@ def _check_number(bound: Bound) -> Iterator[str]:
     elif not _has_number(bound, record):
         yield f"{text!r} is a number of {record.id}, which is {record.reliability}"
     elif not NUMBERS[bound.role](bound, record):
-        yield f"{text!r} is not the {bound.role} of {record.id}"
+        yield f"{text!r} is not the {bound.role} of {record.id}{_as_it_must_stand(bound, record)}"
+
+
+def _as_it_must_stand(bound: Bound, record: Measurement) -> str:
+    """Say what a number that may be the record's lacks; nothing where the number is another."""
+    token = bound.token
+    if bound.role in MEASURED and token.unit != record.unit:
+        return f" as it must stand, in {record.unit}"
+    if bound.role != "value" or not facts.agrees(token.numbers[0], record.value or 0.0):
+        return ""
+    if not facts.is_precise(token.numbers[0], record.value or 0.0, record):
+        return " as it must stand, with the decimals that its interval deserves"
+    is_called = "called" if facts.is_approximate(record) else "not called"
+    return f" as it must stand, {is_called} approximate"
 
 
 def _has_number(bound: Bound, record: Measurement) -> bool:
@@ -235,7 +260,8 @@ def _check_reliability(
         yield f"{record.id} is {record.reliability}, and the sentence does not say so"
     expected = set() if record.reason is None else {str(record.reason)}
     if set(sentence.keys("reason")) != expected:
-        yield f"{record.id} has the reason {record.reason}, and the sentence has another or none"
+        told = f"the reason {record.reason}, and the sentence has another or none"
+        yield f"{record.id} has {told if record.reason else 'no reason, and the sentence has one'}"
 
 
 def _check_complete(record: Measurement, sentence: Sentence, records: Records) -> Iterator[str]:

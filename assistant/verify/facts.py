@@ -206,6 +206,7 @@ def _is_without_reference(records: Sequence[Measurement]) -> bool:
 CONDITIONS: Mapping[str, Callable[[Sequence[Measurement]], bool]] = {
     "technique.interval": _is_predicted,
     "technique.bounds": _is_entered,
+    "technique.parts": _is_entered,
     "not_assessed.change": _is_first,
     "technique.change": lambda records: not _is_first(records),
     "answer.prior.": _is_first,

@@ -112,7 +112,8 @@ def _check_claims(
     for kind, key in carried.items():
         keys = [token.key for token in found if token.kind == kind]
         if any(one != key for one in keys):
-            yield f"the {kind} of {judgement.id} is {key}, and the sentence says {keys}"
+            known = "nothing that is known" if key is None else key
+            yield f"the {kind} of {judgement.id} is {known}, and the sentence says {keys}"
         elif not is_edited and len(keys) != (key is not None):
             yield f"the {kind} of {judgement.id} stands once, and the sentence has {keys}"
 
@@ -161,12 +162,6 @@ def _check_missing(
     if not is_edited and names != [*judgement.missing]:
         yield f"{judgement.id} misses {judgement.missing}, and the sentence says {names}"
     for token in rest:
-        is_word = is_edited and token.kind not in (
-            "number",
-            "range",
-            "number word",
-            "limit",
-            "date",
-        )
+        is_word = is_edited and not token.is_numeric
         if token.kind not in (*SILENT, "quantity") and not is_word:
             yield f"{token.text!r} is bound to nothing"

@@ -103,6 +103,7 @@ HAN_NUMBER = re.compile(
 ROMAN = re.compile(r"(?<![A-Za-z])[IVX]{2,}(?![A-Za-z])")
 WORD = re.compile(r"[A-Za-z]+(?:['’-][A-Za-z]+)*")
 STOP = re.compile(r"[.!?](?=\s|$)|[。！？]")
+NUMERIC: tuple[Kind, ...] = ("number", "range", "number word", "limit", "date")
 GLUING = frozenset(".,'’/%‰°^~+-−–±×÷=<>≤≥≈")
 PUNCTUATION = frozenset(" ,;:()，；：（）、")
 
@@ -124,6 +125,12 @@ class Token:
     key: str = ""
     numbers: tuple[Number, ...] = ()
     unit: str | None = None
+
+    @property
+    def is_numeric(self) -> bool:
+        """Whether it holds a number, even one that cannot be read, such as 3,10 or 1/2 or 9x."""
+        is_digits = any(unicodedata.category(character).startswith("N") for character in self.text)
+        return self.kind in NUMERIC or (self.kind == "residue" and is_digits)
 
 
 @dataclass(frozen=True, eq=False)

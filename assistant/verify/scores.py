@@ -12,7 +12,7 @@ from assistant.report import Line
 from assistant.score import UNCALIBRATED, Score
 from assistant.verify.bind import parts
 from assistant.verify.lexer import Kind, Lexicon, Token, compiled, number_words, tokens
-from prompts import Phrasebook
+from prompts import TERMS, Phrasebook
 
 TOLD_FROM = 0.8  # the least probability at which a fault may be said to be there
 HALF_A_PERCENT = Decimal("0.5") + Decimal("1e-9")  # a whole percentage is rounded by that much
@@ -23,7 +23,6 @@ ONCE: tuple[tuple[str, tuple[Kind, ...]], ...] = (
     ("probability", SHOWN),
     ("mark of what was read from the image", ("origin",)),
 )
-NUMERIC: tuple[Kind, ...] = (*SHOWN, "range", "number word", "date")
 LISTS: tuple[Kind, ...] = ("probability", "origin", "glue")
 
 
@@ -66,6 +65,7 @@ def _entries(phrasebook: Phrasebook) -> Iterator[tuple[str, Kind, str]]:
         yield from ((name, "fault", fault) for name in others)
     for kind in LISTS:
         yield from ((phrase, kind, "") for phrase in phrasebook.lexicon["read"][kind])
+    yield from ((term, "term", term) for term in TERMS)
     yield from number_words()
 
 
@@ -108,7 +108,7 @@ def _check_numbers(sentence: Sequence[Token], cited: Sequence[Score]) -> Iterato
     for token in sentence:
         if token.kind == "fault":
             about = token
-        elif token.kind in NUMERIC:
+        elif token.is_numeric:
             score = _named(about, cited) if about else None
             if score is None or not _is_probability(token, score):
                 yield f"{token.text!r} is not the probability of a fault that the line cites"

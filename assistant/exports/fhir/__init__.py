@@ -24,7 +24,7 @@ from fhir.resources.R4B.bundle import Bundle
 from assistant import exams
 from assistant.exports.fhir.observation import HL7, observation
 from assistant.exports.sheet import Sheet, moment, sheet
-from assistant.report import Report, report_bytes
+from assistant.report import Report, report_bytes, said
 from assistant.rows import one_line
 from segment import organs
 
@@ -71,7 +71,7 @@ def _bundle(report: Report, shown: Sheet, created: str) -> Resource:
 def _diagnostic_report(report: Report, shown: Sheet, urls: dict[str, str], time: str) -> Resource:
     """Write the report itself, with its text for people."""
     code = {"system": "http://loinc.org", "code": "18748-4", "display": "Diagnostic imaging study"}
-    impression = [line.text for line in report.lines if line.section == "impression"]
+    impression = [said(o, shown.words) for o in report.lines if o.section == "impression"]
     markdown = base64.b64encode(report.markdown().encode()).decode()
     form = {"contentType": "text/markdown", "language": shown.language, "data": markdown}
     resource: Resource = {
@@ -83,7 +83,7 @@ def _diagnostic_report(report: Report, shown: Sheet, urls: dict[str, str], time:
         "code": {"coding": [code], "text": shown.title},
         "issued": time,
         "result": [_to(urls[m.id]) for m in report.measurements],
-        "conclusion": "\n".join(one_line(text) for text in impression),
+        "conclusion": "\n".join(impression),
         "presentedForm": [{**form, "title": shown.mark}],
     }
     if report.signed_by is not None:
