@@ -316,6 +316,31 @@ def test_a_manifest_that_cannot_be_followed_is_refused(night, columns, rows, tol
     assert told in sentence
 
 
+@pytest.mark.parametrize(
+    ("priors", "told"),
+    [
+        ({"a": "b", "b": "a"}, "found a and b each earlier than another of them; correct one"),
+        ({"x": "a", "a": "b", "b": "c", "c": "a"}, "found a, b and c each earlier"),
+        (
+            {f"s{n}": f"s{(n + 1) % 9}" for n in range(9)},
+            "found s0, s1, s2, s3, s4 and 4 more each earlier",
+        ),
+    ],
+)
+def test_scans_that_are_each_earlier_than_the_other_are_refused(night, priors, told):
+    rows = [(name, "one.nii.gz", prior) for name, prior in priors.items()]
+    sentence = refused(table(night / "night.csv", rows, ("id", "study", "prior")))
+    assert sentence.startswith("night.csv: expected priors that are earlier scans, ")
+    assert told in sentence
+
+
+def test_many_scans_may_be_compared_with_one_and_that_one_with_another(night):
+    priors = {"a": "", "b": "a", "c": "b", "d": "b", "e": "d"}
+    rows = [(name, "one.nii.gz", prior) for name, prior in priors.items()]
+    planned = plan(table(night / "night.csv", rows, ("id", "study", "prior")))
+    assert {item.id: item.prior or "" for item in planned.items} == priors
+
+
 @pytest.mark.parametrize("content", [b"\xff\xfe\x00", b'id,study\n"a,one.nii.gz\n'])
 def test_a_manifest_that_is_no_csv_is_refused(night, content):
     (night / "night.csv").write_bytes(content)
