@@ -87,6 +87,15 @@ def test_a_run_that_is_over_is_resumed_without_doing_anything(scans, tmp_path, c
     assert capsys.readouterr().out.startswith("1 drafted, 1 failed")
 
 
+def test_a_run_into_a_folder_of_its_input_is_gone_on_with(scans, capsys):
+    (scans / "b.nii.gz").unlink()
+    assert run(scans, scans / "out", "--workers", 0, *SIDE) == OK
+    assert run(scans, scans / "out", "--workers", 0, "--resume", *SIDE) == OK
+    assert (
+        capsys.readouterr().out.splitlines() == ["1 drafted; see summary.html and manifest.csv"] * 2
+    )
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [

@@ -74,6 +74,35 @@ def test_what_is_no_scan_is_counted_and_hidden_files_are_not(tmp_path):
     assert planned.aside == {"files that are no scan": 2}
 
 
+def written_by_a_run(folder: Path):
+    """Lay out the folder of a run as ``assistant.batch.run`` does."""
+    for name in (".voxcite-batch/run.json", "log.txt", "manifest.csv", "studies/one/report.json"):
+        touched(folder / name, "{}")
+    for name in ("entropy", "segmentation"):
+        scan(folder / "studies" / "one" / f"{name}.nii.gz")
+    return folder
+
+
+def test_what_a_run_wrote_below_its_input_is_no_study(tmp_path):
+    scan(tmp_path / "one.nii.gz")
+    first = plan(tmp_path)
+    scan(written_by_a_run(tmp_path / "out") / "later" / "two.nii.gz")
+    planned = plan(tmp_path)
+    assert (first.aside, planned.aside) == ({}, {})
+    assert (ids(first), ids(planned)) == (["one"], ["one", "two"])
+
+
+def test_a_folder_that_holds_a_run_alone_holds_no_study(tmp_path):
+    out = written_by_a_run(tmp_path / "Quetzal" / "out")
+    assert "out: expected studies, found none" in refused(out, Refusal.EMPTY_FOLDER)
+
+
+@pytest.mark.parametrize("below", ["studies", "studies/one"])
+def test_the_studies_of_a_run_are_refused_as_input(tmp_path, below):
+    out = written_by_a_run(tmp_path / "Quetzal" / "out")
+    assert "expected scans, found what a run wrote; give its INPUT" in refused(out / below)
+
+
 def test_a_pipe_keeps_nobody_waiting(tmp_path):
     scan(tmp_path / "one.nii.gz")
     os.mkfifo(tmp_path / "pipe")
