@@ -136,7 +136,7 @@ def test_what_is_taken_up_again_counts_as_to_do(tmp_path, capsys):
     with fake(LINE, Reply(status=500), models=BLIND) as server:
         list(steps(server.root, tmp_path))
         options = ["--writer", "server", "--server", server.root, "--model", MODEL]
-        given = [str(tmp_path / "in"), str(tmp_path / "out"), *options, "--dry-run"]
+        given = [str(tmp_path / "in"), str(tmp_path / "out"), *options, "--dry-run", "--resume"]
         assert main(["batch", *given, "--crop", "--side", "left"]) == OK
     told = capsys.readouterr().out
     assert "s0001: done" in told
