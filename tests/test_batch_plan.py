@@ -363,6 +363,24 @@ def test_scans_that_are_each_earlier_than_the_other_are_refused(night, priors, t
     assert told in sentence
 
 
+@pytest.mark.parametrize("sides", [("left", ""), ("", "right"), ("left", "left")])
+def test_a_prior_of_a_crop_or_that_is_one_is_refused(night, sides):
+    named = zip("ba", ("two.nii.gz", "one.nii.gz"), ("a", ""), sides, strict=True)
+    listed = table(night / "night.csv", list(named), ("id", "study", "prior", "side"))
+    told = "found a beside b and a crop among the two; empty its cell"
+    assert refused(listed) == f"night.csv: expected a whole head with a whole head as prior, {told}"
+
+
+def test_a_prior_is_refused_where_every_scan_is_a_crop(night):
+    rows = [("b", "two.nii.gz", "a"), ("a", "one.nii.gz", "")]
+    listed = table(night / "night.csv", rows, ("id", "study", "prior"))
+    assert "a crop among the two" in refused(listed, side="left")
+
+
+def test_crops_of_a_dataset_are_compared_with_nothing(dataset):
+    assert {item.prior for item in plan(dataset, side="left").items} == {None}
+
+
 def test_many_scans_may_be_compared_with_one_and_that_one_with_another(night):
     priors = {"a": "", "b": "a", "c": "b", "d": "b", "e": "d"}
     rows = [(name, "one.nii.gz", prior) for name, prior in priors.items()]

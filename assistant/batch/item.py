@@ -42,8 +42,8 @@ class Item:
 
     @property
     def prior(self) -> str | None:
-        """The id of the session before."""
-        return self.earlier.id if self.earlier else None
+        """The id of the session before, which this one is compared with: a crop is with none."""
+        return self.earlier.id if self.earlier and self.side is None else None
 
     def digest(self, root: Path) -> str:
         """Hash what makes this item; paths count from ``root`` and stand in no file."""

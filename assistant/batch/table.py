@@ -105,6 +105,9 @@ def _linked(items: Sequence[Item], rows: Sequence[Row], name: str) -> Iterator[I
         if prior is not None and (prior not in known or prior == item.id):
             found = f"{prior[:LONGEST_ID]!r} beside {item.id}"
             raise _refusal(name, "the id of another row as prior", found, "correct it")
+        if prior is not None and (item.side or known[prior].side):
+            found = f"{prior} beside {item.id} and a crop among the two"
+            raise _refusal(name, "a whole head with a whole head as prior", found, "empty its cell")
         yield replace(item, earlier=known[prior]) if prior else item
 
 
