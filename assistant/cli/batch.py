@@ -1,10 +1,11 @@
 """The command ``voxcite batch``: shows progress, prints the counts. Decides nothing."""
 
 import argparse
+import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -72,12 +73,23 @@ def run_batch(chosen: argparse.Namespace) -> int:
     """Plan a batch, and list it or run it."""
     from assistant.batch import plan
 
-    settings = settings_of(chosen, chosen.exam, chosen.language, chosen.runtime)
-    planned = plan(chosen.input, settings, side=side_of(chosen))
-    if chosen.dry_run:
-        _list(planned, _waiting(planned, chosen))
-        return OK
-    return _run(planned, chosen)
+    with _stopped_by_sigterm():
+        settings = settings_of(chosen, chosen.exam, chosen.language, chosen.runtime)
+        planned = plan(chosen.input, settings, side=side_of(chosen))
+        if chosen.dry_run:
+            _list(planned, _waiting(planned, chosen))
+            return OK
+        return _run(planned, chosen)
+
+
+@contextmanager
+def _stopped_by_sigterm() -> Iterator[None]:
+    """Let the signal of SLURM and systemd stop a run as Ctrl-C does."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _cluster(chosen: argparse.Namespace) -> "Cluster | None":
