@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from assistant import Settings, batch
+from assistant import Settings, batch, read_study
 from assistant.batch.run import MOST_MISSED
 from assistant.cli import OK, main
 from assistant.writers.server.connection import Patience
@@ -58,6 +58,8 @@ def test_what_is_wrong_with_one_request_is_a_row_and_the_next_is_asked(tmp_path,
     ]
     assert found[1].sentence.startswith("s0002: the writer's server: expected ")
     assert "segment" in found[1].seconds
+    read = read_study(tmp_path / "in" / "s0002.nii.gz")
+    assert found[1].input_sha256 == read.volume.sha256
     assert not (tmp_path / "out" / "studies" / "s0002").exists()
     assert (tmp_path / "out" / "summary.html").exists()
 
