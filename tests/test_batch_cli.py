@@ -2,12 +2,14 @@
 
 import io
 import shutil
+import zipfile
 
 import pytest
 
 from assistant.cli import NOTHING_MEASURED, OK, REFUSED, main
 from assistant.cli.batch import BAR, counted
 from tests.batches import crop
+from tests.hostile.make import dicom_slices, nifti
 from tests.phantoms import ThresholdSegmenter, calibrated
 from tests.test_batch_plan import table
 
@@ -85,11 +87,28 @@ def test_a_dry_run_counts_what_the_run_would_draft_again(scans, tmp_path, capsys
     capsys.readouterr()
     assert run(scans, tmp_path / "out", "--dry-run", "--resume", *SIDE) == OK
     assert capsys.readouterr().out.splitlines() == [
-        "a: to do, hippocampus, en",
-        "b: done, hippocampus, en",
+        "a: to do, hippocampus, en, a.nii.gz",
+        "b: done, hippocampus, en, b.nii.gz",
         "2 studies, 1 to do; nothing was written",
     ]
     assert contents(tmp_path / "out") == before
+
+
+def test_a_dry_run_tells_where_the_numbered_studies_lie_and_no_file_does(tmp_path, capsys):
+    dicom_slices(tmp_path / "in" / "DOE_JANE" / "MR", series=7)
+    nifti(tmp_path / "in" / "DOE_JANE", "t1.nii.gz")
+    with zipfile.ZipFile(tmp_path / "in" / "ROE\x1b.zip", "w") as archive:
+        archive.writestr("x", "y")
+    assert run(tmp_path / "in", tmp_path / "out", "--dry-run", *SIDE) == OK
+    assert capsys.readouterr().out.splitlines() == [
+        "t1: to do, hippocampus, en, DOE_JANE/t1.nii.gz",
+        "0001: to do, hippocampus, en, ROE?.zip",
+        "0002: to do, hippocampus, en, 6 files, DOE_JANE/MR, series 7",
+        "3 studies, 3 to do; nothing was written",
+    ]
+    assert run(tmp_path / "in", tmp_path / "out", "--workers", 0, *SIDE) in (OK, NOTHING_MEASURED)
+    for path in (tmp_path / "out").rglob("*"):
+        assert path.is_dir() or not any(word in path.read_bytes() for word in (b"DOE", b"ROE"))
 
 
 def contents(folder):

@@ -39,7 +39,12 @@ def plan_folder(folder: Path, settings: Settings, exam: Exam, side: Side) -> Pla
         Item(name, files, settings.exam, settings.language, side=side)
         for name, files in zip(_told_apart(names), paths, strict=True)
     )
-    return Plan(folder, settings, items, aside=Counter(aside) + Counter(found.aside))
+    numbers = [None for _ in (*scans, *archives)] + [*found.numbers]
+    places = {
+        item.id: _place(item, folder, number) for item, number in zip(items, numbers, strict=True)
+    }
+    counts = Counter(aside) + Counter(found.aside)
+    return Plan(folder, settings, items, aside=counts, found=places)
 
 
 def files_below(folder: Path) -> Iterator[Path]:
@@ -81,6 +86,13 @@ def _check_not_of_a_run(folder: Path) -> None:
         if above.name == STUDIES and (above.parent / OWN).is_dir():
             msg = f"{file_name(folder)}: expected scans, found what a run wrote; give its INPUT"
             raise ScanError(Refusal.BAD_OPTION, msg)
+
+
+def _place(item: Item, folder: Path, number: int | None) -> str:
+    """Say where a study lies: its file, or the folder of its series and the series' number."""
+    shared = Path(os.path.commonpath(item.paths)).relative_to(folder)
+    place = "".join(c if c.isprintable() else "?" for c in str(shared))
+    return place if number is None else f"{place}, series {number}"
 
 
 def _refuse_folder(error: OSError) -> None:

@@ -59,6 +59,8 @@ class Plan:
 
     ``absent`` names what should be there and is not; ``aside`` counts the files or series that are
     no study of the exam, by what they are. ``root`` is where the items' paths count from.
+    ``found`` says by id where a study lies that nobody named; it may name patients, so that it is
+    for a terminal and stands in no file.
     """
 
     root: Path
@@ -66,6 +68,7 @@ class Plan:
     items: tuple[Item, ...]
     absent: tuple[str, ...] = ()
     aside: Mapping[str, int] = field(default_factory=dict)
+    found: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 def _places(item: Item, root: Path) -> list[str]:

@@ -172,7 +172,8 @@ def _list(planned: "Plan", waiting: frozenset[str]) -> None:
     for item in planned.items:
         files = "" if len(item.paths) == 1 else f", {len(item.paths)} files"
         state = "to do" if item.id in waiting else "done"
-        print(f"{item.id}: {state}, {item.exam}, {item.language}{files}")
+        place = f", {planned.found[item.id]}" if item.id in planned.found else ""
+        print(f"{item.id}: {state}, {item.exam}, {item.language}{files}{place}")
     for absent in planned.absent:
         print(f"missing: {absent}")
     for what, count in sorted(planned.aside.items()):
