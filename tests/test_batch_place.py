@@ -13,7 +13,7 @@ from assistant.batch.identity import identity_of
 from assistant.batch.item import Item, Plan
 from assistant.batch.journal import Journal, mend, rows, rows_by
 from assistant.batch.outcome import Outcome, failed, outcome_from_json
-from assistant.batch.place import OWN, STUDIES, opened
+from assistant.batch.place import OWN, STUDIES, finished, opened
 from segment.errors import Refusal, ScanError
 from tests.ledgers import plain_ledger
 from tests.small_disk import on_a_small_disk
@@ -172,6 +172,17 @@ def test_a_second_run_is_refused_while_the_first_lasts(tmp_path):
         pass
 
 
+def test_looking_into_a_folder_is_refused_while_a_run_lasts_and_writes_nothing(tmp_path):
+    folder, identity = tmp_path / "Quetzal" / "out", identity_of(plan_of(tmp_path))
+    assert finished(folder, identity, resume=False) == frozenset()
+    assert not folder.exists()
+    with open_place(tmp_path) as place:
+        place.keep(drafted(ITEMS[0]), part_of(place, ITEMS[0]))
+        with pytest.raises(ScanError, match=r"out: .* found a run that writes to it"):
+            finished(folder, identity, resume=True)
+    assert finished(folder, identity, resume=True) == {"a"}
+
+
 def test_a_folder_on_a_full_disk_is_told_in_one_sentence_and_is_mended(tmp_path):
     identity = identity_of(plan_of(tmp_path))
     long = [failed(Item(f"x{n}", (), "e", "en"), "code", "x" * 4000, NOW) for n in range(99)]
@@ -198,6 +209,8 @@ def test_a_row_that_was_written_before_its_rename_is_made_good(tmp_path):
         place.journal.append(row)
         shutil.move(place.parts, tmp_path / "kept")  # what the end of this block would remove
     shutil.move(tmp_path / "kept", tmp_path / "Quetzal" / "out" / OWN / "parts")
+    identity = identity_of(plan_of(tmp_path))
+    assert finished(tmp_path / "Quetzal" / "out", identity, resume=True) == {"a"}
     with open_place(tmp_path, resume=True) as place:
         assert place.done == {"a"}
     assert (tmp_path / "Quetzal" / "out" / STUDIES / "a" / "report.json").is_file()

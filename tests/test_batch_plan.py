@@ -74,6 +74,35 @@ def test_what_is_no_scan_is_counted_and_hidden_files_are_not(tmp_path):
     assert planned.aside == {"files that are no scan": 2}
 
 
+def written_by_a_run(folder: Path):
+    """Lay out the folder of a run as ``assistant.batch.run`` does."""
+    for name in (".voxcite-batch/run.json", "log.txt", "manifest.csv", "studies/one/report.json"):
+        touched(folder / name, "{}")
+    for name in ("entropy", "segmentation"):
+        scan(folder / "studies" / "one" / f"{name}.nii.gz")
+    return folder
+
+
+def test_what_a_run_wrote_below_its_input_is_no_study(tmp_path):
+    scan(tmp_path / "one.nii.gz")
+    first = plan(tmp_path)
+    scan(written_by_a_run(tmp_path / "out") / "later" / "two.nii.gz")
+    planned = plan(tmp_path)
+    assert (first.aside, planned.aside) == ({}, {})
+    assert (ids(first), ids(planned)) == (["one"], ["one", "two"])
+
+
+def test_a_folder_that_holds_a_run_alone_holds_no_study(tmp_path):
+    out = written_by_a_run(tmp_path / "Quetzal" / "out")
+    assert "out: expected studies, found none" in refused(out, Refusal.EMPTY_FOLDER)
+
+
+@pytest.mark.parametrize("below", ["studies", "studies/one"])
+def test_the_studies_of_a_run_are_refused_as_input(tmp_path, below):
+    out = written_by_a_run(tmp_path / "Quetzal" / "out")
+    assert "expected scans, found what a run wrote; give its INPUT" in refused(out / below)
+
+
 def test_a_pipe_keeps_nobody_waiting(tmp_path):
     scan(tmp_path / "one.nii.gz")
     os.mkfifo(tmp_path / "pipe")
@@ -314,6 +343,49 @@ def test_a_manifest_that_cannot_be_followed_is_refused(night, columns, rows, tol
     sentence = refused(table(night / "night.csv", rows, columns))
     assert sentence.startswith("night.csv: expected ")
     assert told in sentence
+
+
+@pytest.mark.parametrize(
+    ("priors", "told"),
+    [
+        ({"a": "b", "b": "a"}, "found a and b each earlier than another of them; correct one"),
+        ({"x": "a", "a": "b", "b": "c", "c": "a"}, "found a, b and c each earlier"),
+        (
+            {f"s{n}": f"s{(n + 1) % 9}" for n in range(9)},
+            "found s0, s1, s2, s3, s4 and 4 more each earlier",
+        ),
+    ],
+)
+def test_scans_that_are_each_earlier_than_the_other_are_refused(night, priors, told):
+    rows = [(name, "one.nii.gz", prior) for name, prior in priors.items()]
+    sentence = refused(table(night / "night.csv", rows, ("id", "study", "prior")))
+    assert sentence.startswith("night.csv: expected priors that are earlier scans, ")
+    assert told in sentence
+
+
+@pytest.mark.parametrize("sides", [("left", ""), ("", "right"), ("left", "left")])
+def test_a_prior_of_a_crop_or_that_is_one_is_refused(night, sides):
+    named = zip("ba", ("two.nii.gz", "one.nii.gz"), ("a", ""), sides, strict=True)
+    listed = table(night / "night.csv", list(named), ("id", "study", "prior", "side"))
+    told = "found a beside b and a crop among the two; empty its cell"
+    assert refused(listed) == f"night.csv: expected a whole head with a whole head as prior, {told}"
+
+
+def test_a_prior_is_refused_where_every_scan_is_a_crop(night):
+    rows = [("b", "two.nii.gz", "a"), ("a", "one.nii.gz", "")]
+    listed = table(night / "night.csv", rows, ("id", "study", "prior"))
+    assert "a crop among the two" in refused(listed, side="left")
+
+
+def test_crops_of_a_dataset_are_compared_with_nothing(dataset):
+    assert {item.prior for item in plan(dataset, side="left").items} == {None}
+
+
+def test_many_scans_may_be_compared_with_one_and_that_one_with_another(night):
+    priors = {"a": "", "b": "a", "c": "b", "d": "b", "e": "d"}
+    rows = [(name, "one.nii.gz", prior) for name, prior in priors.items()]
+    planned = plan(table(night / "night.csv", rows, ("id", "study", "prior")))
+    assert {item.id: item.prior or "" for item in planned.items} == priors
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe\x00", b'id,study\n"a,one.nii.gz\n'])

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from assistant import Settings, batch
+from assistant import Settings, batch, read_study
 from assistant.batch.item import Item
 from assistant.batch.pool import drafted
 from assistant.batch.work import Duty, Finished, Halted
@@ -21,6 +21,7 @@ from tests.batches import (
     PATIENCE_S,
     TOLD,
     WAITS,
+    broken,
     crop,
     crops,
     mortal,
@@ -121,6 +122,18 @@ def test_a_study_that_is_drafted_lies_in_a_part_of_its_own(tmp_path):
     twice = list(drafted([item, item], Duty(toy, Settings(), tmp_path / "parts"), workers=0))
     assert all(isinstance(result, Finished) for result in twice)
     assert len({result.part for result in twice}) == 2
+
+
+def test_a_study_that_fails_names_its_scan_once_it_is_read(tmp_path):
+    (tmp_path / "b.nii.gz").write_bytes(b"no scan")
+    paths = crop(tmp_path / "a.nii.gz"), tmp_path / "b.nii.gz"
+    items = [Item(path.name[0], (path,), "hippocampus", "en", side="left") for path in paths]
+    found = [
+        result.outcome for result in drafted(items, Duty(broken, Settings(), tmp_path), workers=0)
+    ]
+    assert [outcome.code for outcome in found] == ["internal", "unreadable"]
+    read = read_study(paths[0]).volume.sha256
+    assert [outcome.input_sha256 for outcome in found] == [read, None]
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from assistant import Settings, batch
+from assistant import Settings, batch, read_study
 from assistant.batch.run import MOST_MISSED
 from assistant.cli import OK, main
 from assistant.writers.server.connection import Patience
@@ -58,6 +58,8 @@ def test_what_is_wrong_with_one_request_is_a_row_and_the_next_is_asked(tmp_path,
     ]
     assert found[1].sentence.startswith("s0002: the writer's server: expected ")
     assert "segment" in found[1].seconds
+    read = read_study(tmp_path / "in" / "s0002.nii.gz")
+    assert found[1].input_sha256 == read.volume.sha256
     assert not (tmp_path / "out" / "studies" / "s0002").exists()
     assert (tmp_path / "out" / "summary.html").exists()
 
@@ -136,7 +138,7 @@ def test_what_is_taken_up_again_counts_as_to_do(tmp_path, capsys):
     with fake(LINE, Reply(status=500), models=BLIND) as server:
         list(steps(server.root, tmp_path))
         options = ["--writer", "server", "--server", server.root, "--model", MODEL]
-        given = [str(tmp_path / "in"), str(tmp_path / "out"), *options, "--dry-run"]
+        given = [str(tmp_path / "in"), str(tmp_path / "out"), *options, "--dry-run", "--resume"]
         assert main(["batch", *given, "--crop", "--side", "left"]) == OK
     told = capsys.readouterr().out
     assert "s0001: done" in told

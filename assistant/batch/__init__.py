@@ -1,7 +1,8 @@
 """Many studies in one run that can be stopped, killed and resumed; each becomes one outcome.
 
-``assistant.batch(source, output)`` does all of it. ``plan`` finds the studies, ``run`` drafts them
-and yields each as it is over, ``outcomes`` reads them back from a run's folder.
+``assistant.batch(source, output)`` does all of it. ``plan`` finds the studies, ``waiting`` lists
+those that are not done, ``run`` drafts them and yields each as it is over, ``outcomes`` reads them
+back from a run's folder.
 """
 
 import sys
@@ -13,7 +14,7 @@ from assistant.batch.item import Item, Plan
 from assistant.batch.outcome import Outcome
 from assistant.batch.parquet import ParquetError
 from assistant.batch.place import outcomes
-from assistant.batch.run import run
+from assistant.batch.run import run, waiting
 from assistant.batch.whole import batch
 from assistant.batch.work import Recipe
 
@@ -28,6 +29,7 @@ __all__ = [
     "outcomes",
     "plan",
     "run",
+    "waiting",
 ]
 
 

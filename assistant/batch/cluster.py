@@ -8,6 +8,7 @@ import logging
 import os
 import pickle
 import shutil
+import signal
 import socket
 import tempfile
 import warnings
@@ -149,6 +150,7 @@ def _connected(cluster: Cluster) -> Iterator[None]:
         yield
         return
     quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
+    before = signal.getsignal(signal.SIGTERM)
     try:
         if cluster.address is None:
             ray.init(
@@ -165,6 +167,8 @@ def _connected(cluster: Cluster) -> Iterator[None]:
         where = cluster.address or "this machine"
         msg = f"expected a Ray cluster at {where}, found {type(error).__name__}"
         raise ValueError(f"{msg}; start it, or correct its address or its token") from error
+    if callable(before):  # Ray puts a handler of its own in its place
+        signal.signal(signal.SIGTERM, before)
     try:
         yield
     finally:

@@ -23,11 +23,13 @@ Key = tuple[str, str, bool, bool]
 class Dump:
     """The files of each series that an exam may use, in an order of their own identifiers.
 
-    ``aside`` counts the other series by what they are. Files that cannot be read stand together,
-    a folder's as one series, so that whoever reads it says what is wrong with them.
+    ``numbers`` are those that the scanner gave them, None where there is none. ``aside`` counts
+    the other series by what they are. Files that cannot be read stand together, a folder's as one
+    series, so that whoever reads it says what is wrong with them.
     """
 
     series: tuple[tuple[Path, ...], ...]
+    numbers: tuple[int | None, ...]
     aside: Mapping[str, int]
 
 
@@ -51,9 +53,13 @@ def find(files: Sequence[Path], exam: Exam) -> Dump:
             pile.pictures += 1
             pile.paths[header.path] = None
     reasons = {key: _aside(pile, exam) for key, pile in piles.items()}
-    used = tuple(tuple(piles[key].paths) for key in sorted(piles) if reasons[key] is None)
+    used = [piles[key] for key in sorted(piles) if reasons[key] is None]
     together = tuple(tuple(group) for _, group in groupby(damaged, key=lambda path: path.parent))
-    return Dump((*used, *together), Counter(why for why in reasons.values() if why is not None))
+    return Dump(
+        (*(tuple(pile.paths) for pile in used), *together),
+        (*(_number(pile.first) for pile in used), *(None for _ in together)),
+        Counter(why for why in reasons.values() if why is not None),
+    )
 
 
 def _batches(files: Sequence[Path]) -> Iterator[tuple[Path, ...]]:
@@ -83,6 +89,11 @@ def _key(header: Header) -> Key:
     """Tell series apart as a single study's are: by identifiers and by the kind of picture."""
     study, series = header.text["StudyInstanceUID"], header.text["SeriesInstanceUID"]
     return study, series, has_image(header), is_localiser(header)
+
+
+def _number(header: Header) -> int | None:
+    """Return the number of a series, which people know it by."""
+    return None if header.number("SeriesNumber") is None else header.count("SeriesNumber")
 
 
 def _aside(pile: _Pile, exam: Exam) -> str | None:

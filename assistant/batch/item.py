@@ -42,8 +42,8 @@ class Item:
 
     @property
     def prior(self) -> str | None:
-        """The id of the session before."""
-        return self.earlier.id if self.earlier else None
+        """The id of the session before, which this one is compared with: a crop is with none."""
+        return self.earlier.id if self.earlier and self.side is None else None
 
     def digest(self, root: Path) -> str:
         """Hash what makes this item; paths count from ``root`` and stand in no file."""
@@ -59,6 +59,8 @@ class Plan:
 
     ``absent`` names what should be there and is not; ``aside`` counts the files or series that are
     no study of the exam, by what they are. ``root`` is where the items' paths count from.
+    ``found`` says by id where a study lies that nobody named; it may name patients, so that it is
+    for a terminal and stands in no file.
     """
 
     root: Path
@@ -66,6 +68,7 @@ class Plan:
     items: tuple[Item, ...]
     absent: tuple[str, ...] = ()
     aside: Mapping[str, int] = field(default_factory=dict)
+    found: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 def _places(item: Item, root: Path) -> list[str]:

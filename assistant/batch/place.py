@@ -86,6 +86,25 @@ def opened(folder: Path, identity: Identity, *, resume: bool) -> Iterator[Place]
         yield Place(folder, journal, done, again)
 
 
+def finished(folder: Path, identity: Identity, *, resume: bool) -> frozenset[str]:
+    """Return the ids that a run would find done in its folder, without writing anything.
+
+    Raises ScanError where ``opened`` would for what the folder holds, or for a run that lasts.
+    """
+    own, name = folder / OWN, file_name(folder)
+    with told(folder):
+        _check_is_free(folder, own, name)
+        if not (own / "run.json").exists():
+            return frozenset()
+        with _locked(own / "lock", name):
+            _check_is_same(own / "run.json", identity, name, resume=resume)
+            waiting = {path.name for path in (own / "parts").glob("*")}
+            found = (row for row in rows(own / "journal.jsonl") if _is_settled(row))
+            return frozenset(
+                _id(row) for row in found if row["part"] in waiting or _has_files(folder, row)
+            )
+
+
 @contextmanager
 def told(folder: Path) -> Iterator[None]:
     """Turn what a run's disk refuses into one sentence."""
@@ -121,12 +140,16 @@ def not_written(folder: Path, error: OSError) -> str:
 def _own_folder(folder: Path, name: str) -> Path:
     """Make the hidden folder of a run, in an empty folder alone."""
     own = folder / OWN
+    _check_is_free(folder, own, name)
+    own.mkdir(parents=True, exist_ok=True)
+    return own
+
+
+def _check_is_free(folder: Path, own: Path, name: str) -> None:
     is_empty = not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
     if not is_empty and not own.is_dir():
         msg = f"{name}: expected an empty folder, found other files; give another"
         raise ScanError(Refusal.OUTPUT, msg)
-    own.mkdir(parents=True, exist_ok=True)
-    return own
 
 
 @contextmanager
@@ -153,12 +176,7 @@ def _recovered(
     if not marker.exists():
         write_identity(marker, identity)
         return frozenset(), frozenset()
-    if difference := read_identity(marker).difference(identity):
-        msg = f"{name}: expected the folder of this run, found {difference}; give another"
-        raise ScanError(Refusal.OUTPUT, msg)
-    if not resume:
-        msg = f"{name}: expected an empty folder, found this run begun; add --resume to go on"
-        raise ScanError(Refusal.OUTPUT, msg)
+    _check_is_same(marker, identity, name, resume=resume)
     for row in rows(own / "journal.jsonl"):
         part = row["part"]
         if part is not None and (own / "parts" / part).is_dir():
@@ -167,6 +185,15 @@ def _recovered(
     mend(own / "journal.jsonl", lambda row: _is_settled(row) and _has_files(folder, row))
     shutil.rmtree(own / "parts", ignore_errors=True)
     return frozenset(map(_id, rows(own / "journal.jsonl"))), again
+
+
+def _check_is_same(marker: Path, identity: Identity, name: str, *, resume: bool) -> None:
+    if difference := read_identity(marker).difference(identity):
+        msg = f"{name}: expected the folder of this run, found {difference}; give another"
+        raise ScanError(Refusal.OUTPUT, msg)
+    if not resume:
+        msg = f"{name}: expected an empty folder, found this run begun; add --resume to go on"
+        raise ScanError(Refusal.OUTPUT, msg)
 
 
 def _id(row: Row) -> str:

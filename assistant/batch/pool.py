@@ -5,6 +5,7 @@ worker held. One of several may have killed it, so each of them is drafted alone
 nothing of what becomes of an outcome.
 """
 
+import atexit
 import multiprocessing
 import os
 import signal
@@ -54,12 +55,14 @@ def drafted(
             yield from desk.drafts(group)
         return
     team = _Team(items, duty, threads=max(1, cores() // workers))
+    atexit.register(team.close)  # multiprocessing would wait for workers that heed no SIGTERM
     try:
         for _ in range(workers):
             team.hire()
         yield from team.results()
     finally:
         team.close()
+        atexit.unregister(team.close)
 
 
 def cores() -> int:
@@ -174,7 +177,8 @@ class _Team:
 
 def serve(pipe: Connection, duty: Duty, threads: int) -> None:
     """Draft what comes through the pipe until nothing more comes; the body of a worker."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the run decides when its workers stop
+    for stop in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(stop, signal.SIG_IGN)  # the run decides when its workers stop
     threading.Thread(target=_end_with_the_run, daemon=True).start()
     limit_threads(threads)
     desk = Desk(duty)

@@ -12,7 +12,7 @@ from assistant.batch.identity import identity_of
 from assistant.batch.item import Item, Plan
 from assistant.batch.manifest import write_manifest
 from assistant.batch.outcome import Outcome
-from assistant.batch.place import Place, opened, told
+from assistant.batch.place import Place, finished, opened, told
 from assistant.batch.pool import cores, drafted
 from assistant.batch.summary import write_summary
 from assistant.batch.work import Duty, Finished, Halted, Recipe
@@ -50,11 +50,7 @@ def run(
     what was finished is kept, and ``resume`` goes on from there.
     Raises ChildProcessError where no worker can be started.
     """
-    if as_parquet:
-        parquet.check_installed()
-    if cluster is not None:
-        check_installed()
-    _check_numbers(workers, texts, cluster)
+    _check_options(workers, texts, as_parquet, cluster)
     with opened(output, identity_of(planned), resume=resume) as place:
         waiting = [item for item in planned.items if item.id not in place.done]
         waiting.sort(key=lambda item: item.id in place.again)
@@ -65,6 +61,25 @@ def run(
         _conclude(place, planned, as_parquet)
 
 
+def waiting(
+    planned: Plan,
+    output: Path,
+    *,
+    workers: int | None = None,
+    texts: int | None = None,
+    resume: bool = False,
+    as_parquet: bool | None = None,
+    cluster: Cluster | None = None,
+) -> tuple[Item, ...]:
+    """List the studies that ``run`` would draft, and write nothing.
+
+    Raises what ``run`` does for its options and for what ``output`` holds.
+    """
+    _check_options(workers, texts, as_parquet, cluster)
+    done = finished(output, identity_of(planned), resume=resume)
+    return tuple(item for item in planned.items if item.id not in done)
+
+
 def _prepared(assistant: Assistant, texts: int | None) -> int:
     """Do once what every worker would do; return how many texts are written together."""
     for _ in assistant.preparing():
@@ -72,8 +87,14 @@ def _prepared(assistant: Assistant, texts: int | None) -> int:
     return (texts or TEXTS) if isinstance(assistant.writer, WritesMany) else 1
 
 
-def _check_numbers(workers: int | None, texts: int | None, cluster: Cluster | None) -> None:
-    """Raise ScanError for numbers of workers or texts that nobody can have meant."""
+def _check_options(
+    workers: int | None, texts: int | None, as_parquet: bool | None, cluster: Cluster | None
+) -> None:
+    """Raise for packages that are missing, and for numbers that nobody can have meant."""
+    if as_parquet:
+        parquet.check_installed()
+    if cluster is not None:
+        check_installed()
     if workers is not None and workers < 0:
         msg = f"workers: expected a number of processes, found {workers}; 1 or more"
         raise ScanError(Refusal.BAD_OPTION, msg)

@@ -5,7 +5,7 @@ Paths count from the manifest's own folder.
 
 import csv
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
@@ -19,6 +19,7 @@ from segment.reading.source import file_name
 NEEDED, OPTIONAL = ("id", "study"), ("exam", "language", "series", "side", "prior")
 SUFFIXES = (".csv", ".parquet")
 SIDES = ("left", "right", "")
+MOST_IDS = 5  # that one sentence names
 Row = Mapping[str, str]
 
 
@@ -33,6 +34,7 @@ def plan_table(path: Path, settings: Settings, side: Side) -> Plan:
     items = [_item(row, path, settings, side) for row in rows]
     _check_ids(items, name)
     items = list(_linked(items, rows, name))
+    _check_priors(items, name)
     absent = tuple(item.id for item in items if not os.path.exists(item.paths[0]))  # noqa: PTH110  pathlib's raises on a long name
     if not items:
         raise _refusal(name, "a row a study", "none", "add some")
@@ -103,7 +105,31 @@ def _linked(items: Sequence[Item], rows: Sequence[Row], name: str) -> Iterator[I
         if prior is not None and (prior not in known or prior == item.id):
             found = f"{prior[:LONGEST_ID]!r} beside {item.id}"
             raise _refusal(name, "the id of another row as prior", found, "correct it")
+        if prior is not None and (item.side or known[prior].side):
+            found = f"{prior} beside {item.id} and a crop among the two"
+            raise _refusal(name, "a whole head with a whole head as prior", found, "empty its cell")
         yield replace(item, earlier=known[prior]) if prior else item
+
+
+def _check_priors(items: Iterable[Item], name: str) -> None:
+    """Raise ScanError where scans are each earlier than the other."""
+    before = {item.id: item.prior for item in items}
+    ended: set[str | None] = {None}
+    for start in before:
+        way: dict[str, None] = {}
+        at: str | None = start
+        while at is not None and at not in ended and at not in way:
+            way[at] = None
+            at = before[at]
+        if at is not None and at in way:
+            circle = list(way)[list(way).index(at) :]
+            raise _refusal(name, "priors that are earlier scans", _circle(circle), "correct one")
+        ended |= way.keys()
+
+
+def _circle(ids: Sequence[str]) -> str:
+    named = [*ids[:MOST_IDS], f"{len(ids) - MOST_IDS} more"] if len(ids) > MOST_IDS else ids
+    return f"{', '.join(named[:-1])} and {named[-1]} each earlier than another of them"
 
 
 def _check_ids(items: Sequence[Item], name: str) -> None:

@@ -144,18 +144,19 @@ class Desk:
 
     def _begun(self, item: Item) -> _Begun | Finished | Halted:
         """Read and measure a study."""
-        clock = _Clock()
+        clock, study = _Clock(), None
         try:
             assistant = self._assistant_of(item)
         except ValueError as error:
             return Halted(str(error))
         try:
             modality = assistant.exam.modality
-            study, priors = read_item(item, modality), read_earlier(item, modality)
+            study = read_item(item, modality)
+            priors = read_earlier(item, modality)
             clock.end("read")
             measured = _run(_measuring(assistant, study, priors, item), clock)
         except Exception as error:  # a batch goes on when one study breaks
-            return self._fault(item, error, clock)
+            return _of_scan(study, self._fault(item, error, clock))
         return _Begun(item, assistant, measured, clock)
 
     def _told_together(self, studies: Sequence[_Begun]) -> Iterator[Finished | Halted]:
@@ -183,7 +184,7 @@ class Desk:
         try:
             report = _run(_telling(begun, draft), begun.clock)
         except Exception as error:  # a batch goes on when one study breaks
-            return self._fault(begun.item, error, begun.clock)
+            return _of_scan(begun.measured.study, self._fault(begun.item, error, begun.clock))
         return self._written(begun, report)
 
     def _fault(self, item: Item, error: Exception, clock: _Clock) -> Finished | Halted:
@@ -276,6 +277,14 @@ def _telling(begun: _Begun, draft: Draft | None) -> Generator[Step, None, Report
         yield step
     assert isinstance(step, Report)
     return step
+
+
+def _of_scan(study: Study | None, result: Finished | Halted) -> Finished | Halted:
+    """Say of what scan a study failed, where it was read."""
+    if study is None or isinstance(result, Halted):
+        return result
+    outcome = replace(result.outcome, input_sha256=study.volume.sha256)
+    return replace(result, outcome=outcome)
 
 
 def _failed(item: Item, code: str, sentence: str, clock: _Clock) -> Finished:

@@ -1,10 +1,11 @@
 """The command ``voxcite batch``: shows progress, prints the counts. Decides nothing."""
 
 import argparse
+import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -74,12 +75,23 @@ def run_batch(chosen: argparse.Namespace) -> int:
     """Plan a batch, and list it or run it."""
     from assistant.batch import plan
 
-    settings = settings_of(chosen, chosen.exam, chosen.language, chosen.runtime)
-    planned = plan(chosen.input, settings, side=side_of(chosen))
-    if chosen.dry_run:
-        _list(planned, chosen.output)
-        return OK
-    return _run(planned, chosen)
+    with _stopped_by_sigterm():
+        settings = settings_of(chosen, chosen.exam, chosen.language, chosen.runtime)
+        planned = plan(chosen.input, settings, side=side_of(chosen))
+        if chosen.dry_run:
+            _list(planned, _waiting(planned, chosen))
+            return OK
+        return _run(planned, chosen)
+
+
+@contextmanager
+def _stopped_by_sigterm() -> Iterator[None]:
+    """Let the signal of SLURM and systemd stop a run as Ctrl-C does."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _cluster(chosen: argparse.Namespace) -> "Cluster | None":
@@ -95,13 +107,29 @@ def _cluster(chosen: argparse.Namespace) -> "Cluster | None":
     return None
 
 
+def _waiting(planned: "Plan", chosen: argparse.Namespace) -> frozenset[str]:
+    """Name the studies that the run would draft; raises what the run would."""
+    from assistant.batch import waiting
+
+    found = waiting(
+        planned,
+        chosen.output,
+        workers=chosen.workers,
+        texts=chosen.texts,
+        resume=chosen.resume,
+        as_parquet=chosen.parquet,
+        cluster=_cluster(chosen),
+    )
+    return frozenset(item.id for item in found)
+
+
 def _run(planned: "Plan", chosen: argparse.Namespace) -> int:
     """Run a batch behind a bar and print how its studies ended."""
     from assistant.batch import outcomes, run
     from assistant.pipeline import Assistant
 
+    began = len(planned.items) - len(_waiting(planned, chosen))
     prepare(Assistant.from_settings(planned.settings))
-    began = sum(outcome.is_settled for outcome in outcomes(chosen.output)) if chosen.resume else 0
     results = run(
         planned,
         chosen.output,
@@ -141,18 +169,15 @@ def counted(
             yield outcome
 
 
-def _list(planned: "Plan", output: Path) -> None:
+def _list(planned: "Plan", waiting: frozenset[str]) -> None:
     """Print what would be done, what is missing and what is set aside."""
-    from assistant.batch import outcomes
-
-    done = {outcome.id for outcome in outcomes(output) if outcome.is_settled}
     for item in planned.items:
         files = "" if len(item.paths) == 1 else f", {len(item.paths)} files"
-        state = "done" if item.id in done else "to do"
-        print(f"{item.id}: {state}, {item.exam}, {item.language}{files}")
+        state = "to do" if item.id in waiting else "done"
+        place = f", {planned.found[item.id]}" if item.id in planned.found else ""
+        print(f"{item.id}: {state}, {item.exam}, {item.language}{files}{place}")
     for absent in planned.absent:
         print(f"missing: {absent}")
     for what, count in sorted(planned.aside.items()):
         print(f"set aside: {count} {what}")
-    left = sum(item.id not in done for item in planned.items)
-    print(f"{len(planned.items)} studies, {left} to do; nothing was written")
+    print(f"{len(planned.items)} studies, {len(waiting)} to do; nothing was written")
