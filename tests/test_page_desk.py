@@ -16,6 +16,7 @@ from assistant.page.plot import plot
 from assistant.page.store import BROWSER, Store
 from assistant.pipeline import Assistant
 from assistant.report import Origin, report_from_json
+from assistant.rows import measurement_row
 from assistant.settings import Settings
 from assistant.sign import SignError
 from assistant.writers.questions import language_of
@@ -250,6 +251,21 @@ def test_the_draft_shows_its_mark_its_origins_and_its_citations(language):
     assert words.marks["draft"] in shown
     assert shown.count('data-act="edit"') == len(made.passages)
     assert 'href="#cite-m1"' in shown
+
+
+@languages
+def test_a_number_by_hand_is_shown_beside_the_measurement_that_it_contradicts(language):
+    made, words = manuscript(language=language), prompts.load(language)
+    line = next(n for n, p in enumerate(made.passages) if p.line.cites == ("m1",))
+    edited = made.with_change(Edited(line, "{m1.name}: 9.99 mL.", "Ada", "now"))
+    shown = drafting.document(edited.report, edited.passages, words, language)
+    box = shown[shown.index('class="vx-contradiction"') :].partition("</div>")[0]
+    assert "9.99 mL" in box
+    assert page.load(language)["mark.measured"] in box
+    _, name, _, quantity, value, interval, _, _ = measurement_row(
+        made.report.measurements[0], words
+    )
+    assert f"[m1] {name}, {quantity}: {value}; {interval}" in box
 
 
 def test_an_edited_sentence_with_markup_is_shown_as_text():

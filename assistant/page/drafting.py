@@ -3,14 +3,16 @@
 Knows nothing of how it is written or kept.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from assistant.draft import Section
 from assistant.edit import Passage
 from assistant.page.markup import tag, text
 from assistant.report import SECTIONS, Line, Report
+from assistant.rows import measurement_row
 from prompts import Phrasebook, page
 
+Rows = Mapping[str, Sequence[str]]  # of the evidence, by the record's name
 ORIGINS = {
     "measured": "origin.measured",
     "read from the image": "origin.read",
@@ -53,7 +55,8 @@ def document(report: Report, passages: Sequence[Passage], words: Phrasebook, lan
     kind = "vx-draft" if is_draft else "vx-signed"
     mark = tag("p", text(_mark(report)), class_=f"vx-status {kind}", role="status")
     told = tag("p", text(report.disclaimer()), class_="vx-disclaimer")
-    blocks = [_section(section, passages, words, language) for section in SECTIONS]
+    rows = {record.id: measurement_row(record, words) for record in report.measurements}
+    blocks = [_section(section, passages, words, language, rows) for section in SECTIONS]
     return _paper(mark, told + "".join(blocks), words)
 
 
@@ -73,21 +76,22 @@ def _paper(mark: str, inner: str, words: Phrasebook, *, is_busy: bool = False) -
 
 
 def _section(
-    section: Section, passages: Sequence[Passage], words: Phrasebook, language: str
+    section: Section, passages: Sequence[Passage], words: Phrasebook, language: str, rows: Rows
 ) -> str:
     """Write one section; nothing where it holds no line."""
     chosen = [(n, p) for n, p in enumerate(passages) if p.line.section == section]
     if not chosen:
         return ""
     heading = tag("h3", text(words.headings[section]))
-    return heading + _list([_passage(number, passage, language) for number, passage in chosen])
+    told = [_passage(number, passage, language, rows) for number, passage in chosen]
+    return heading + _list(told)
 
 
 def _list(items: Sequence[str]) -> str:
     return tag("ul", "".join(items), class_="vx-lines")
 
 
-def _passage(number: int, passage: Passage, language: str) -> str:
+def _passage(number: int, passage: Passage, language: str, rows: Rows) -> str:
     """Write one line with its marks, its buttons and what speaks against it."""
     say = page.load(language)
     marks, acts = "", ""
@@ -114,9 +118,18 @@ def _passage(number: int, passage: Passage, language: str) -> str:
         marks += tag("div", told, class_="vx-contradiction", role="alert")
     if passage.contradictions:
         reasons = "".join(tag("li", text(why)) for why in passage.contradictions)
-        heading = text(say["mark.contradicts"])
-        marks += tag("div", heading + tag("ul", reasons), class_="vx-contradiction", role="alert")
+        told = text(say["mark.contradicts"]) + tag("ul", reasons)
+        cited = [rows[cite] for cite in passage.line.cites if cite in rows]
+        if cited:
+            told += text(say["mark.measured"]) + tag("ul", "".join(map(_measured, cited)))
+        marks += tag("div", told, class_="vx-contradiction", role="alert")
     return _line(passage.line, language, marks, number)
+
+
+def _measured(row: Sequence[str]) -> str:
+    """Write what a record holds, beside a line that says something else."""
+    name, structure, _, quantity, value, interval, reliability, _ = row
+    return tag("li", text(f"[{name}] {structure}, {quantity}: {value}; {interval}; {reliability}"))
 
 
 def _line(line: Line, language: str, marks: str, number: int | None = None) -> str:
