@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from assistant.cli.terminal import (
     NOTHING_MEASURED,
@@ -107,19 +107,22 @@ def _cluster(chosen: argparse.Namespace) -> "Cluster | None":
     return None
 
 
+def _options(chosen: argparse.Namespace) -> dict[str, Any]:
+    """Gather what a run takes beside its plan and its folder."""
+    return {
+        "workers": chosen.workers,
+        "texts": chosen.texts,
+        "resume": chosen.resume,
+        "as_parquet": chosen.parquet,
+        "cluster": _cluster(chosen),
+    }
+
+
 def _waiting(planned: "Plan", chosen: argparse.Namespace) -> frozenset[str]:
     """Name the studies that the run would draft; raises what the run would."""
     from assistant.batch import waiting
 
-    found = waiting(
-        planned,
-        chosen.output,
-        workers=chosen.workers,
-        texts=chosen.texts,
-        resume=chosen.resume,
-        as_parquet=chosen.parquet,
-        cluster=_cluster(chosen),
-    )
+    found = waiting(planned, chosen.output, **_options(chosen))
     return frozenset(item.id for item in found)
 
 
@@ -130,15 +133,7 @@ def _run(planned: "Plan", chosen: argparse.Namespace) -> int:
 
     began = len(planned.items) - len(_waiting(planned, chosen))
     prepare(Assistant.from_settings(planned.settings))
-    results = run(
-        planned,
-        chosen.output,
-        workers=chosen.workers,
-        texts=chosen.texts,
-        resume=chosen.resume,
-        as_parquet=chosen.parquet,
-        cluster=_cluster(chosen),
-    )
+    results = run(planned, chosen.output, **_options(chosen))
     with closing(results):
         for _ in counted(results, len(planned.items), began):
             pass

@@ -5,32 +5,33 @@ are said in few words, the same in every wording.
 """
 
 import re
+from collections.abc import Iterable
 
 from assistant.writers.questions.criteria import holds
 from prompts import Phrasebook
 
+SIGNAL = "signal"
 # Of these a question is taken for one about change where it speaks of time. One about size is told
 # with its change anyhow.
-SIGNAL = "signal"
 MISHEARD = ("volume", "sure", "reliable", "sides", "asymmetry", "interval", SIGNAL)
 
 
 def asks_for_change(asked: str, words: Phrasebook) -> bool:
     """Tell whether a simplified question speaks of what became of something over time."""
-    is_told = any(holds(asked, text) for text in words.lexicon["change_asked"])
+    is_told = _says(asked, words.lexicon["change_asked"])
     has_year = re.search(words.lexicon["year_asked"], asked) is not None
     return is_told or has_year or asks_for_earlier(asked, words)
 
 
 def asks_for_earlier(asked: str, words: Phrasebook) -> bool:
     """Tell whether a simplified question asks for a value of the earlier examination."""
-    is_told = any(holds(asked, text) for text in words.lexicon["earlier_asked"])
+    is_told = _says(asked, words.lexicon["earlier_asked"])
     return is_told or re.search(words.lexicon["before_asked"], asked) is not None
 
 
 def is_of_signal(asked: str, words: Phrasebook) -> bool:
     """Tell whether a simplified question says itself that it is about the signal."""
-    return any(holds(asked, text) for text in words.lexicon["signal_asked"])
+    return _says(asked, words.lexicon["signal_asked"])
 
 
 def is_in_millilitres(asked: str, words: Phrasebook) -> bool:
@@ -42,10 +43,14 @@ def is_in_millilitres(asked: str, words: Phrasebook) -> bool:
 def topic_of_one_side(asked: str, words: Phrasebook) -> str | None:
     """Say what is asked of one side or of both, each by itself, if that is plain.
 
-    "Is the left one smaller than normal?" compares no sides, and neither does "why is it 5 mL?".
+    "Are both smaller than normal?" compares no sides, and neither does "is the left below 3 mL?".
     """
-    if all(any(holds(asked, text) for text in texts) for texts in words.lexicon["sides"].values()):
+    if all(_says(asked, texts) for texts in words.lexicon["sides"].values()):
         return None
-    if any(holds(asked, text) for text in words.lexicon["norm_asked"]):
+    if _says(asked, words.lexicon["norm_asked"]):
         return "size"
     return "volume" if re.search(words.lexicon["number_asked"], asked) else None
+
+
+def _says(asked: str, texts: Iterable[str]) -> bool:
+    return any(holds(asked, text) for text in texts)
