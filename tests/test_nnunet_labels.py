@@ -133,7 +133,9 @@ def test_the_command_writes_labels_that_a_draft_takes(tmp_path, files, capsys):
     path, model = files
     output = tmp_path / "labels.nii.gz"
     assert main(["label", str(path), "--model", f"nnunet:{model}", "-o", str(output)]) == 0
-    assert "its outlines were not checked" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "its outlines were not checked" in said
+    assert "2 of 2 labels are structures that a report states" in said
     drawn = read_labels(output)
     assert (drawn.labels == 1).all()
     assert [label.structure for label in drawn.table.labels] == ["liver", "kidney"]

@@ -31,6 +31,7 @@ def run_label(chosen: argparse.Namespace) -> int:
     from assistant.written import written_whole
     from segment.errors import Refusal, ScanError
     from segment.masks.file import write_labels
+    from segment.masks.table import named
     from segment.models.nnunet import load
 
     expect_nifti(chosen.output)
@@ -53,5 +54,8 @@ def run_label(chosen: argparse.Namespace) -> int:
         write_labels(path, labels, study.volume.geometry, names)
     print("DRAFT. " + DISCLAIMER)
     print(f"{networks.name}, weights sha256 {networks.weights_sha256}")
+    drawn = named("of the folder", [(n, name) for n, name in names.items() if n]).labels
+    known = sum(label.structure is not None for label in drawn)
     print(f"wrote {chosen.output.name}; its outlines were not checked")
+    print(f"{known} of {len(drawn)} labels are structures that a report states")
     return OK
