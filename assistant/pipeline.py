@@ -13,6 +13,7 @@ from typing import Any, Literal
 import prompts
 from assistant import exams, gate, lesions, sequences
 from assistant.answer import Answer
+from assistant.answering import answering
 from assistant.building import (
     WEIGHTS,
     brought,
@@ -50,14 +51,12 @@ from assistant.steps import Gated, Measured, Segmented, Step
 from assistant.study import Study
 from assistant.writers import Brief, Loads, Preparing, Shown, Turn, Writer
 from assistant.writers.choice import writer_of
-from assistant.writers.template import Template
 from prompts import Phrasebook
 from segment import models, organs
 from segment.bounds import Bounds, bounds
 from segment.calibration import NO_CALIBRATION, Calibrated
 from segment.certainty import Certainty, certainty
 from segment.change import Visit, compare
-from segment.errors import Refusal, ScanError
 from segment.familiarity import Familiar, Likeness, is_cautious, withheld
 from segment.infer import Found, Missing, segment_crop, segment_head
 from segment.intervals import POOLED
@@ -296,26 +295,8 @@ class Assistant:
     def answering(
         self, report: Report, question: str, turns: tuple[Turn, ...] = ()
     ) -> Iterator[Line | Answer]:
-        """Answer a question in this assistant's language: each verified line, then the whole.
-
-        Where nothing of what a model wrote may stand, the template's answer stands in its place.
-        """
-        exam = exams.load(report.exam)
-        if exam.segmenter == exams.SUPPLIED and exam.compares != "lesions":
-            msg = f"expected a report that answers are worded for, found exam {exam.name}"
-            raise ScanError(Refusal.BAD_OPTION, f"{msg}; read the report itself")
-        brief = Brief(report.ledger, exam, self.phrasebook)
-        composed = yield from compose(self.writer.answer(brief, question, turns), brief)
-        lines, statements = composed.lines, composed.statements
-        if not lines:
-            stock = yield from compose(Template().answer(brief, question, turns), brief)
-            lines, statements = stock.lines, stock.statements
-        provenance = {
-            "input_sha256": report.provenance.get("input_sha256"),
-            **of_draft(composed.draft),
-            "replaced": len(composed.problems),
-        }
-        yield Answer(question, lines, composed.problems, provenance, statements)
+        """Answer a question in this assistant's language: each verified line, then the whole."""
+        return answering(self.writer, self.phrasebook, report, question, turns)
 
     def _start_loading(self) -> None:
         self.loading.start()

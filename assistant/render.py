@@ -157,7 +157,7 @@ def _write_since(m: Measurement, words: Phrasebook) -> str:
         raise SlotError(msg)
     if not ISO_DATE.fullmatch(m.comparator):
         return words.marks["since_earlier"]
-    key = "since" if m.date is None else "between"
+    key = "since" if m.date is None else "same_day" if m.date == m.comparator else "between"
     return words.marks[key].format(earlier=m.comparator, later=m.date)
 
 

@@ -18,6 +18,7 @@ from assistant.writers import Brief, drain, phrasings
 from assistant.writers.choice import Fallback
 from assistant.writers.template import Template
 from assistant.writers.vlm.writer import VisionLanguage
+from segment.errors import ScanError
 from tests.drafts import template_draft
 from tests.ledgers import plain_ledger, refused_ledger, wide_ledger
 from tests.toy_writer import steered, towards
@@ -310,3 +311,10 @@ def test_a_report_that_does_not_hold_is_not_asked(report_file, capsys):
 def test_a_report_that_is_not_there_is_not_asked(tmp_path, capsys):
     assert run("ask", tmp_path / "report.json", "Why?") == REFUSED
     assert "expected a report.json" in capsys.readouterr().err
+
+
+def test_a_question_is_read_to_its_end_or_refused():
+    longest = "Hello. " * 200
+    with pytest.raises(ScanError, match="at most 1000 characters, found 1001; ask one thing"):
+        ask(longest[:1001])
+    assert ask(longest[:1000]).lines

@@ -167,6 +167,17 @@ def test_a_prior_without_a_date_has_a_change_and_no_rate(today, aligned):
     assert verify_report(json.loads(report_bytes(report))) == ()
 
 
+@languages
+def test_two_scans_of_one_day_are_told_with_the_day_once(today, aligned, language):
+    again = study_of("e", "2024-06-01", semi_axes_mm=(6.6, 15.4, 8.8))
+    report = drafted(today, again, language=language)
+    told = [line.text for line in report.lines if changes(report)[0].id in line.cites]
+    assert told
+    assert {text.count("2024-06-01") for text in told} == {1}
+    assert verify_report(json.loads(report_bytes(report))) == ()
+    assert report.problems == ()
+
+
 def test_a_prior_of_another_resolution_cannot_be_compared(today, aligned):
     report = drafted(today, study_of("b", "2023-06-01", spacing_mm=(1.4, 2.0, 2.0)))
     assert {change.reason for change in changes(report)} == {Reason.OTHER_RESOLUTION}

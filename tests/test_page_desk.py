@@ -22,6 +22,7 @@ from assistant.sign import SignError
 from assistant.writers.questions import language_of
 from prompts import page
 from segment import organs
+from segment.errors import ScanError
 from tests.ledgers import plain_ledger, wide_ledger
 from tests.test_page_edit import manuscript, number_of
 
@@ -284,3 +285,10 @@ def test_the_trail_shows_a_name_with_markup_as_text():
 def test_every_origin_of_a_line_has_its_words(language):
     assert drafting.ORIGINS.keys() == set(get_args(Origin))
     assert all(page.load(language)[key] for key in drafting.ORIGINS.values())
+
+
+@pytest.mark.parametrize("name", ["dicom_sr", "dicom_seg"])
+def test_a_file_that_needs_a_series_is_refused_without_an_option_of_the_terminal(desk, name):
+    with pytest.raises(ScanError, match=r"^expected a study that came as DICOM") as refused:
+        desk.export(name)
+    assert "--" not in str(refused.value)

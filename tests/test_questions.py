@@ -212,3 +212,28 @@ def test_a_topic_without_wordings_is_refused(tmp_path):
     known = [one for one in examples(("en",)) if one.topic != "age"]
     with pytest.raises(ValueError, match="age"):
         fit(known, tmp_path / "none.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("question", "records"),
+    [
+        ("How sure are you?", ("m1", "m4")),
+        ("are you certain of this report", ("m1", "m4")),
+        ("Can I trust this report?", ("m1", "m4")),
+        ("你有多大把握？", ("m1", "m4")),
+        ("这些结果可靠吗？", ("m1", "m4")),
+        ("How sure is it?", ()),
+        ("How sure are you of the liver?", ()),
+        ("How certain are you that it is not cancer?", ()),
+    ],
+)
+def test_trust_in_nothing_named_is_trust_in_what_the_report_begins_with(question, records):
+    words = prompts.load(language_of(question))
+    asked = understand(question, plain_ledger(), words)
+    assert tuple(record.id for record in asked.records) == records
+    assert asked.topic in (("sure", "reliable") if records else (UNCLEAR,))
+
+
+def test_a_number_behind_a_side_leaves_it_a_side():
+    asked = understand("why is the left one 5 mL?", plain_ledger(), prompts.load("en"))
+    assert [record.id for record in asked.records] == ["m1"]

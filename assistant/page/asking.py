@@ -21,7 +21,6 @@ from assistant.writers.questions import language_of
 from prompts import Phrasebook, page
 from segment.measurement import Measurement
 
-LONGEST_QUESTION = 1000  # characters
 MOST_TURNS = 6
 LOG = logging.getLogger(__name__)
 
@@ -36,7 +35,7 @@ def answering(
 
     What is stopped in ``telling`` goes no further, and is kept by who stops it.
     """
-    question = question.strip()[:LONGEST_QUESTION]
+    question = question.strip()
     telling = telling or Telling()
     report = desk.report()
     language = language_of(question)
@@ -74,7 +73,7 @@ def begin(
 
 def keep_stopped(desk: Desk, question: str, lines: Sequence[Line]) -> None:
     """Keep what was told of an answer before somebody stopped it."""
-    question = question.strip()[:LONGEST_QUESTION]
+    question = question.strip()
     record = {"language": language_of(question), "lines": [asdict(line) for line in lines]}
     desk.store.add_turn(desk.study, question, {**record, "is_stopped": True})
     desk.store.record(desk.study, desk.owner, "asked", question=question)

@@ -28,6 +28,7 @@ from assistant.folder import LABELS
 from assistant.page.store import BROWSER, Kept, Store, now
 from assistant.report import Report, report_from_json
 from assistant.sign import SignError, problems, sign
+from segment.errors import Refusal, ScanError
 
 SOURCE = "source"  # below a study's folder: what was uploaded
 
@@ -131,6 +132,9 @@ class Desk:
             raise SignError(Denial.CONTRADICTION, msg)
         folder, kept = self.folder, self.kept
         sources = sorted((folder / SOURCE).iterdir()) if (folder / SOURCE).is_dir() else []
+        if exports.describe(name)["needs_source"] and not sources:
+            msg = f"expected a study that came as DICOM for {name}, found none; take another format"
+            raise ScanError(Refusal.BAD_OPTION, msg)
         place = sources[0] if len(sources) == 1 else folder / SOURCE
         export = exports.load(name, Source(place, folder / LABELS) if sources else None)
         data = export(report, sorted(folder.glob("overlay_*.png")), kept.created)

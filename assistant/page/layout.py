@@ -22,6 +22,7 @@ from assistant.page.program import Program
 from assistant.page.server import Parts
 from assistant.page.showing import REFERRAL, Updates
 from assistant.referral import LONGEST_INDICATION, LONGEST_PRIOR_REPORT
+from assistant.writers.questions import LONGEST_QUESTION
 from prompts import page
 
 LONGEST = (LONGEST_INDICATION, LONGEST_INDICATION, LONGEST_PRIOR_REPORT)  # as in REFERRAL
@@ -225,7 +226,10 @@ def _asking(say: Any) -> Components:  # noqa: ANN401
             gr.Button("", size="sm", visible=False, min_width=120) for _ in range(QUESTIONS)
         ]
     found["question"] = gr.Textbox(
-        label=say["chat.placeholder"], max_lines=3, max_length=1000, elem_id="vx-question"
+        label=say["chat.placeholder"],
+        max_lines=3,
+        max_length=LONGEST_QUESTION,
+        elem_id="vx-question",
     )
     with gr.Row():
         found["send"] = gr.Button(say["chat.send"], variant="primary", size="sm")

@@ -56,7 +56,11 @@ class Program:
 
     def ask(self, study: str, question: str, request: gr.Request) -> dict[str, Any]:
         """Answer a question about a drafted study; returns its lines with their citations."""
-        *_, lines = asking.answering(self._desk(study, request), question, self.parts.assistant_of)
+        desk = self._desk(study, request)
+        try:
+            *_, lines = asking.answering(desk, question, self.parts.assistant_of)
+        except ValueError as error:
+            raise gr.Error(str(error)) from error
         return {"lines": [{"text": line.text, "cites": list(line.cites)} for line in lines]}
 
     def export(self, study: str, name: str, request: gr.Request) -> dict[str, str]:

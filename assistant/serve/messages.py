@@ -4,8 +4,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from assistant.page.asking import LONGEST_QUESTION
 from assistant.referral import LONGEST_INDICATION
+from assistant.writers.questions import LONGEST_QUESTION
 
 Study = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$", description="of an earlier draft")]
 Quoted = Annotated[str, Field(max_length=LONGEST_INDICATION, description="quoted in the report")]

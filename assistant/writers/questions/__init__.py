@@ -21,6 +21,7 @@ from assistant.writers.questions.hints import (
     asks_for_earlier,
     is_in_millilitres,
     is_of_signal,
+    is_of_trust_alone,
     topic_of_one_side,
 )
 from assistant.writers.questions.names import is_elsewhere, mentions_index, readings, simplified
@@ -40,10 +41,11 @@ from segment.change import ABSOLUTE, RELATIVE, TREND, YEARLY
 from segment.measurement import EARLIER, Measurement
 
 OF_SIDES = ("sides", "asymmetry")
+OF_TRUST = ("sure", "reliable")
 LETTER = re.compile(r"[^\W\d_]")
 HAN = re.compile(r"[\u3400-\u9fff]")
 SENTENCE = re.compile(r"(?<=[.!?。！？])\s*|(?<=[:：])\s*")
-LONGEST = 1000  # characters that are read
+LONGEST_QUESTION = 1000  # characters that are read
 MOST_SENTENCES = 8  # that are heard by themselves
 LEAST_LIKELY = 0.2  # letters without a meaning get less; nobody can tell what they ask
 LEAST_SURE = 0.5  # above it a sentence is taken for what was asked, whatever stands beside it
@@ -82,7 +84,7 @@ def understand(
     What nobody measured is of the topic ``not_measured``, and where no measured structure is named
     it is ``unclear``.
     """
-    asked = simplified(question[:LONGEST])
+    asked = simplified(question[:LONGEST_QUESTION])
     if asks_for_criteria(asked, words):
         return Asked(CRITERIA, rules=rules_named(asked, words))
     before = _cited(turns, ledger)
@@ -104,6 +106,8 @@ def understand(
     if wants_index and not names:
         names = tuple((r.structure, r.side) for r in _of_today(ledger) if r.expression)
     records = _records(names, ledger, wants_index=wants_index) if names else before
+    if not records and topic in OF_TRUST and is_of_trust_alone(asked, words):
+        records = _first(ledger)
     return Asked(topic if records else UNCLEAR, records, besides)
 
 
@@ -193,6 +197,12 @@ def _records(
     ]
     wanted = [record for record in of_names if (record.expression is not None) == wants_index]
     return tuple(wanted or of_names)
+
+
+def _first(ledger: Ledger) -> tuple[Measurement, ...]:
+    """List the records of the structure that a report begins with, of both sides."""
+    found = _of_today(ledger)
+    return tuple(r for r in found if r.structure == found[0].structure and r.expression is None)
 
 
 def _of_today(ledger: Ledger) -> list[Measurement]:

@@ -34,6 +34,12 @@ def is_of_signal(asked: str, words: Phrasebook) -> bool:
     return _says(asked, words.lexicon["signal_asked"])
 
 
+def is_of_trust_alone(asked: str, words: Phrasebook) -> bool:
+    """Tell whether a simplified question asks how sure all is, and names nothing."""
+    whole = asked.strip().rstrip("?？!.。 ")
+    return re.fullmatch(words.lexicon["trust_asked"], whole) is not None
+
+
 def is_in_millilitres(asked: str, words: Phrasebook) -> bool:
     """Tell whether a simplified question names the unit of a volume."""
     texts = (text for unit in ("mL", "mm3", "cm3") for text in words.lexicon["units"][unit])

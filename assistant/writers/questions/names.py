@@ -149,7 +149,7 @@ def _nouns(words: Phrasebook) -> str:
 def _after(words: Phrasebook) -> str:
     """What stands behind a side that is not that of something else, as in "left kidney"."""
     known = _any_of(words.lexicon["after_side"]).pattern
-    return rf"(?=\s*(?:$|[^\w\s]|{known}))"
+    return rf"(?=\s*(?:$|[^\w\s]|\d|{known}))"
 
 
 def _joint(words: Phrasebook) -> str:
