@@ -5,9 +5,7 @@ Scan in, report out. Knows nothing of files to write or of who shows the steps.
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache, partial
-from importlib.metadata import version
-from types import MappingProxyType
+from functools import partial
 from typing import Any, Literal
 
 import prompts
@@ -32,12 +30,16 @@ from assistant.followup import Placed, Priors, aligned, between, visit_of
 from assistant.ledger import Ledger
 from assistant.loading import Loading
 from assistant.provenance import (
+    of_calibration,
     of_comparison,
     of_draft,
     of_labels,
+    of_own,
     of_registration,
+    of_segmenter,
     of_settings,
     of_supplied,
+    of_versions,
     of_volume,
 )
 from assistant.quotation import quotations
@@ -59,7 +61,6 @@ from segment.certainty import Certainty, certainty
 from segment.change import Visit, compare
 from segment.familiarity import Familiar, Likeness, is_cautious, withheld
 from segment.infer import Found, Missing, segment_crop, segment_head
-from segment.intervals import POOLED
 from segment.lesion_records import lesion_records
 from segment.masks.measure import measure_pieces
 from segment.masks.pieces import pieces_of, pieces_of_field
@@ -75,7 +76,6 @@ from segment.segmentation import Segmentation
 from segment.volume import Volume
 
 CAUTION = "technique.caution"
-VERSIONED = ("voxcite", "torch", "monai", "SimpleITK", "numpy", "scipy")
 
 
 @dataclass(frozen=True)
@@ -458,34 +458,18 @@ class Assistant:
             "input": of_volume(volume),
             "exam": self.exam.name,
             "plan": of_settings(self.settings),
-            "versions": dict(_versions()),
+            "versions": of_versions(),
         }
         if segmented.pieces:
             if self.own is not None:
-                own = self.own.result()
-                made |= {"segmenter": own.name, "model_sha256": own.weights_sha256}
-            return made if draft is None else made | of_draft(draft)
-        made["calibration"] = self.calibrated.id
-        made["calibration_n"] = self.calibrated.n
-        if self.calibrated.intervals != POOLED:
-            made["intervals"] = self.calibrated.intervals
-        if not all(isinstance(side, Missing) for side in segmented.sides):
-            segmenter = self.loading.result()
-            made["segmenter"] = segmenter.name
-            made["model_sha256"] = segmenter.weights_sha256
-            made["seeds"] = list(segmenter.seeds)
-            made["runtime"] = segmenter.runtime
-            made |= of_labels(volume, segmented.sides)
-        if likeness := self.likeness(volume, segmented):
-            made["likeness"] = [one.to_dict() for one in likeness]
-        if segmented.registration is not None:
-            made["registration"] = of_registration(segmented.registration)
-        if draft is not None:
-            made |= of_draft(draft)
-        return made
-
-
-@cache
-def _versions() -> Mapping[str, str]:
-    """Read once which packages measure and write."""
-    return MappingProxyType({name: version(name) for name in VERSIONED})
+                made |= of_own(self.own.result())
+        else:
+            made |= of_calibration(self.calibrated)
+            if not all(isinstance(side, Missing) for side in segmented.sides):
+                made |= of_segmenter(self.loading.result())
+                made |= of_labels(volume, segmented.sides)
+            if likeness := self.likeness(volume, segmented):
+                made["likeness"] = [one.to_dict() for one in likeness]
+            if segmented.registration is not None:
+                made["registration"] = of_registration(segmented.registration)
+        return made if draft is None else made | of_draft(draft)

@@ -1,10 +1,12 @@
-"""What a report says of where it comes from: scan, settings, labels, draft, earlier studies.
+"""What a report says of where it comes from: scan, settings, networks, draft, earlier studies.
 
 Nothing in it names a patient or a path. Knows nothing of how any of these was made.
 """
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +16,18 @@ from assistant.folder import ENTROPY, MUTUAL
 from assistant.maps import map_sha256
 from assistant.settings import Settings
 from segment import models
+from segment.calibration import Calibrated
 from segment.change import Visit
 from segment.infer import Found, Side, paint
+from segment.intervals import POOLED
 from segment.masks import Mask
 from segment.masks.pieces import SUPPLIED, Piece
+from segment.models import FieldSegmenter, Segmenter
 from segment.register import SEED, Registration
 from segment.repeatability import Repeatability
 from segment.volume import Volume
+
+VERSIONED = ("voxcite", "torch", "monai", "SimpleITK", "numpy", "scipy")
 
 
 def of_settings(settings: Settings) -> dict[str, Any]:
@@ -35,6 +42,39 @@ def of_settings(settings: Settings) -> dict[str, Any]:
         if plan[key] is not None:
             plan[key] = Path(plan[key]).resolve().name
     return plan
+
+
+@cache
+def _versions() -> tuple[tuple[str, str], ...]:
+    return tuple((name, version(name)) for name in VERSIONED)
+
+
+def of_versions() -> dict[str, str]:
+    """Say which packages measure and write; they are looked up once."""
+    return dict(_versions())
+
+
+def of_segmenter(segmenter: Segmenter) -> dict[str, Any]:
+    """Name the networks that segmented."""
+    return {
+        "segmenter": segmenter.name,
+        "model_sha256": segmenter.weights_sha256,
+        "seeds": list(segmenter.seeds),
+        "runtime": segmenter.runtime,
+    }
+
+
+def of_own(segmenter: FieldSegmenter) -> dict[str, Any]:
+    """Name the networks that the user brought."""
+    return {"segmenter": segmenter.name, "model_sha256": segmenter.weights_sha256}
+
+
+def of_calibration(calibrated: Calibrated) -> dict[str, Any]:
+    """Say what the intervals come from."""
+    told = {"calibration": calibrated.id, "calibration_n": calibrated.n}
+    if calibrated.intervals != POOLED:
+        told["intervals"] = calibrated.intervals
+    return told
 
 
 def of_draft(draft: Draft) -> dict[str, Any]:
