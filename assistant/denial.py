@@ -17,6 +17,8 @@ class Denial(StrEnum):
     STRAY_BRACE = "stray-brace"
     QUOTATION = "quotation"
     SENTENCE_LENGTH = "sentence-length"
+    FIXED_SENTENCE = "fixed-sentence"
+    LAST_TOLD = "last-told"
     FOREIGN_NUMBER = "foreign-number"
     VALUES_MISSING = "values-missing"
     UNKNOWN_RECORD = "unknown-record"

@@ -3,13 +3,21 @@
 Knows nothing of pages, files or of who may change what.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 import prompts
 from assistant import exams
+from assistant.acts import (
+    Accepted,
+    Change,
+    Edited,
+    Removed,
+    change_from_record,
+    change_record,
+)
 from assistant.criteria import criteria_statements, criterion_statement
 from assistant.denial import Denial
 from assistant.draft import Statement
@@ -20,7 +28,7 @@ from assistant.render import SLOT, SlotError, render, slot
 from assistant.report import READ_AGAIN, Line, Origin, Problem, Report
 from assistant.rows import decimals, one_line
 from assistant.rules import judge
-from assistant.verify import verify_line
+from assistant.verify import untold, verify_line
 from assistant.writers import Brief, drain
 from assistant.writers.template import Template, phrase_statement, stock_statement
 from prompts import Phrasebook
@@ -35,6 +43,7 @@ __all__ = [
     "Manuscript",
     "Overridden",
     "Passage",
+    "Removed",
     "change_from_record",
     "change_record",
     "filled",
@@ -47,36 +56,6 @@ STATED = (
     "technique.radiological",
     "technique.neurological",
 )
-
-
-@dataclass(frozen=True)
-class Edited:
-    """A sentence in a person's own words; slots in ``text`` keep following their records.
-
-    ``line`` counts the lines of the report as it was before this change, from 0.
-    """
-
-    line: int
-    text: str
-    who: str
-    at: str
-
-
-@dataclass(frozen=True)
-class Accepted:
-    """A sentence that a person has read and agrees with."""
-
-    line: int
-    who: str
-    at: str
-
-
-Change = Edited | Accepted | Overridden
-KINDS: Mapping[str, type[Change]] = {
-    "edited": Edited,
-    "accepted": Accepted,
-    "overridden": Overridden,
-}
 
 
 @dataclass(frozen=True)
@@ -150,6 +129,8 @@ class Manuscript:
         _ = changed.report
         if isinstance(change, Overridden):
             expect_plausible(change, self.original.measurements, _organs(self.original))
+        if isinstance(change, Removed):
+            _expect_told(self.report, changed.report)
         return changed
 
     def undone(self) -> "Manuscript":
@@ -158,17 +139,6 @@ class Manuscript:
             msg = "expected a change to undo, found none; nothing was changed"
             raise EditError(Denial.NOTHING_TO_UNDO, msg)
         return replace(self, changes=self.changes[:-1])
-
-
-def change_record(change: Change) -> dict[str, Any]:
-    """Return a change as plain JSON values."""
-    kind = next(name for name, made in KINDS.items() if isinstance(change, made))
-    return {"kind": kind, **asdict(change)}
-
-
-def change_from_record(record: Mapping[str, Any]) -> Change:
-    """Read a change back; raises KeyError and TypeError where it is none."""
-    return KINDS[record["kind"]](**{k: v for k, v in record.items() if k != "kind"})
 
 
 def filled(text: str, ledger: Ledger, phrasebook: Phrasebook) -> str:
@@ -238,11 +208,28 @@ def _applied(
         msg = f"expected a line from 1 to {len(passages)}, found {change.line + 1}; choose another"
         raise EditError(Denial.NO_SUCH_LINE, msg)
     old = passages[change.line]
+    if isinstance(change, Removed):
+        _expect_removable(old.line)
+        return ledger, (*passages[: change.line], *passages[change.line + 1 :])
     if isinstance(change, Accepted):
         new = replace(old, accepted_by=change.who, is_overtaken=False)
     else:
         new = _written(change, old, ledger, prompts.load(report.language))
     return ledger, (*passages[: change.line], new, *passages[change.line + 1 :])
+
+
+def _expect_removable(line: Line) -> None:
+    """Refuse to take out what others wrote, and what says how the report was made."""
+    if line.origin in ("quoted", "stated"):
+        msg = f"expected a sentence about this study, found one that is {line.origin}; it stays"
+        raise EditError(Denial.FIXED_SENTENCE, msg)
+
+
+def _expect_told(before: Report, after: Report) -> None:
+    """Refuse to take out the only sentence about a record, or the one about a gap."""
+    if missing := [why for why in untold(after) if why not in untold(before)]:
+        msg = f"expected another sentence that says the same, but {missing[0]}; edit it instead"
+        raise EditError(Denial.LAST_TOLD, msg)
 
 
 def _judged_again(changed: Ledger, before: Ledger) -> Ledger:
@@ -371,7 +358,8 @@ def _told(change: Change, report: Report) -> str:
     """Say what a change was, in one line of provenance."""
     when = f"{one_line(change.who)}, {change.at}"
     if not isinstance(change, Overridden):
-        return f"line {change.line + 1} edited by {when}"
+        act = "removed" if isinstance(change, Removed) else "edited"
+        return f"line {change.line + 1} {act} by {when}"
     old = report.ledger[change.record]
     was = "not assessed"
     if old.value is not None:

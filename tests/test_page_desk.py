@@ -292,3 +292,8 @@ def test_a_file_that_needs_a_series_is_refused_without_an_option_of_the_terminal
     with pytest.raises(ScanError, match=r"^expected a study that came as DICOM") as refused:
         desk.export(name)
     assert "--" not in str(refused.value)
+
+
+def test_a_line_that_is_not_there_is_not_taken_out(desk):
+    with pytest.raises(EditError, match="expected a line from 1 to"):
+        desk.remove(1000, "Dr Test")

@@ -15,6 +15,7 @@ from assistant.edit import (
     EditError,
     Manuscript,
     Overridden,
+    Removed,
     change_from_record,
     change_record,
 )
@@ -398,7 +399,56 @@ def test_an_accepted_line_names_who_accepted_it():
     assert changed.report == changed.original
 
 
-@pytest.mark.parametrize("change", [overridden(), Edited(1, "text", "a", AT), Accepted(2, "a", AT)])
+@languages
+def test_a_sentence_that_another_one_repeats_can_be_taken_out(language):
+    made = manuscript(language=language)
+    line = number_of(made, "m7", "impression")
+    gone = made.passages[line].line.text
+    changed = made.with_change(Removed(line, gone, "Dr Test", AT))
+    assert gone not in [each.text for each in changed.report.lines]
+    assert len(changed.report.lines) == len(made.report.lines) - 1
+    assert changed.report.provenance["changed"] == [f"line {line + 1} removed by Dr Test, {AT}"]
+    assert problems(changed.report) == ()
+    assert changed.undone().report == made.report
+
+
+@pytest.mark.parametrize(
+    ("record", "section", "why"),
+    [("m1", "findings", "no line cites m1"), (None, "technique", "found one that is stated")],
+)
+def test_what_must_be_told_is_not_taken_out(record, section, why):
+    made = manuscript()
+    for number, passage in reversed(tuple(enumerate(made.passages))):
+        if record in passage.line.cites and passage.line.section == "impression":
+            made = made.with_change(Removed(number, passage.line.text, "Dr Test", AT))
+    lines = [passage.line for passage in made.passages]
+    line = next(
+        n
+        for n, each in enumerate(lines)
+        if each.section == section and record in (None, *each.cites)
+    )
+    with pytest.raises(EditError, match=why):
+        made.with_change(Removed(line, lines[line].text, "Dr Test", AT))
+
+
+def test_a_later_change_counts_the_lines_that_are_left():
+    made = manuscript()
+    line = number_of(made, "m7", "impression")
+    made = made.with_change(Removed(line, "", "Dr Test", AT))
+    edited = number_of(made, "m4", "impression" if line == 0 else "findings")
+    made = made.with_change(Edited(edited, "The right one is {m4.value}.", "Dr Test", AT))
+    assert made.passages[edited].line.text.startswith("The right one is 3.10 mL")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        overridden(),
+        Edited(1, "text", "a", AT),
+        Accepted(2, "a", AT),
+        Removed(3, "text", "a", AT),
+    ],
+)
 def test_a_change_is_read_back_as_it_was(change):
     assert change_from_record(json.loads(json.dumps(change_record(change)))) == change
 

@@ -21,6 +21,9 @@ def test_what_was_done_is_told_in_both_languages(desk):  # noqa: F811
     desk.accept(line, "Dr Test")
     desk.override("m4", 3.5, (3.2, 3.8), "Dr Test")
     desk.undo("Dr Test")
+    last = number_of(desk.manuscript(), "m7", "impression")
+    text = desk.report().lines[last].text
+    desk.remove(last, "Dr Test")
     events = desk.store.events(desk.study)
     assert [[trail.detail(e, language) for e in events] for language in ("en", "zh")] == [
         [
@@ -29,6 +32,7 @@ def test_what_was_done_is_told_in_both_languages(desk):  # noqa: F811
             f"line {line + 1}",
             "record m4: 3.5 mL, bounds 3.2 to 3.8 mL",
             "",
+            f"line {last + 1}: {text}",
         ],
         [
             "scan",
@@ -36,6 +40,7 @@ def test_what_was_done_is_told_in_both_languages(desk):  # noqa: F811
             f"第 {line + 1} 行",
             "记录 m4：3.5 mL，界限 3.2 至 3.8 mL",
             "",
+            f"第 {last + 1} 行：{text}",
         ],
     ]
 

@@ -292,6 +292,10 @@ class Actions:
         """Keep an edited sentence."""
         return self._done(request, study, seen, who, lambda d: d.edit(int(line), sentence, who))
 
+    def remove(self, request: gr.Request, study: str, seen: str, who: str, line: float) -> Updates:
+        """Take the sentence in the editor out of the report."""
+        return self._done(request, study, seen, who, lambda d: d.remove(int(line), who))
+
     def accept(
         self, request: gr.Request, event: gr.EventData, study: str, seen: str, who: str
     ) -> Updates:

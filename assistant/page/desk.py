@@ -20,6 +20,7 @@ from assistant.edit import (
     EditError,
     Manuscript,
     Overridden,
+    Removed,
     change_from_record,
     change_record,
 )
@@ -89,6 +90,12 @@ class Desk:
     def accept(self, line: int, who: str) -> Manuscript:
         """Mark a line as read and agreed with."""
         return self._changed(Accepted(line, self._name(who), now()))
+
+    def remove(self, line: int, who: str) -> Manuscript:
+        """Take a line out, counted from 0."""
+        lines = self.report().lines
+        text = lines[line].text if 0 <= line < len(lines) else ""
+        return self._changed(Removed(line, text, self._name(who), now()))
 
     def override(
         self, record: str, value: float, bounds: tuple[float, float], who: str

@@ -189,6 +189,7 @@ def _reading(say: Any) -> Components:  # noqa: ANN401
         with gr.Row():
             found["keep"] = gr.Button(say["edit.save"], variant="primary", size="sm")
             found["leave"] = gr.Button(say["edit.cancel"], size="sm")
+            found["remove"] = gr.Button(say["edit.remove"], size="sm", variant="stop")
     with gr.Accordion(say["override"], open=False):
         with gr.Row():
             found["records"] = gr.Dropdown(
@@ -291,6 +292,7 @@ def _connect(made: gr.Blocks, found: Components, act: Actions) -> None:
     on(found["bridge"].edit, act.edit, study)
     on(found["sentence"].change, act.preview, study, found["sentence"])
     on(found["keep"].click, act.keep, *mine, found["line"], found["sentence"])
+    on(found["remove"].click, act.remove, *mine, found["line"])
     found["leave"].click(
         lambda: gr.update(visible=False), None, found["editing"], api_visibility="private"
     )

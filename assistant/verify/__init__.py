@@ -23,7 +23,7 @@ from assistant.verify.scores import check_scored, is_told
 from prompts import Phrasebook
 from segment.measurement import Measurement
 
-__all__ = ["verify_line", "verify_report"]
+__all__ = ["untold", "verify_line", "verify_report"]
 
 
 def verify_line(
@@ -70,6 +70,11 @@ def verify_report(table: Mapping[str, Any]) -> tuple[str, ...]:
     except (ValueError, KeyError, TypeError) as error:
         return (str(error),)
     return (*_check_report(report, exam, phrasebook), *_check_rules(report, exam))
+
+
+def untold(report: Report) -> tuple[str, ...]:
+    """Say what of its records, and of what was not assessed, no line of a report tells."""
+    return tuple(_check_told(report, exams.load(report.exam), prompts.load(report.language)))
 
 
 def _check_cited(
@@ -128,15 +133,21 @@ def _check_schema(table: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _check_report(report: Report, exam: exams.Exam, phrasebook: Phrasebook) -> Iterator[str]:
-    """Check each line, and that nothing measured or told and no stated gap is left out."""
+    """Check each line, and that nothing is left out."""
     records = {record.id: record for record in report.measurements}
     for number, line in enumerate(report.lines, start=1):
         for problem in verify_line(line, records, phrasebook, report.scores, report.judgements):
             yield f"line {number} {line.text!r}: {problem}"
+    yield from _check_told(report, exam, phrasebook)
+
+
+def _check_told(report: Report, exam: exams.Exam, phrasebook: Phrasebook) -> Iterator[str]:
+    """Check that nothing measured or told and no stated gap is left out."""
     cited = {cite for line in report.lines for cite in line.cites}
     told = {score.id for score in report.scores if is_told(score)}
     judged = [judgement.id for judgement in report.judgements]
-    for entry_id in (*records, *sorted(told), *judged):
+    measured = [record.id for record in report.measurements]
+    for entry_id in (*measured, *sorted(told), *judged):
         if entry_id not in cited:
             yield f"no line cites {entry_id}"
     texts = {line.text for line in report.lines}

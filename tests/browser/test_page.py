@@ -110,6 +110,22 @@ def test_a_sentence_is_edited_in_a_persons_name(drafted):
     assert "On review the volume of the left hippocampus" in drafted.inner_text(".vx-report")
 
 
+def test_a_sentence_that_another_one_repeats_is_taken_out(drafted):
+    drafted.get_by_label("Your name").fill("Dr Test")
+    line = drafted.locator(".vx-line", has_text="No difference in volume").last
+    text = line.locator(".vx-text").inner_text()
+    line.locator('[data-act="edit"]').click()
+    drafted.get_by_role("button", name="Take this sentence out").click()
+    drafted.wait_for_function(
+        "text => !document.querySelector('.vx-report').innerText.includes(text)", arg=text
+    )
+    drafted.locator(".vx-line", has_text="The volume of the left").first.locator(
+        '[data-act="edit"]'
+    ).click()
+    drafted.get_by_role("button", name="Take this sentence out").click()
+    drafted.wait_for_selector("#vx-notice >> text=No other sentence says this")
+
+
 def test_an_overridden_value_is_followed_everywhere(drafted, served):
     drafted.get_by_label("Your name").fill("Dr Test")
     drafted.get_by_role("button", name="Override a measurement").click()
