@@ -4,9 +4,10 @@
         [--runtimes torch openvino]
 
 The crops are measured by the shipped networks, in each runtime that is named, and written by the
-template. One by one is the inner
-call of `voxcite draft`, with its files, in this process and with all cores; the batch's time is
-counted from its first outcome, since starting workers is paid once, and that is printed as well.
+template. One by one is the inner call of `voxcite draft`, with its files, in this process and with
+all cores. The same with a worker's share of the cores, times the workers, is the most that a batch
+can win, however little it costs itself. The batch's time is counted from its first outcome, since
+starting workers is paid once, and that is printed as well.
 The toys are studies that take some milliseconds: what they take in the batch beyond the same calls
 in a loop, before and after it, is its own, by this machine's processes and, where it is installed,
 by a Ray that is started on this machine. Run it from the root of the repository: Ray's workers
@@ -21,6 +22,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import get_args
+
+import torch
 
 from assistant import Settings, batch, read_study
 from assistant.batch import Cluster, Outcome
@@ -89,10 +92,18 @@ def _moments(drafting: Iterator[Outcome]) -> Iterator[float]:
     yield time.perf_counter()  # manifest and summary are written
 
 
-def print_row(name: str, count: int, alone_s: float, batch_s: float, start_s: float) -> None:
-    """Print both rates and their ratio; of each the first study is left out."""
+def print_row(
+    name: str,
+    count: int,
+    alone_s: float,
+    batch_s: float,
+    start_s: float,
+    most: float | None = None,
+) -> None:
+    """Print both rates, their ratio and the most it can be; the first study is left out."""
     alone, together = (count - 1) / alone_s, (count - 1) / batch_s
-    rates = f"{alone:.2f} | {together:.2f} | {together / alone:.2f}"
+    limit = "-" if most is None else f"{most:.2f}"
+    rates = f"{alone:.2f} | {together:.2f} | {together / alone:.2f} | {limit}"
     print(f"| {name} | {count} | {rates} | {start_s:.1f} |", flush=True)
 
 
@@ -101,8 +112,12 @@ def print_crops(folder: Path, output: Path, runtime: Runtime, workers: int) -> N
     settings, recipe = replace(WRITTEN, runtime=runtime), Assistant.from_settings
     alone_s = one_by_one(folder, output / "alone", recipe, "left", settings)
     batch_s, start_s = batched(folder, output / "batch", recipe, "left", workers, settings=settings)
-    count = len(list(folder.iterdir()))
-    print_row(f"hippocampus crops, {runtime}", count, alone_s, batch_s, start_s)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(max(1, cores() // workers))
+    worker_s = one_by_one(folder, output / "worker", recipe, "left", settings)
+    torch.set_num_threads(threads)
+    count, most = len(list(folder.iterdir())), workers * alone_s / worker_s
+    print_row(f"hippocampus crops, {runtime}", count, alone_s, batch_s, start_s, most)
 
 
 def print_overhead(count: int, scratch: Path) -> None:
@@ -148,8 +163,8 @@ def main() -> None:
         os.environ["VOXCITE_DATA"] = str(asked.data)
     scans = sorted(shared_data("hippocampus", "images").glob("*.nii.gz"))
     print(f"{cores()} cores, {asked.workers} workers\n")
-    print("| studies | n | one by one, 1/s | batch, 1/s | ratio | start-up, s |")
-    print("|---|---|---|---|---|---|")
+    print("| studies | n | one by one, 1/s | batch, 1/s | ratio | at most | start-up, s |")
+    print("|---|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
         links(scans, asked.crops, scratch / "crops")
