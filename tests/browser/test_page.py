@@ -119,9 +119,8 @@ def test_a_sentence_that_another_one_repeats_is_taken_out(drafted):
     drafted.wait_for_function(
         "text => !document.querySelector('.vx-report').innerText.includes(text)", arg=text
     )
-    drafted.locator(".vx-line", has_text="The volume of the left").first.locator(
-        '[data-act="edit"]'
-    ).click()
+    alone = drafted.locator(".vx-line", has_text="anterior part of the left").first
+    alone.locator('[data-act="edit"]').click()
     drafted.get_by_role("button", name="Take this sentence out").click()
     drafted.wait_for_selector("#vx-notice >> text=No other sentence says this")
 
