@@ -24,6 +24,7 @@ from assistant.writers.questions.hints import (
     is_of_change_alone,
     is_of_signal,
     is_of_trust_alone,
+    lesions_named,
     topic_of_one_side,
 )
 from assistant.writers.questions.names import is_elsewhere, mentions_index, readings, simplified
@@ -32,6 +33,7 @@ from assistant.writers.questions.topics import (
     ANSWERED,
     DECLINED,
     INSTRUCTIONS,
+    LESION,
     OF_RECORDS,
     PRIOR,
     REALITY,
@@ -94,6 +96,9 @@ def understand(
         return Asked(CRITERIA, rules=rules_named(asked, words))
     before = _cited(turns, ledger)
     of_change = asked_of_change(asked, words)
+    if lesions := _lesions(lesions_named(asked, words), ledger):
+        is_of_change = of_change or asks_for_change(asked, words)
+        return Asked(PRIOR if is_of_change else LESION, lesions, of_change=of_change)
     if is_of_change_alone(asked, words):
         is_of_answer = of_change == REALITY and before
         topic, records = ("reliable", before) if is_of_answer else (PRIOR, ())
@@ -155,6 +160,12 @@ def _compared(
     found = (record for record in ledger.records if record.quantity in wanted)
     mine = [r for r in found if any(r.structure == s and x in (r.side, "none") for s, x in names)]
     return tuple(mine)
+
+
+def _lesions(letters: Iterable[str], ledger: Ledger) -> tuple[Measurement, ...]:
+    """List what is told of lesions by their letters."""
+    ends = tuple(f" lesion {what} {letter}" for letter in letters for what in ("volume", "change"))
+    return tuple(r for r in ledger.records if ends and r.quantity.endswith(ends))
 
 
 def _cited(turns: Sequence[Turn], ledger: Ledger) -> tuple[Measurement, ...]:

@@ -52,6 +52,12 @@ def asked_of_change(asked: str, words: Phrasebook) -> str | None:
     return next((key for key, texts in of_change.items() if _says(asked, texts)), None)
 
 
+def lesions_named(asked: str, words: Phrasebook) -> tuple[str, ...]:
+    """List the letters of the lesions that a simplified question names, as "lesion c"."""
+    found = re.finditer(words.lexicon["lesion_asked"], asked)
+    return tuple(dict.fromkeys(match[1].upper() for match in found))
+
+
 def is_in_millilitres(asked: str, words: Phrasebook) -> bool:
     """Tell whether a simplified question names the unit of a volume."""
     texts = (text for unit in ("mL", "mm3", "cm3") for text in words.lexicon["units"][unit])

@@ -4,6 +4,7 @@ UNKNOWN = "not_measured"
 UNCLEAR = "unclear"  # nothing measured is named, or nobody can tell what was asked
 INSTRUCTIONS, WITH_INSTRUCTION = "instructions", "with_instruction"
 PRIOR = "prior"
+LESION = "lesion"  # lesions that are told one by one
 REALITY, RATE = "reality", "rate"  # what of a change is asked
 OF_RECORDS = ("volume", "size", "sure", "reliable")
 ANSWERED = (*OF_RECORDS, "sides", PRIOR, "not_assessed", "asymmetry", "interval", "summary")
