@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from assistant.criteria import criterion_statement
+from assistant.criteria import told_together
 from assistant.draft import Statement
 from assistant.writers import Brief, assess
 from assistant.writers.questions import Asked
@@ -60,8 +60,7 @@ def respond(asked: Asked, brief: Brief) -> Iterator[Statement]:
 def _criteria(rules: Sequence[str], brief: Brief) -> Iterator[Statement]:
     """Say what became of each criterion of the rules named, or that none was held against."""
     told = [j for j in brief.ledger.judgements if not rules or j.rule in rules]
-    for judgement in told:
-        yield criterion_statement(judgement, brief.ledger, brief.phrasebook)
+    yield from told_together(told, brief.ledger, brief.phrasebook)
     if set(rules) - {judgement.rule for judgement in told} or not told:
         yield fixed("criteria", brief)
 
