@@ -18,7 +18,7 @@ from assistant.acts import (
     change_from_record,
     change_record,
 )
-from assistant.criteria import criteria_statements, criterion_statement
+from assistant.criteria import criteria_statements, told_together
 from assistant.denial import Denial
 from assistant.draft import Statement
 from assistant.ledger import Ledger
@@ -325,10 +325,11 @@ def _rewritten(
     elif (line := _holding(passage.statement, ledger, words)) is not None:
         yield Passage(line, passage.statement)
     elif passage.line.section == "criteria":
-        statement = criterion_statement(ledger.judgement(passage.line.cites[0]), ledger, words)
-        line = _holding(statement, ledger, words)
-        assert line is not None, statement.stock
-        yield Passage(line, statement)
+        judged = [ledger.judgement(c) for c in passage.line.cites if ledger.holds_judgement(c)]
+        for statement in told_together(judged, ledger, words):
+            line = _holding(statement, ledger, words)
+            assert line is not None, statement.stock
+            yield Passage(line, statement)
     else:
         section = passage.line.section
         place = section if section == "impression" else "findings"

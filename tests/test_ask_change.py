@@ -155,6 +155,39 @@ def test_what_follows_an_answer_about_a_change_is_about_it(question):
     assert "a decrease beyond" in text
 
 
+BARE = ["Is that real?", "is it real?", "really?", "Is this a real change or noise?"]
+BARE += ["Are they real?", "这是真的吗", "变化是真的吗？", "真的吗？", "多快？", "速度如何？"]
+
+
+@pytest.mark.parametrize("question", BARE)
+def test_whether_it_is_real_is_asked_of_the_change_that_the_report_begins_with(question):
+    language = language_of(question)
+    _, statements = asked(question, followup_ledger(1.06), language)
+    assert [said.cites for said in statements] == [(CHANGE,), (RATE,), *((r,) for r in RIGHT)]
+    text, alone = asked(question, plain_ledger(), language)
+    assert [said.cites for said in alone] == [()]
+    assert text == prompts.load(language).phrases["answer.prior.a"]
+
+
+@pytest.mark.parametrize("question", ["Is that real?", "really?", "这是真的吗"])
+def test_whether_it_is_real_is_asked_of_the_records_answered_about(question):
+    ledger, language = followup_ledger(1.06), language_of(question)
+    _, first = asked("Did the right hippocampus change?", ledger)
+    _, statements = asked(question, ledger, language, turns=(Turn("Did it?", first),))
+    assert [said.cites for said in statements] == [(name,) for name in RIGHT]
+    _, first = asked("How large is the left hippocampus?", ledger)
+    _, statements = asked(question, ledger, language, turns=(Turn("How large?", first),))
+    assert [said.cites for said in statements] == [("m1",)]
+
+
+@pytest.mark.parametrize(
+    "question", ["Is the tumour real?", "Is it really cancer?", "肿瘤是真的吗？"]
+)
+def test_whether_something_else_is_real_is_no_question_about_change(question):
+    _, statements = asked(question, followup_ledger(1.06), language_of(question))
+    assert [said.cites for said in statements] == [()]
+
+
 def test_the_volume_that_is_asked_for_is_never_the_earlier_one():
     _, statements = asked("What is the volume of the left hippocampus?", followup_ledger(1.06))
     assert [said.cites for said in statements] == [("m1",)]

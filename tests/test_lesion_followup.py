@@ -186,6 +186,23 @@ def test_an_answer_about_a_report_of_lesions_is_verified(language):
     assert "lesion count" in {quantities[cite] for line in many.lines for cite in line.cites}
 
 
+@pytest.mark.parametrize(
+    ("now", "before", "expected"),
+    [
+        (NOW, BEFORE, {"shrunk lesions"}),
+        ({STAYS: 9.0}, {(-34, 0, 0): 2.0, (-26, 0, 0): 2.0}, {"merged lesions"}),
+        ({(-34, 0, 0): 2.0, (-26, 0, 0): 2.0}, {STAYS: 9.0}, {"split lesions"}),
+    ],
+)
+def test_the_impression_tells_each_class_of_lesions_that_occurs(now, before, expected):
+    report = drafted(study_of("a", "2024-06-01", now), study_of("b", "2023-06-01", before))
+    of = {m.id: m.quantity for m in report.measurements}
+    lines = [line for line in report.lines if line.section == "impression"]
+    found = {of[cite] for line in lines for cite in line.cites}
+    always = {"new lesions", "enlarged lesions", "resolved lesions", "lesion volume change"}
+    assert found == {"lesion volume", "lesion count", *always, *expected}
+
+
 @languages
 def test_heads_that_do_not_align_leave_fates_open_and_loads_withheld(language, monkeypatch):
     monkeypatch.setattr(

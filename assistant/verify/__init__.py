@@ -51,7 +51,7 @@ def verify_line(
     if len(set(line.cites)) != len(line.cites):
         return (f"cites a record twice: {line.cites}",)
     if judged:
-        return tuple(check_judged(line, judged[0], records, phrasebook))
+        return tuple(check_judged(line, judged, records, phrasebook))
     if read and len(read) < len(line.cites):
         return (f"cites measurements and scores together: {line.cites}",)
     if read:

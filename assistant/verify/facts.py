@@ -10,6 +10,7 @@ from assistant.verify.lexer import Number
 from segment.measurement import Measurement, Reason, Reliability
 
 APPROXIMATE_ABOVE = 0.20  # (upper - lower) / value above which a value must be hedged
+LOAD_CHANGE = "lesion volume change"
 MOST_DECIMALS: Mapping[str, int] = {"mL": 2, "%": 1, "%/a": 1}
 
 
@@ -194,6 +195,17 @@ def _is_cut_short(records: Sequence[Measurement]) -> bool:
     return sum(r.value or 0 for r in records if r.quantity in names) > len(told)
 
 
+def _is_of_lesions(records: Sequence[Measurement]) -> bool:
+    """Tell whether lesions are compared, of whose volumes no measurement error is known."""
+    loads = [record for record in records if record.quantity == LOAD_CHANGE]
+    return bool(loads) and all(record.reference is None for record in loads)
+
+
+def _signs_of_load(records: Sequence[Measurement]) -> set[int | None]:
+    """List how the bounds of each change of all lesions together lie to zero."""
+    return {sign(record) for record in records if record.quantity == LOAD_CHANGE}
+
+
 def _is_without_reference(records: Sequence[Measurement]) -> bool:
     """Tell whether no size can be compared with a reference range.
 
@@ -213,6 +225,10 @@ CONDITIONS: Mapping[str, Callable[[Sequence[Measurement]], bool]] = {
     "answer.one_side.": _is_one_sided,
     "answer.nothing_withheld.": _is_complete,
     "answer.no_reference.": _is_without_reference,
+    "answer.lesion_error.": _is_of_lesions,
+    "answer.lesion_rate.": _is_of_lesions,
+    "answer.load_may_be_equal.": lambda records: _signs_of_load(records) == {0},
+    "answer.load_differs.": lambda records: _signs_of_load(records) in ({1}, {-1}),
     "technique.lesion_change": lambda records: not _is_first(records),
     "technique.lesions_left_out": _is_cut_short,
     "technique.scan.ct": _is_ct,

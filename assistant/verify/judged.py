@@ -8,6 +8,7 @@ records is checked where a ledger is made, and that it is the rule's own, in ``v
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from functools import cache
+from itertools import product
 
 from assistant.judgement import Judgement, Obstacle, Outcome
 from assistant.report import Line
@@ -27,6 +28,7 @@ CLAIMS: tuple[Kind, ...] = (
     "limit of",
 )
 PLACED = (None, Obstacle.CROSSES, Obstacle.WITHIN_ERROR)  # reasons beside which the limit stands
+TOGETHER = (Obstacle.WITHHELD, Obstacle.ERROR_UNKNOWN)  # reasons that several can share in a line
 SILENT: tuple[Kind, ...] = ("glue", "punctuation")
 STANCES = {
     Obstacle.CROSSES: "crosses",
@@ -37,22 +39,32 @@ STANCES = {
 
 
 def check_judged(
-    line: Line, judgement: Judgement, records: Mapping[str, Measurement], phrasebook: Phrasebook
+    line: Line,
+    judgements: Sequence[Judgement],
+    records: Mapping[str, Measurement],
+    phrasebook: Phrasebook,
 ) -> Iterator[str]:
-    """Say what in a line the judgement and the record that it cites do not carry.
+    """Say what in a line the judgements and the records that it cites do not carry.
 
-    In a line edited by a person only numbers and claims are bound, the other words are theirs.
+    Several that one reason keeps from being judged may stand in one line, which names each of
+    their criteria and each of their records: every pair of these must be one of them. In a line
+    edited by a person only numbers and claims are bound, the other words are theirs.
     """
     is_edited = line.origin == "edited by"
-    if line.section != "criteria" or line.cites != (judgement.id, *judgement.cites):
-        yield f"a line about {judgement.id} stands in the criteria and cites {judgement.cites}"
+    judgement = judgements[0]
+    cites = tuple(dict.fromkeys(cite for one in judgements for cite in one.cites))
+    if line.section != "criteria" or line.cites != (*(one.id for one in judgements), *cites):
+        yield f"a line about {judgement.id} stands in the criteria and cites {cites}"
         return
-    cited = [records[cite] for cite in judgement.cites]
+    cited = [records[cite] for cite in cites]
+    if len(judgements) > 1 and not _are_alike(judgements, cited):
+        yield f"a line about {judgement.id} cites judgements that differ in more than their limits"
+        return
     if not is_edited and line.origin != expected_origin(cited):
         yield f"the origin of a line about {judgement.id} is not {line.origin!r}"
     said = tokens(line.text, judged_lexicon(phrasebook, judgement))
     found = [token for token in said if token.kind != "stop"]
-    yield from _check_claims(found, judgement, is_edited=is_edited)
+    yield from _check_claims(found, judgements, is_edited=is_edited)
     yield from _check_limit(found, judgement, is_edited=is_edited)
     rest = list(_rest(found))
     if not cited:
@@ -61,6 +73,24 @@ def check_judged(
     predicted = phrasebook.lexicon["interval"]
     sentence = bind(rest, cited)
     yield from check_sentence(sentence, records, is_edited=is_edited, predicted=predicted)
+    unnamed = {*cites} - {record.id for record in sentence.subjects}
+    if len(judgements) > 1 and unnamed and not is_edited:
+        yield f"a line about {judgement.id} cites {sorted(unnamed)} and does not name the structure"
+
+
+def _are_alike(judgements: Sequence[Judgement], cited: Sequence[Measurement]) -> bool:
+    """Tell whether judgements cannot be made for one reason, each pair exactly once.
+
+    Their records are of one quantity and of the same dates, which a sentence says once of all.
+    """
+    if len({(record.quantity, record.date, record.comparator) for record in cited}) > 1:
+        return False
+    shared = {(j.rule, j.version, j.source, j.outcome, j.reason, j.missing) for j in judgements}
+    pairs = [(judgement.criterion, judgement.cites) for judgement in judgements]
+    criteria, cites = ({*one} for one in zip(*pairs, strict=True))
+    is_single = all(len(cite) == 1 for cite in cites)
+    is_whole = len(pairs) == len({*pairs}) and {*pairs} == {*product(criteria, cites)}
+    return len(shared) == 1 and judgements[0].reason in TOGETHER and is_single and is_whole
 
 
 def judged_lexicon(phrasebook: Phrasebook, judgement: Judgement) -> Lexicon:
@@ -98,12 +128,17 @@ def _entries(
 
 
 def _check_claims(
-    found: Sequence[Token], judgement: Judgement, *, is_edited: bool
+    found: Sequence[Token], judgements: Sequence[Judgement], *, is_edited: bool
 ) -> Iterator[str]:
-    """Say which claim is not the judgement's, which is missing and which stands twice."""
+    """Say which claim is not the judgements', which is missing and which stands twice."""
+    judgement = judgements[0]
+    expected = {f"{one.rule}.{one.criterion}" for one in judgements}
+    criteria = [token.key for token in found if token.kind == "criterion"]
+    is_complete = is_edited or len(criteria) == len(expected) == len({*criteria})
+    if not {*criteria} <= expected or not is_complete:
+        yield f"the criteria of {judgement.id} are {expected}, and the sentence says {criteria}"
     carried: dict[Kind, str | None] = {
         "outcome": str(judgement.outcome),
-        "criterion": f"{judgement.rule}.{judgement.criterion}",
         "rule": judgement.rule,
         "source": judgement.source,
         "stance": _stance(judgement),

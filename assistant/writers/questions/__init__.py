@@ -6,7 +6,7 @@ model; the same question is always about the same.
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -17,11 +17,14 @@ from assistant.writers.questions.criteria import CRITERIA, asks_for_criteria, ru
 from assistant.writers.questions.hints import (
     MISHEARD,
     SIGNAL,
+    asked_of_change,
     asks_for_change,
     asks_for_earlier,
     is_in_millilitres,
+    is_of_change_alone,
     is_of_signal,
     is_of_trust_alone,
+    lesions_named,
     topic_of_one_side,
 )
 from assistant.writers.questions.names import is_elsewhere, mentions_index, readings, simplified
@@ -30,8 +33,10 @@ from assistant.writers.questions.topics import (
     ANSWERED,
     DECLINED,
     INSTRUCTIONS,
+    LESION,
     OF_RECORDS,
     PRIOR,
+    REALITY,
     TOPICS,
     UNCLEAR,
     UNKNOWN,
@@ -57,13 +62,15 @@ class Asked:
     """What is asked and of which records; none where the topic is of none or nothing was named.
 
     ``besides`` are topics of other sentences, which nobody measured: each wants to be told so.
-    ``rules`` are those that a question about criteria names.
+    ``rules`` are those that a question about criteria names, ``of_change`` what is asked of a
+    change: its reality, its rate, or nothing of the kind.
     """
 
     topic: str
     records: tuple[Measurement, ...] = ()
     besides: tuple[str, ...] = ()
     rules: tuple[str, ...] = ()
+    of_change: str | None = None
 
 
 class Heard(NamedTuple):
@@ -88,6 +95,26 @@ def understand(
     if asks_for_criteria(asked, words):
         return Asked(CRITERIA, rules=rules_named(asked, words))
     before = _cited(turns, ledger)
+    of_change = asked_of_change(asked, words)
+    if lesions := _lesions(lesions_named(asked, words), ledger):
+        is_of_change = of_change or asks_for_change(asked, words)
+        return Asked(PRIOR if is_of_change else LESION, lesions, of_change=of_change)
+    if is_of_change_alone(asked, words):
+        is_of_answer = of_change == REALITY and before
+        topic, records = ("reliable", before) if is_of_answer else (PRIOR, ())
+        return Asked(topic, records, of_change=of_change)
+    return replace(_understood(asked, ledger, words, before), of_change=of_change)
+
+
+def language_of(question: str) -> str:
+    """Tell which language a question is asked in: Chinese where it holds a Chinese character."""
+    return "zh" if HAN.search(question) else "en"
+
+
+def _understood(
+    asked: str, ledger: Ledger, words: Phrasebook, before: tuple[Measurement, ...]
+) -> Asked:
+    """Find the topic and the records of a simplified question, after an answer about some."""
     heard = [(read, _hear(read.text)) for read in readings(asked, words, before)]
     read, (whole, pieces) = max(heard, key=lambda one: one[1][0].share)
     topic = _topic_of(whole, pieces)
@@ -109,11 +136,6 @@ def understand(
     if not records and topic in OF_TRUST and is_of_trust_alone(asked, words):
         records = _first(ledger)
     return Asked(topic if records else UNCLEAR, records, besides)
-
-
-def language_of(question: str) -> str:
-    """Tell which language a question is asked in: Chinese where it holds a Chinese character."""
-    return "zh" if HAN.search(question) else "en"
 
 
 def _plainly(topic: str, asked: str, words: Phrasebook, *, is_named: bool) -> str:
@@ -138,6 +160,12 @@ def _compared(
     found = (record for record in ledger.records if record.quantity in wanted)
     mine = [r for r in found if any(r.structure == s and x in (r.side, "none") for s, x in names)]
     return tuple(mine)
+
+
+def _lesions(letters: Iterable[str], ledger: Ledger) -> tuple[Measurement, ...]:
+    """List what is told of lesions by their letters."""
+    ends = tuple(f" lesion {what} {letter}" for letter in letters for what in ("volume", "change"))
+    return tuple(r for r in ledger.records if ends and r.quantity.endswith(ends))
 
 
 def _cited(turns: Sequence[Turn], ledger: Ledger) -> tuple[Measurement, ...]:

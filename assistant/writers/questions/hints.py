@@ -40,6 +40,24 @@ def is_of_trust_alone(asked: str, words: Phrasebook) -> bool:
     return re.fullmatch(words.lexicon["trust_asked"], whole) is not None
 
 
+def is_of_change_alone(asked: str, words: Phrasebook) -> bool:
+    """Tell whether a simplified question asks for a change, real or fast, and names nothing."""
+    whole = asked.strip().rstrip("?？!.。 ")
+    return re.fullmatch(words.lexicon["bare_change_asked"], whole) is not None
+
+
+def asked_of_change(asked: str, words: Phrasebook) -> str | None:
+    """Say what a simplified question asks of a change, if it is plain: its reality or its rate."""
+    of_change = words.lexicon["of_change_asked"]
+    return next((key for key, texts in of_change.items() if _says(asked, texts)), None)
+
+
+def lesions_named(asked: str, words: Phrasebook) -> tuple[str, ...]:
+    """List the letters of the lesions that a simplified question names, as "lesion c"."""
+    found = re.finditer(words.lexicon["lesion_asked"], asked)
+    return tuple(dict.fromkeys(match[1].upper() for match in found))
+
+
 def is_in_millilitres(asked: str, words: Phrasebook) -> bool:
     """Tell whether a simplified question names the unit of a volume."""
     texts = (text for unit in ("mL", "mm3", "cm3") for text in words.lexicon["units"][unit])

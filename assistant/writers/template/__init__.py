@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from assistant.draft import Draft, Statement
 from assistant.writers import Brief, Turn, assess
 from assistant.writers.questions import understand
-from assistant.writers.template.answers import respond
+from assistant.writers.template.answers import LESIONS, respond
 from assistant.writers.template.stock import (
     ASYMMETRY,
     COUNTS,
@@ -24,6 +24,7 @@ __all__ = [
     "ASYMMETRY",
     "COUNTS",
     "IN_SHORT",
+    "LESIONS",
     "Template",
     "fixed_statements",
     "gaps",

@@ -2,15 +2,16 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from assistant.criteria import criterion_statement
+from assistant.criteria import told_together
 from assistant.draft import Statement
 from assistant.writers import Brief, assess
 from assistant.writers.questions import Asked
 from assistant.writers.questions.criteria import CRITERIA
-from assistant.writers.questions.topics import PRIOR, UNKNOWN
+from assistant.writers.questions.topics import LESION, PRIOR, RATE, REALITY, UNKNOWN
 from assistant.writers.template.stock import (
     ASYMMETRY,
     gaps,
+    may_occur,
     phrase_statement,
     stock_statement,
     together,
@@ -18,9 +19,22 @@ from assistant.writers.template.stock import (
     withheld_statement,
 )
 from segment.change import RELATIVE, TREND, YEARLY
+from segment.lesion_change import Fate
+from segment.lesion_records import COUNTS as FATES
+from segment.lesion_records import (
+    ENLARGED,
+    LOAD_CHANGE,
+    NEW,
+    RELATIVE_LOAD_CHANGE,
+    SINCE_BASELINE,
+    SINCE_SMALLEST,
+)
 from segment.measurement import Measurement
 
 TOLD = (RELATIVE, YEARLY, TREND)  # of the records of a comparison
+OF_LOAD = (LOAD_CHANGE, RELATIVE_LOAD_CHANGE, SINCE_SMALLEST, SINCE_BASELINE)
+OF_CLASSES = (NEW, ENLARGED, FATES[Fate.SHRUNK], FATES[Fate.RESOLVED])
+LESIONS = ("lesion_error", "lesion_rate", "load_may_be_equal", "load_differs")  # fixed answers
 FIRST = "a"  # of the wordings that a fixed answer has
 
 
@@ -29,7 +43,7 @@ def respond(asked: Asked, brief: Brief) -> Iterator[Statement]:
     if asked.topic == CRITERIA:
         yield from _criteria(asked.rules, brief)
     elif brief.exam.compares == "lesions":
-        yield from _about_lesions(asked.topic, brief)
+        yield from _about_lesions(asked, brief)
     elif asked.topic in OF_RECORDS:
         for record in asked.records:
             yield from OF_RECORDS[asked.topic](record, brief)
@@ -46,18 +60,49 @@ def respond(asked: Asked, brief: Brief) -> Iterator[Statement]:
 def _criteria(rules: Sequence[str], brief: Brief) -> Iterator[Statement]:
     """Say what became of each criterion of the rules named, or that none was held against."""
     told = [j for j in brief.ledger.judgements if not rules or j.rule in rules]
-    for judgement in told:
-        yield criterion_statement(judgement, brief.ledger, brief.phrasebook)
+    yield from told_together(told, brief.ledger, brief.phrasebook)
     if set(rules) - {judgement.rule for judgement in told} or not told:
         yield fixed("criteria", brief)
 
 
-def _about_lesions(topic: str, brief: Brief) -> Iterator[Statement]:
+def _about_lesions(asked: Asked, brief: Brief) -> Iterator[Statement]:
     """Answer from the lesions: what became of them, what was not assessed, else them in short."""
-    is_compared = any(record.comparator for record in brief.ledger.records)
-    of_change = topic == PRIOR or (topic == "size" and is_compared)
-    known = PRIOR if of_change else topic if topic == "not_assessed" else "summary"
-    yield from OF_LEDGER[known](brief)
+    compared = [record for record in brief.ledger.records if record.comparator]
+    is_of_change = asked.topic == PRIOR or asked.of_change == REALITY
+    if compared and is_of_change and asked.of_change == RATE:
+        yield fixed("lesion_rate", brief)
+    elif compared and asked.of_change == REALITY:
+        yield from _reality(asked.records, brief)
+    elif is_of_change and not compared:
+        yield fixed(PRIOR, brief)
+    elif asked.topic == LESION or (asked.topic == PRIOR and asked.records):
+        yield from _states(asked.records, brief)
+    elif is_of_change or (asked.topic == "size" and compared):
+        wanted = (*OF_LOAD, *OF_CLASSES)
+        yield from _states([r for r in compared if r.quantity in wanted or may_occur(r)], brief)
+    else:
+        yield from OF_LEDGER[asked.topic if asked.topic == "not_assessed" else "summary"](brief)
+
+
+def _reality(asked: Sequence[Measurement], brief: Brief) -> Iterator[Statement]:
+    """Say that nothing tells a change of lesions from its error, and how their bounds lie.
+
+    It is told of the lesions asked about alone, else of all together.
+    """
+    yield fixed("lesion_error", brief)
+    loads = [record for record in brief.ledger.records if record.quantity == LOAD_CHANGE]
+    is_of_some = asked and not {record.id for record in asked} & {record.id for record in loads}
+    own = [record for record in asked if record.comparator and is_of_some]
+    yield from _states(own or loads, brief)
+    for record in () if own else loads:
+        if record.reason is None and record.interval is not None:
+            is_inside = record.interval.lower <= 0 <= record.interval.upper
+            yield fixed("load_may_be_equal" if is_inside else "load_differs", brief)
+
+
+def _states(records: Sequence[Measurement], brief: Brief) -> Iterator[Statement]:
+    for record in records:
+        yield from _state(record, brief)
 
 
 def fixed(topic: str, brief: Brief) -> Statement:

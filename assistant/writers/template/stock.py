@@ -33,6 +33,10 @@ COMPARING = "technique.change"
 OF_LESIONS = ("technique.scan.lesions", "technique.{exam}", "technique.lesions")
 CHANGED = (NEW, ENLARGED, *(name for fate, name in FATES.items() if fate is not Fate.STABLE))
 LESIONS_IN_SHORT = (LOAD, NUMBER, LOAD_CHANGE, NEW, ENLARGED, FATES[Fate.RESOLVED])
+# Classes of lesions that are told in short where they occur.
+WHERE_ANY = tuple(
+    FATES[fate] for fate in (Fate.SHRUNK, Fate.MERGED, Fate.SPLIT, Fate.MERGED_AND_SPLIT)
+)
 ASYMMETRY = "asymmetry index"
 ATTENUATION = "mean attenuation"
 ONE_NETWORK = "technique.one_network"
@@ -176,11 +180,17 @@ def whole_statements(brief: Brief, section: Section) -> Iterator[Statement]:
 
 
 def _lesions_in_short(brief: Brief, section: Section) -> Iterator[Statement]:
-    """Say how many lesions there are, how large together, and what of them is new."""
+    """Say how many lesions there are, how large together, and what became of them."""
     for record in brief.ledger.records:
-        if record.quantity in LESIONS_IN_SHORT:
+        if record.quantity in LESIONS_IN_SHORT or may_occur(record):
             short = stock_statement(record, brief.exam, brief.phrasebook, "impression")
             yield replace(short, section=section)
+
+
+def may_occur(record: Measurement) -> bool:
+    """Tell whether a record counts lesions of a rarer class, of which there may be any."""
+    is_any = record.interval is not None and record.interval.upper > 0
+    return record.quantity in WHERE_ANY and not record.is_withheld and is_any
 
 
 def is_without_intervals(records: Sequence[Measurement]) -> bool:

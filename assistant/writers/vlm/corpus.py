@@ -13,7 +13,7 @@ import prompts
 from assistant.report import CJK_NUMBER
 from assistant.writers.phrasings import Phrasings, load
 from assistant.writers.questions.criteria import CRITERIA
-from assistant.writers.template import COUNTS
+from assistant.writers.template import COUNTS, LESIONS
 from assistant.writers.vlm.author import exam, fill
 from assistant.writers.vlm.ledgers import compared_records, plain_records
 from assistant.writers.vlm.slots import TEXT_SLOT
@@ -24,6 +24,8 @@ SLOT = "<unused1000>"
 BYTE = re.compile(r"<0x[0-9A-Fa-f]{2}>")
 NAMED = re.compile(r"<[^<>\s]+>")
 NEWLINE = "\n"
+# Answers that the template alone gives: those about criteria and about lesions.
+STOCK = tuple(f"answer.{topic}." for topic in (CRITERIA, *LESIONS))
 CHANGE = "change_"  # closings about a change begin so
 # Which closings an opening can have, and whether it is about the pair of sides.
 CLOSED_BY = {
@@ -144,7 +146,7 @@ def _lines(words: Phrasebook, phrasings: Phrasings) -> Iterator[str]:
                     yield fill(wording, group, words, phrasings) + stop
     gaps = tuple(f"not_assessed.{key}" for key in exam().not_assessed)
     for key, text in words.phrases.items():
-        is_answer = key.startswith("answer.") and not key.startswith(f"answer.{CRITERIA}.")
+        is_answer = key.startswith("answer.") and not key.startswith(STOCK)
         if is_answer or key in gaps:
             yield text
 

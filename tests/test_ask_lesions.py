@@ -1,0 +1,83 @@
+"""Questions about lesions: what of a change is known, and in how many sentences it is told."""
+
+from dataclasses import replace
+
+import pytest
+
+import prompts
+from assistant.pipeline import Assistant
+from assistant.report import Line
+from assistant.settings import Settings
+from assistant.verify import verify_line
+from assistant.writers.questions import language_of
+from tests import test_lesion_followup
+from tests.test_lesion_followup import BEFORE, STAYS, drafted, pair, study_of
+
+aligned = test_lesion_followup.aligned
+languages = pytest.mark.parametrize("language", prompts.languages())
+
+
+def told(question, *studies):
+    """Return the texts of an answer, the quantities that each cites, and its report."""
+    language = language_of(question)
+    settings = Settings(exam="follow-up", language=language, reader="none")
+    assistant = Assistant.from_settings(settings)
+    report = assistant(studies[0], priors=studies[1:])
+    answer = assistant.ask(report, question)
+    assert answer.problems == ()
+    of = {m.id: m.quantity for m in report.measurements}
+    return [line.text for line in answer.lines], [[of[c] for c in x.cites] for x in answer.lines]
+
+
+@pytest.mark.parametrize(
+    "question", ["Is that real?", "Did it really grow?", "这是真的吗", "真的变大了吗？"]
+)
+@pytest.mark.parametrize(
+    ("before", "key"), [(BEFORE, "load_may_be_equal"), ({STAYS: 2.0}, "load_differs")]
+)
+def test_whether_a_change_of_lesions_is_real_nobody_knows(question, before, key):
+    phrases = prompts.load(language_of(question)).phrases
+    now, earlier = pair()[0], study_of("b", "2023-06-01", before)
+    texts, cited = told(question, now, earlier)
+    assert cited == [[], ["lesion volume change"], []]
+    assert texts[::2] == [phrases["answer.lesion_error.a"], phrases[f"answer.{key}.a"]]
+
+
+@pytest.mark.parametrize("question", ["How fast?", "How fast did it grow?", "多快？"])
+def test_no_rate_is_worked_out_for_lesions(question):
+    (text,), _ = told(question, *pair())
+    assert text == prompts.load(language_of(question)).phrases["answer.lesion_rate.a"]
+
+
+@pytest.mark.parametrize("question", ["Did it grow?", "变大了吗？"])
+def test_growth_is_answered_in_short_and_not_of_each_lesion(question):
+    _, cited = told(question, *pair())
+    loads = ["lesion volume change", "relative lesion volume change"]
+    classes = ["new lesions", "enlarged lesions", "shrunk lesions", "resolved lesions"]
+    assert cited == [[quantity] for quantity in (*loads, *classes)]
+
+
+@pytest.mark.parametrize("question", ["Did lesion C grow?", "病灶 C 变大了吗？"])
+def test_a_lesion_that_is_named_is_told_by_itself(question):
+    _, cited = told(question, *pair())
+    assert cited == [["enlarged lesion volume C"], ["enlarged lesion change C"]]
+    _, alone = told(question, pair()[0])
+    assert alone == [[]]
+    _, large = told("How large is lesion C?", pair()[0])
+    assert large == [["large lesion volume C"]]
+
+
+@pytest.mark.parametrize("question", ["Is that real?", "How fast?", "这是真的吗"])
+def test_without_a_prior_no_change_of_lesions_is_answered(question):
+    (text,), _ = told(question, pair()[0])
+    assert text == prompts.load(language_of(question)).phrases["answer.prior.a"]
+
+
+@languages
+def test_a_claim_about_the_bounds_of_the_load_must_hold_of_them(language):
+    words, report = prompts.load(language), drafted(*pair(), language=language)
+    records = {m.id: m for m in report.measurements}
+    line = Line("answer", words.phrases["answer.load_differs.a"], (), "stated")
+    assert verify_line(line, records, words)
+    true = replace(line, text=words.phrases["answer.load_may_be_equal.a"])
+    assert not verify_line(true, records, words)
