@@ -153,6 +153,26 @@ def test_the_same_lesions_twice_meet_no_criterion():
 
 
 @languages
+def test_a_change_whose_bounds_include_none_is_said_to_show_none(language):
+    now, before = study_of("a", "2024-06-01", NOW), study_of("b", "2023-06-01", NOW)
+    report = drafted(now, before, language=language)
+    assert report.problems == ()
+    (told,) = prompts.load(language).lexicon["bounds"]["no_change"]
+    ids = {m.id for m in report.measurements if "lesion volume change" in m.quantity}
+    lines = [line for line in report.lines if ids & {*line.cites}]
+    assert {line.section for line in lines} == {"comparison", "impression"}
+    assert all(told in line.text for line in lines)
+
+
+@languages
+def test_a_change_beyond_its_bounds_comes_with_what_is_not_known_of_it(language):
+    told = prompts.load(language).phrases["not_assessed.lesion_error"]
+    (now, before), same = pair(), study_of("c", "2023-06-01", NOW)
+    assert told in {line.text for line in drafted(now, before, language=language).lines}
+    assert told not in {line.text for line in drafted(now, same, language=language).lines}
+
+
+@languages
 def test_without_a_prior_lesions_are_counted_and_change_is_said_to_be_unassessed(language):
     report = drafted(pair()[0], language=language)
     told = {"lesion volume", "lesion count", *(f"large lesion volume {n}" for n in "ABCDE")}

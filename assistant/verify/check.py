@@ -116,6 +116,7 @@ CLAIMS: Mapping[str, Callable[[Measurement, Records], str | None]] = {
     "zero": facts.zero,
     "order": facts.order,
     "change": lambda record, records: facts.change(record),
+    "bounds": lambda record, records: facts.includes_no_change(record),
     "size": lambda record, records: facts.size(record),
     "precision": lambda record, records: facts.precision(record),
     "basis": lambda record, records: facts.basis(record),
@@ -296,6 +297,17 @@ def _check_value_complete(
         yield f"{record.id}: a change stands with the examination that it is counted from"
     if facts.change(record) and not sentence.keys("change", record):
         yield f"{record.id}: a change stands with what it is beside its measurement error"
+
+
+def check_shown(sentence: Sentence) -> Iterator[str]:
+    """Say where a change of lesions is stated without saying that its bounds include none.
+
+    Of a criterion, a sentence says how the bounds lie to its limit instead.
+    """
+    for record in sentence.subjects:
+        is_stated = "value" in sentence.roles(record) and facts.includes_no_change(record)
+        if is_stated and not sentence.keys("bounds", record):
+            yield f"{record.id}: bounds that include zero stand with that no change is shown"
 
 
 def expected_origin(cited: Sequence[Measurement]) -> str:
