@@ -132,7 +132,10 @@ CHANGE_MUTATIONS: dict[str, Callable[[Case], Line | None]] = {
         "earlier_volume>volume relative_volume>yearly_volume yearly_volume>relative_volume "
         "volume_change>volume 既往体积>体积 相对体积变化>体积变化 年体积变化率>相对体积变化"
     ),
-    "comparable": replaced("cannot>can 不可比>可比 beyond>within 超出>未超出"),
+    "comparable": replaced(
+        "is_withheld,_because>is_withheld,_as_the_examinations_cannot_be_compared: "
+        "不予报告，因其>不可比，不予报告，因其 cannot>can 不可比>可比 beyond>within 超出>未超出"
+    ),
 } | {mutate.__name__.replace("_", " "): mutate for mutate in NAMED}
 LESION_MUTATIONS: dict[str, Callable[[Case], Line | None]] = {
     "added no change": added_no_change,

@@ -9,6 +9,7 @@ import prompts
 from assistant import exams
 from assistant.finish import finish
 from assistant.verify import verify_line
+from segment.change import OF_EXAMINATIONS
 from tests.change_mutations import CHANGE_MUTATIONS, LESION_MUTATIONS
 from tests.drafts import template_draft
 from tests.ledgers import random_followup_ledger, random_lesion_ledger
@@ -67,6 +68,20 @@ def test_a_mutation_of_a_comparison_of_lesions_is_caught(name, ledgers):
     missed = [(line.cites, line.text) for line, problems in found if not problems]
     assert len(found) >= ledgers
     assert missed == []
+
+
+@ledgers
+def test_a_change_is_called_incomparable_for_what_the_examinations_are_alone(ledgers):
+    told = [
+        (report.measurements, line)
+        for report, words in reports(ledgers)
+        for line in report.lines
+        if any(said in line.text for said in words.lexicon["incomparable"]["not comparable"])
+    ]
+    cited = {
+        record.reason for records, line in told for record in records if record.id in line.cites
+    }
+    assert cited <= {*OF_EXAMINATIONS}
 
 
 @ledgers

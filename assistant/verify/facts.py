@@ -14,6 +14,7 @@ OF_LESION_CHANGE = re.compile(
     r"(relative )?lesion volume change|\w+ lesion change [A-Z]"
     r"|relative change of the (smallest|baseline) enhancing volume"
 )
+OF_EXAMINATIONS = (Reason.NOT_ALIGNED, Reason.OTHER_RESOLUTION, Reason.OTHER_PROTOCOL)
 NO_CHANGE = "no_change"  # the one key of the lexicon's bounds
 MOST_DECIMALS: Mapping[str, int] = {"mL": 2, "%": 1, "%/a": 1}
 
@@ -141,6 +142,11 @@ def includes_no_change(record: Measurement) -> str | None:
     """Say that the bounds of a change of lesions include zero, so that none is shown."""
     is_of_change = OF_LESION_CHANGE.fullmatch(record.quantity) is not None
     return NO_CHANGE if is_of_change and sign(record) == 0 else None
+
+
+def is_incomparable(record: Measurement) -> bool:
+    """Tell whether a change is withheld for what the examinations are, and not for a volume."""
+    return record.comparator is not None and record.reason in OF_EXAMINATIONS
 
 
 def has_since(record: Measurement, dates: Sequence[str], priors: int) -> bool:

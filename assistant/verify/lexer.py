@@ -91,6 +91,7 @@ TABLES: Mapping[str, Kind] = {
     "bases": "basis",
     "reportable": "reportable",
     "withheld": "withheld",
+    "incomparable": "withheld",
 }
 DATE = re.compile(
     r"(?<!\w)([0-9]{4})-([0-9]{2})-([0-9]{2})(?!\w)"

@@ -14,7 +14,7 @@ from assistant.exams import SUPPLIED, Exam
 from assistant.ledger import Ledger
 from assistant.writers import Brief, assess, difference, verdict
 from prompts import Phrasebook
-from segment.change import RELATIVE, TREND
+from segment.change import OF_EXAMINATIONS, RELATIVE, TREND
 from segment.effort import EFFORT, Effort
 from segment.lesion_change import Fate
 from segment.lesion_records import COUNTS as FATES
@@ -243,4 +243,6 @@ def _withheld(record: Measurement) -> str:
     """Say how a withheld record is called: a change is none of a reliable measurement."""
     if record.reliability is Reliability.NOT_ASSESSED:
         return "not_assessed"
-    return "not_reliable" if record.comparator is None else "not_comparable"
+    if record.comparator is None:
+        return "not_reliable"
+    return "not_comparable" if record.reason in OF_EXAMINATIONS else "change_withheld"
