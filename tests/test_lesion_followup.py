@@ -173,6 +173,18 @@ def test_a_change_beyond_its_bounds_comes_with_what_is_not_known_of_it(language)
 
 
 @languages
+def test_one_lesion_is_written_in_the_singular_and_bounds_are_no_interval(language):
+    words, report = prompts.load(language), drafted(*pair(), language=language)
+    text = report.markdown()
+    assert "(s)" not in text
+    assert words.amount(1, "{lesions}", 0) == {"en": "1 lesion", "zh": "1 个"}[language]
+    assert words.range(1, 2, "{lesions}", 0).endswith({"en": "2 lesions", "zh": "2 个"}[language])
+    judged = [line.text for line in report.lines if line.section == "criteria" and line.cites]
+    assert not any({"en": "interval", "zh": "区间"}[language] in line for line in judged)
+    assert report.problems == ()
+
+
+@languages
 def test_without_a_prior_lesions_are_counted_and_change_is_said_to_be_unassessed(language):
     report = drafted(pair()[0], language=language)
     told = {"lesion volume", "lesion count", *(f"large lesion volume {n}" for n in "ABCDE")}
