@@ -19,6 +19,7 @@ from segment.lesion_change import (
     LesionChanges,
     enlarged_count,
     new_count,
+    shrunk_count,
 )
 from segment.measurement import (
     EARLIER_LOAD,
@@ -169,6 +170,7 @@ def _since(
         return
     counts = {NEW: new_count(changes, SURE_MM), ENLARGED: enlarged_count(changes, SURE_MM)}
     counts |= {name: _plain(changes.of(fate)) for fate, name in COUNTS.items()}
+    counts[COUNTS[Fate.SHRUNK]] = shrunk_count(changes)
     for quantity, count in counts.items():
         record = replace(blank, quantity=quantity, unit=PIECES)
         yield _withheld(_counted(record, count), reason)

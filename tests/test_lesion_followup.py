@@ -184,6 +184,21 @@ def test_one_lesion_is_written_in_the_singular_and_bounds_are_no_interval(langua
     assert report.problems == ()
 
 
+@pytest.mark.parametrize(
+    ("before", "now", "enlarged", "shrunk"),
+    [
+        ({(0, 0, 0): 14.0}, {(-10, 0, 0): 3.0, (10, 0, 0): 3.0}, (0, 0, 0), (0, 0, 1)),
+        ({(0, 0, 0): 4.0}, {(-8, 0, 0): 6.5, (8, 0, 0): 6.5}, (0, 0, 1), (0, 0, 0)),
+    ],
+)
+def test_a_lesion_that_split_counts_to_one_side_where_its_change_does(
+    before, now, enlarged, shrunk
+):
+    found = bounds(drafted(study_of("a", "2024-06-01", now), study_of("b", "2023-06-01", before)))
+    assert found["split lesions"] == (1, 1, 1)
+    assert (found["enlarged lesions"], found["shrunk lesions"]) == (enlarged, shrunk)
+
+
 @languages
 def test_without_a_prior_lesions_are_counted_and_change_is_said_to_be_unassessed(language):
     report = drafted(pair()[0], language=language)
