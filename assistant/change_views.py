@@ -16,11 +16,12 @@ from assistant.followup import Placed, visit_of
 from assistant.steps import Segmented
 from assistant.study import Study
 from assistant.views import COLOURS, Colour, Convention, View, centre_of
-from segment.change import why_apart
+from segment.change import RELATIVE, why_apart
 from segment.geometry import Geometry
 from segment.infer import Found
 from segment.lesion_change import Fate, LesionChange, LesionChanges
 from segment.lesion_records import listed
+from segment.measurement import Measurement
 from segment.objects import Lesion, Lesions
 from segment.segmentation import Segmentation
 from segment.surface import lead
@@ -51,11 +52,13 @@ def change_views(
     *,
     convention: Convention = "radiological",
     labels: Mapping[str, str] = MappingProxyType({}),
+    records: Sequence[Measurement] = (),
 ) -> tuple[View, ...]:
     """Draw what changed since the latest earlier study, as the pipeline placed it.
 
     ``placed`` and ``segmented`` are its steps, the oldest study first. Of lesions, the masks of
-    both studies are matched again; the letters are those of the report.
+    both studies are matched again; the letters are those of the report. A structure whose change
+    ``records`` withhold is not drawn.
     """
     if not placed or placed[-1].alignment is None:
         return ()
@@ -65,22 +68,34 @@ def change_views(
         return ()
     if study.mask is not None and latest.study.mask is not None:
         return tuple(_of_lesions(study, latest, convention, labels))
-    return tuple(_of_structures(study, latest, segmented, convention, labels))
+    left_out = [r for r in records if r.quantity == RELATIVE and r.is_withheld]
+    drawn = [
+        side.segmentation
+        for side in segmented.sides
+        if isinstance(side, Found) and not any(_is_of(side.segmentation, r) for r in left_out)
+    ]
+    return tuple(_of_structures(study, latest, drawn, convention, labels))
+
+
+def _whole(drawn: Segmentation) -> str:
+    """Name the structure whose parts were segmented."""
+    return drawn.structures[1].partition(" ")[0]
+
+
+def _is_of(drawn: Segmentation, record: Measurement) -> bool:
+    return (record.structure, record.side) == (_whole(drawn), drawn.side)
 
 
 def _of_structures(
     study: Study,
     latest: Placed,
-    segmented: Segmented,
+    segmented: Sequence[Segmentation],
     convention: Convention,
     labels: Mapping[str, str],
 ) -> Iterator[View]:
     """Draw each side around what was segmented today, whose outline stands on today alone."""
-    for side in segmented.sides:
-        if not isinstance(side, Found):
-            continue
-        drawn = side.segmentation
-        whole = drawn.structures[1].partition(" ")[0]
+    for drawn in segmented:
+        whole = _whole(drawn)
         yield side_by_side(
             _now(study, tuple(_outlines(drawn, labels))),
             _before(latest),

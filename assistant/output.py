@@ -45,7 +45,7 @@ def write_draft(
     (folder / REPORT).write_bytes(report_bytes(report, created))
     (folder / "report.md").write_text(report.markdown(), encoding="utf-8")
     write_labels(folder / LABELS, study.volume, segmented)
-    for view in change_views(study, placed, segmented):
+    for view in change_views(study, placed, segmented, records=report.measurements):
         views.write_png(view, folder)
     if segmented.pieces:
         _write_pieces(folder, study.volume, segmented.pieces)

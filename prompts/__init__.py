@@ -72,17 +72,18 @@ class Phrasebook:
     def amount(self, value: float, unit: str, decimals: int) -> str:
         """Write a number with its unit."""
         number = self.number(value, decimals)
-        return self.numbers["amount"].format(number=number, unit=self.unit(unit))
+        return self.numbers["amount"].format(number=number, unit=self.unit(unit, number))
 
-    def unit(self, ucum: str) -> str:
-        """Write a UCUM unit as this language does."""
-        return self.units.get(ucum, ucum)
+    def unit(self, ucum: str, number: str = "") -> str:
+        """Write a UCUM unit as this language does, beside a number if that is given."""
+        written = self.units.get(ucum, ucum)
+        return self.units.get(f"{ucum} one", written) if number == "1" else written
 
     def range(self, lower: float, upper: float, unit: str, decimals: int) -> str:
         """Write two bounds with their unit."""
         form = self.numbers["percent_range" if unit == "%" else "range"]
         low, high = self.number(lower, decimals), self.number(upper, decimals)
-        return form.format(lower=low, upper=high, unit=self.unit(unit))
+        return form.format(lower=low, upper=high, unit=self.unit(unit, high))
 
     def share(self, share: float) -> str:
         """Write a share of one as a percentage, without trailing zeros."""

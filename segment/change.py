@@ -23,6 +23,8 @@ TREND = "yearly volume trend"
 OF_EARLIER, OF_FIRST = "earlier volume", "first volume"  # denominators
 UNDATED = "earlier examination"  # the comparator of a change whose earlier date is unknown
 SCOPE = "pseudo_retest"  # a key of [scopes] in every phrasebook
+# Why two examinations cannot be compared; any other reason is one of a record of either.
+OF_EXAMINATIONS = (Reason.NOT_ALIGNED, Reason.OTHER_RESOLUTION, Reason.OTHER_PROTOCOL)
 LEAST_DAYS = 91  # for a yearly rate: over less, measurement errors are multiplied by four and more
 LARGEST_RATIO = 1.2  # of the voxel edges and of the settings of two scans that can be compared
 # Facts that must be alike where both files state them: words, and numbers of sequence and field.

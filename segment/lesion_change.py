@@ -127,13 +127,37 @@ def new_count(changes: LesionChanges, sure_mm: float) -> Count:
 def enlarged_count(changes: LesionChanges, sure_mm: float) -> Count:
     """Count enlarged lesions.
 
-    Of several that merged or split one may have enlarged, and so may one that was left out for its
+    Of several that merged or split one may have enlarged, unless what is left of all of them is
+    smaller than each was, and so may one that was left out for its
     size: it looks new where it was left out on the earlier date alone.
     """
-    told, unclear = changes.of(Fate.ENLARGED), changes.of(*UNCLEAR)
+    told = changes.of(Fate.ENLARGED)
+    unclear = tuple(change for change in changes.of(*UNCLEAR) if _may_enlarge(change))
     hidden = min(changes.left_out_before, len(changes.of(Fate.NEW)) + changes.left_out_after)
     upper = len(told) + len(unclear) + hidden
     return Count(len(told), _sure(told, sure_mm), upper, (*told, *unclear))
+
+
+def shrunk_count(changes: LesionChanges) -> Count:
+    """Count shrunk lesions; one that split may have, unless its parts are larger than it was.
+
+    So may one of several that merged.
+    """
+    told = changes.of(Fate.SHRUNK)
+    unclear = tuple(change for change in changes.of(*UNCLEAR) if _may_shrink(change))
+    return Count(len(told), len(told), len(told) + len(unclear), (*told, *unclear))
+
+
+def _may_enlarge(change: LesionChange) -> bool:
+    """Tell whether what is there today can be larger than the smallest of the earlier lesions."""
+    today_ml = math.fsum(lesion.upper_ml for lesion in change.after)
+    return today_ml >= min(lesion.lower_ml for lesion in change.before)
+
+
+def _may_shrink(change: LesionChange) -> bool:
+    """Tell whether an earlier lesion can be larger than all of today's; of several any can."""
+    today_ml = math.fsum(lesion.lower_ml for lesion in change.after)
+    return len(change.before) > 1 or today_ml <= change.before[0].upper_ml
 
 
 def _sure(told: Sequence[LesionChange], sure_mm: float) -> int:

@@ -19,6 +19,7 @@ from segment.lesion_change import (
     LesionChanges,
     enlarged_count,
     new_count,
+    shrunk_count,
 )
 from segment.measurement import (
     EARLIER_LOAD,
@@ -49,14 +50,30 @@ TOLD = (
     *(Fate.NEW, Fate.ENLARGED, Fate.SHRUNK, Fate.RESOLVED),
     *(Fate.MERGED, Fate.SPLIT, Fate.MERGED_AND_SPLIT),
 )
+ONE_CHANGE = " lesion change "  # in the quantity of the change of one lesion
 KINDS = {Fate.MERGED_AND_SPLIT: "regrouped"}  # where a fate is not called by its own word
 LARGEST, LARGE = 5, "large lesion volume"  # how many are told by themselves, and as what
 TODAY = (LOAD, NUMBER)  # what the first records are of; those of earlier dates follow
 SURE_MM = 3.0  # Filippi et al. 2019, Brain 142:1858: a lesion of MS is at least 3 mm long
 LETTERS = ascii_uppercase
 BOUNDS = Calibration(OUTLINE, 0)
+OF_CHANGE = (LOAD_CHANGE, RELATIVE_LOAD_CHANGE, SINCE_SMALLEST, SINCE_BASELINE)
 COUNTED = "voxels inside of the outline; bounds: an outline half a voxel off"
 MATCHED = "lesions that share a voxel after rigid alignment; bounds: an outline half a voxel off"
+
+
+def includes_no_change(record: Measurement) -> bool:
+    """Tell whether the bounds of a change in the volume of lesions include zero."""
+    is_of_change = record.quantity in OF_CHANGE or ONE_CHANGE in record.quantity
+    if not is_of_change or record.reason is not None or record.interval is None:
+        return False
+    return record.interval.lower <= 0 <= record.interval.upper
+
+
+def excludes_no_change(record: Measurement) -> bool:
+    """Tell whether the bounds of a change in the volume of lesions exclude zero."""
+    is_of_change = record.quantity in OF_CHANGE or ONE_CHANGE in record.quantity
+    return is_of_change and record.reason is None and not includes_no_change(record)
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,6 +170,7 @@ def _since(
         return
     counts = {NEW: new_count(changes, SURE_MM), ENLARGED: enlarged_count(changes, SURE_MM)}
     counts |= {name: _plain(changes.of(fate)) for fate, name in COUNTS.items()}
+    counts[COUNTS[Fate.SHRUNK]] = shrunk_count(changes)
     for quantity, count in counts.items():
         record = replace(blank, quantity=quantity, unit=PIECES)
         yield _withheld(_counted(record, count), reason)

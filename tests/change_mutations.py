@@ -30,6 +30,11 @@ SAID = {
     "zh": {"increased": "增大。", "decreased": "缩小。", "within_error": "未显示变化。"},
 }
 
+NO_CHANGE = {
+    "en": "; the bounds include no change, so a change is not shown",
+    "zh": "；该界限包含无变化的情形，不能显示变化",
+}
+
 
 def verdict_of(case: Case) -> str | None:
     """Say which verdict stands in a line."""
@@ -65,6 +70,17 @@ def added_verdict(case: Case) -> Line | None:
 def called_stable(case: Case) -> Line | None:
     """Say that nothing has changed, which no measurement can show."""
     return case.text(case.line.text[:-1] + STABLE[case.language] + case.line.text[-1])
+
+
+def added_no_change(case: Case) -> Line | None:
+    """Say of what has no such bounds that they include no change."""
+    told = NO_CHANGE[case.language]
+    return None if told in case.line.text else case.text(f"{case.line.text[:-1]}{told}.")
+
+
+def dropped_no_change(case: Case) -> Line | None:
+    """Leave out that the bounds of a change of lesions include none."""
+    return case.text(case.line.text.replace(NO_CHANGE[case.language], ""))
 
 
 def other_sign(case: Case) -> Line | None:
@@ -109,12 +125,26 @@ def earlier_for_current(case: Case) -> Line | None:
 
 NAMED: tuple[Callable[[Case], Line | None], ...] = (
     *(other_verdict, added_verdict, called_stable, other_sign, other_day, swapped_days),
-    *(rate_for_change, earlier_for_current),
+    *(rate_for_change, earlier_for_current, added_no_change),
 )
 CHANGE_MUTATIONS: dict[str, Callable[[Case], Line | None]] = {
     "quantity of a change": replaced(
         "earlier_volume>volume relative_volume>yearly_volume yearly_volume>relative_volume "
         "volume_change>volume 既往体积>体积 相对体积变化>体积变化 年体积变化率>相对体积变化"
     ),
-    "comparable": replaced("cannot>can 不可比>可比 beyond>within 超出>未超出"),
+    "comparable": replaced(
+        "is_withheld,_because>is_withheld,_as_the_examinations_cannot_be_compared: "
+        "不予报告，因其>不可比，不予报告，因其 cannot>can 不可比>可比 beyond>within 超出>未超出"
+    ),
 } | {mutate.__name__.replace("_", " "): mutate for mutate in NAMED}
+LESION_MUTATIONS: dict[str, Callable[[Case], Line | None]] = {
+    "added no change": added_no_change,
+    "dropped no change": dropped_no_change,
+    "turned no change": replaced(
+        "include_no>exclude_no not_shown>shown 包含无变化>不含无变化 不能显示>可见"
+    ),
+    "increase claimed": lambda case: case.text(case.line.text + SAID[case.language]["increased"]),
+    "error claimed": lambda case: case.text(case.line.text + SAID[case.language]["within_error"]),
+    "other sign": other_sign,
+    "other day": other_day,
+}

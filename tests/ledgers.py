@@ -2,9 +2,15 @@
 
 import random
 from dataclasses import replace
+from itertools import product
+
+import numpy as np
 
 from assistant.ledger import Ledger
 from segment.change import Visit, compare
+from segment.geometry import Geometry
+from segment.lesion_change import compare_lesions
+from segment.lesion_records import Seen, lesion_records
 from segment.measurement import (
     Calibration,
     Interval,
@@ -13,6 +19,7 @@ from segment.measurement import (
     Reference,
     Reliability,
 )
+from segment.objects import lesions_in_mask
 from segment.repeatability import Repeatability, RepeatLevel, Within
 
 SOURCE = "Medical Segmentation Decathlon Task04, expert tracings of the training subjects"
@@ -143,6 +150,26 @@ def random_followup_ledger(generator: random.Random):
     if generator.random() < 0.5:
         return followed(ledger, latest)
     return followed(ledger, visit(ledger.records, generator.uniform(0.9, 1.1), first), latest)
+
+
+def random_lesion_ledger(generator: random.Random):
+    """Return one of lesions of two dates: in rows, some of them of another size or gone."""
+    before, after = np.zeros((2, 60, 60, 24), bool)
+    for place in product(range(4, 56, 13), range(4, 56, 13)):
+        for marked in (before, after):
+            if edge := generator.choice([0, 2, 4, 4, 6]):
+                i, j = place
+                marked[i : i + edge, j : j + edge, 4 : 4 + edge] = True
+    grid = Geometry(before.shape, np.eye(4))
+    old, new = (lesions_in_mask(marked, grid) for marked in (before, after))
+    visits = [Visit((), (1.0, 1.0, 1.0), {}, day) for day in (BEFORE, NOW)]
+    blank = replace(
+        withheld(plain_ledger()["m7"], Reason.NOT_ALIGNED, Reliability.NOT_ASSESSED),
+        **{"structure": "brain", "code": "12738006", "unit": "", "method": "", "date": NOW},
+        **dict.fromkeys(("denominator", "calibration", "expression", "reference")),
+    )
+    seen = Seen(new, visits[1]), [Seen(old, visits[0])]
+    return Ledger(lesion_records(blank, *seen, compare_lesions(old, new)))
 
 
 def random_ledger(generator: random.Random):

@@ -25,12 +25,14 @@ from assistant.compared import (
 from assistant.exports.sheet import sheet
 from assistant.followup import Placed
 from assistant.steps import Segmented
+from segment.change import RELATIVE
 from segment.infer import Found
 from segment.lesion_change import Fate
 from segment.measurement import Reason
 from segment.register.pair import Alignment
 from segment.volume import Volume
 from tests.exported import MADE
+from tests.ledgers import followup_ledger, withheld
 from tests.phantoms import ball, grid, registered, segmentation_of, world_of
 from tests.test_exports import drafted
 from tests.test_lesion_followup import (
@@ -283,6 +285,19 @@ def test_each_side_that_was_segmented_has_a_picture_with_its_outline_on_today_al
     assert view.name == "change_hippocampus_left"
     assert coloured_as(view, views.COLOURS[0], 0) == 0
     assert coloured_as(view, views.COLOURS[0], 1) > 100
+
+
+def test_a_structure_whose_change_is_withheld_has_no_picture():
+    now, before = (replace(study, mask=None) for study in pair())
+    drawn = segmentation_of(ball(grid((1.0, 1.0, 1.0), field_mm=40), 8.0))
+    segmented = Segmented((Found("left", drawn, (0, 0, 0), 0.0, is_truncated=False),), None)
+    told = [r for r in followup_ledger(0.9).records if r.quantity == RELATIVE]
+    lost = [withheld(r, Reason.DEPENDS_ON_UNRELIABLE) if r.side == "left" else r for r in told]
+    names = [
+        [view.name for view in change_views(now, [placed(before)], segmented, records=records)]
+        for records in (told, lost)
+    ]
+    assert names == [["change_hippocampus_left"], []]
 
 
 @pytest.mark.parametrize(

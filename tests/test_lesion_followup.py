@@ -153,6 +153,53 @@ def test_the_same_lesions_twice_meet_no_criterion():
 
 
 @languages
+def test_a_change_whose_bounds_include_none_is_said_to_show_none(language):
+    now, before = study_of("a", "2024-06-01", NOW), study_of("b", "2023-06-01", NOW)
+    report = drafted(now, before, language=language)
+    assert report.problems == ()
+    (told,) = prompts.load(language).lexicon["bounds"]["no_change"]
+    ids = {m.id for m in report.measurements if "lesion volume change" in m.quantity}
+    lines = [line for line in report.lines if ids & {*line.cites}]
+    assert {line.section for line in lines} == {"comparison", "impression"}
+    assert all(told in line.text for line in lines)
+
+
+@languages
+def test_a_change_beyond_its_bounds_comes_with_what_is_not_known_of_it(language):
+    told = prompts.load(language).phrases["not_assessed.lesion_error"]
+    (now, before), same = pair(), study_of("c", "2023-06-01", NOW)
+    assert told in {line.text for line in drafted(now, before, language=language).lines}
+    assert told not in {line.text for line in drafted(now, same, language=language).lines}
+
+
+@languages
+def test_one_lesion_is_written_in_the_singular_and_bounds_are_no_interval(language):
+    words, report = prompts.load(language), drafted(*pair(), language=language)
+    text = report.markdown()
+    assert "(s)" not in text
+    assert words.amount(1, "{lesions}", 0) == {"en": "1 lesion", "zh": "1 个"}[language]
+    assert words.range(1, 2, "{lesions}", 0).endswith({"en": "2 lesions", "zh": "2 个"}[language])
+    judged = [line.text for line in report.lines if line.section == "criteria" and line.cites]
+    assert not any({"en": "interval", "zh": "区间"}[language] in line for line in judged)
+    assert report.problems == ()
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "enlarged", "shrunk"),
+    [
+        ({(0, 0, 0): 14.0}, {(-10, 0, 0): 3.0, (10, 0, 0): 3.0}, (0, 0, 0), (0, 0, 1)),
+        ({(0, 0, 0): 4.0}, {(-8, 0, 0): 6.5, (8, 0, 0): 6.5}, (0, 0, 1), (0, 0, 0)),
+    ],
+)
+def test_a_lesion_that_split_counts_to_one_side_where_its_change_does(
+    before, now, enlarged, shrunk
+):
+    found = bounds(drafted(study_of("a", "2024-06-01", now), study_of("b", "2023-06-01", before)))
+    assert found["split lesions"] == (1, 1, 1)
+    assert (found["enlarged lesions"], found["shrunk lesions"]) == (enlarged, shrunk)
+
+
+@languages
 def test_without_a_prior_lesions_are_counted_and_change_is_said_to_be_unassessed(language):
     report = drafted(pair()[0], language=language)
     told = {"lesion volume", "lesion count", *(f"large lesion volume {n}" for n in "ABCDE")}

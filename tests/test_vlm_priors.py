@@ -22,7 +22,7 @@ from assistant.writers.vlm.ledgers import SEGMENTER, make_ledger, plain_records
 from assistant.writers.vlm.priors import with_prior
 from assistant.writers.vlm.slots import SlotTable, sides_compared
 from segment import models
-from segment.change import ABSOLUTE, RELATIVE, TREND, YEARLY
+from segment.change import ABSOLUTE, OF_EXAMINATIONS, RELATIVE, TREND, YEARLY
 from segment.measurement import EARLIER, Reason, Reliability
 from tests.ledgers import BEFORE, plain_ledger, withheld
 
@@ -60,7 +60,9 @@ def kind_of(record):
         return verdict(record)
     if record.reliability is Reliability.NOT_ASSESSED:
         return "not_assessed"
-    return "not_reliable" if record.comparator is None else "not_comparable"
+    if record.comparator is None:
+        return "not_reliable"
+    return "not_comparable" if record.reason in OF_EXAMINATIONS else "change_withheld"
 
 
 def wordings(kind, language):
@@ -186,7 +188,9 @@ def test_every_wording_of_a_comparison_is_verified(kind, language, times):
 
 @each
 @languages
-@pytest.mark.parametrize("kind", ["not_comparable", "not_assessed", "not_reliable"])
+@pytest.mark.parametrize(
+    "kind", ["not_comparable", "change_withheld", "not_assessed", "not_reliable"]
+)
 def test_every_wording_of_what_is_withheld_of_a_comparison_is_verified(kind, language, times):
     rng = np.random.default_rng(6)
     for wording in wordings(kind, language):
@@ -202,6 +206,13 @@ def test_a_wording_of_another_verdict_is_refused(kind, other, language):
     refused = [problems(wording, ledger, group, language) for wording in wordings(other, language)]
     assert all(refused) == (kind != other)
     assert any(refused) == (kind != other)
+
+
+@languages
+def test_a_change_withheld_for_a_volume_is_not_called_incomparable(language):
+    ledger, group = found("change_withheld")[0]
+    for wording in phrasings.load(language).sentences["not_comparable"]:
+        assert problems(wording, ledger, group, language)
 
 
 @languages

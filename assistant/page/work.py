@@ -309,10 +309,14 @@ class Workshop:
         self._next(job, "gate")
         assistant = self._assistant_of(job.kept.exam, job.kept.language)
         placed: list[Placed] = []
+        segmented: Segmented | None = None
         following = NEXT if request.prior is None else NEXT_COMPARED
         for step in assistant.steps(study, priors=priors):
             placed += [step] if isinstance(step, Placed) else []
-            _write_step(folder, study, step, placed)
+            segmented = step if isinstance(step, Segmented) else segmented
+            _write_step(folder, study, step)
+            if isinstance(step, Ledger) and segmented is not None:
+                _write_changes(folder, study, segmented, placed, step)
             if isinstance(step, Draft):
                 statements = [asdict(statement) for statement in step.statements]
                 self._store.change(job.kept.id, statements=statements)
@@ -336,7 +340,7 @@ def _light(step: Any, study: Study) -> Any:  # noqa: ANN401  any step of the pip
     return step if isinstance(step, Ledger | Line | Report) else type(step).__name__
 
 
-def _write_step(folder: Path, study: Study, step: Step, placed: Sequence[Placed]) -> None:
+def _write_step(folder: Path, study: Study, step: Step) -> None:
     """Write what the viewer and the exports show of a step."""
     if isinstance(step, Gated):
         scene.write_scan(folder, study.volume)
@@ -344,17 +348,22 @@ def _write_step(folder: Path, study: Study, step: Step, placed: Sequence[Placed]
         prior.write_place(folder, study, step)
     if isinstance(step, Segmented):
         scene.write_found(folder, study.volume, step.sides)
-        _write_pictures(folder, study, step, placed)
+        _write_pictures(folder, study, step)
 
 
-def _write_pictures(
-    folder: Path, study: Study, segmented: Segmented, placed: Sequence[Placed]
-) -> None:
+def _write_pictures(folder: Path, study: Study, segmented: Segmented) -> None:
     """Draw the pictures that go into exported files."""
     found = [side.segmentation for side in segmented.sides if isinstance(side, Found)]
     note = "MNI152 template: an average of 152 heads, no person" if study.is_template else ""
     for old in folder.glob("overlay_*.png"):
         old.unlink()  # of what was drafted here before
-    changed = change_views(study, placed, segmented)
-    for view in (*views.overlays(study.volume, found, labels={"note": note}), *changed):
+    for view in views.overlays(study.volume, found, labels={"note": note}):
+        views.write_png(view, folder)
+
+
+def _write_changes(
+    folder: Path, study: Study, segmented: Segmented, placed: Sequence[Placed], ledger: Ledger
+) -> None:
+    """Draw the pictures of what changed, once it is known which changes are withheld."""
+    for view in change_views(study, placed, segmented, records=ledger.records):
         views.write_png(view, folder)

@@ -16,7 +16,7 @@ from assistant.rules import judge
 from assistant.score import Score
 from assistant.verify import facts
 from assistant.verify.bind import sentences
-from assistant.verify.check import check_sentence, expected_origin
+from assistant.verify.check import check_sentence, check_shown, expected_origin
 from assistant.verify.judged import check_judged
 from assistant.verify.lexer import lexicon, tokens
 from assistant.verify.scores import check_scored, is_told
@@ -89,6 +89,7 @@ def _check_cited(
     named: set[str] = set()
     for sentence in sentences(tokens(line.text, lexicon(phrasebook)), cited):
         yield from check_sentence(sentence, records, is_edited=is_edited, predicted=predicted)
+        yield from check_shown(sentence)
         named |= {record.id for record in sentence.subjects}
     for cite in line.cites:
         if cite not in named:

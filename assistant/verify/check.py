@@ -10,6 +10,7 @@ from segment.measurement import Measurement, Reliability
 Records = Mapping[str, Measurement]
 LEFT_OVER = ("residue", "joiner", "side")
 MEASURED = ("value", "interval", "reference")  # what has the unit of the record
+INCOMPARABLE = "not comparable"  # what is withheld of examinations that cannot be compared
 NOTHING = "bound to nothing"
 NO_NUMBER = ("number word", "limit")  # of a measurement; a limit such as >99 % is a score's
 # What a person editing a line may write.
@@ -116,6 +117,7 @@ CLAIMS: Mapping[str, Callable[[Measurement, Records], str | None]] = {
     "zero": facts.zero,
     "order": facts.order,
     "change": lambda record, records: facts.change(record),
+    "bounds": lambda record, records: facts.includes_no_change(record),
     "size": lambda record, records: facts.size(record),
     "precision": lambda record, records: facts.precision(record),
     "basis": lambda record, records: facts.basis(record),
@@ -256,12 +258,14 @@ def _check_reliability(
     if is_edited and record.is_withheld:
         return
     expected = {str(record.reliability)} if record.is_withheld else set()
-    if set(sentence.keys("withheld")) != expected:
+    told = set(sentence.keys("withheld"))
+    is_told_apart = told == {INCOMPARABLE} and facts.is_incomparable(record)
+    if told != expected and not is_told_apart:
         yield f"{record.id} is {record.reliability}, and the sentence does not say so"
     expected = set() if record.reason is None else {str(record.reason)}
     if set(sentence.keys("reason")) != expected:
-        told = f"the reason {record.reason}, and the sentence has another or none"
-        yield f"{record.id} has {told if record.reason else 'no reason, and the sentence has one'}"
+        why = f"the reason {record.reason}, and the sentence has another or none"
+        yield f"{record.id} has {why if record.reason else 'no reason, and the sentence has one'}"
 
 
 def _check_complete(record: Measurement, sentence: Sentence, records: Records) -> Iterator[str]:
@@ -296,6 +300,17 @@ def _check_value_complete(
         yield f"{record.id}: a change stands with the examination that it is counted from"
     if facts.change(record) and not sentence.keys("change", record):
         yield f"{record.id}: a change stands with what it is beside its measurement error"
+
+
+def check_shown(sentence: Sentence) -> Iterator[str]:
+    """Say where a change of lesions is stated without saying that its bounds include none.
+
+    Of a criterion, a sentence says how the bounds lie to its limit instead.
+    """
+    for record in sentence.subjects:
+        is_stated = "value" in sentence.roles(record) and facts.includes_no_change(record)
+        if is_stated and not sentence.keys("bounds", record):
+            yield f"{record.id}: bounds that include zero stand with that no change is shown"
 
 
 def expected_origin(cited: Sequence[Measurement]) -> str:

@@ -11,6 +11,12 @@ from segment.measurement import Measurement, Reason, Reliability
 
 APPROXIMATE_ABOVE = 0.20  # (upper - lower) / value above which a value must be hedged
 LOAD_CHANGE = "lesion volume change"
+OF_LESION_CHANGE = re.compile(
+    r"(relative )?lesion volume change|\w+ lesion change [A-Z]"
+    r"|relative change of the (smallest|baseline) enhancing volume"
+)
+OF_EXAMINATIONS = (Reason.NOT_ALIGNED, Reason.OTHER_RESOLUTION, Reason.OTHER_PROTOCOL)
+NO_CHANGE = "no_change"  # the one key of the lexicon's bounds
 MOST_DECIMALS: Mapping[str, int] = {"mL": 2, "%": 1, "%/a": 1}
 
 
@@ -133,6 +139,17 @@ def change(record: Measurement) -> str | None:
     return "within_error"
 
 
+def includes_no_change(record: Measurement) -> str | None:
+    """Say that the bounds of a change of lesions include zero, so that none is shown."""
+    is_of_change = OF_LESION_CHANGE.fullmatch(record.quantity) is not None
+    return NO_CHANGE if is_of_change and sign(record) == 0 else None
+
+
+def is_incomparable(record: Measurement) -> bool:
+    """Tell whether a change is withheld for what the examinations are, and not for a volume."""
+    return record.comparator is not None and record.reason in OF_EXAMINATIONS
+
+
 def has_since(record: Measurement, dates: Sequence[str], priors: int) -> bool:
     """Tell whether a sentence with these words says from which examination a change is counted."""
     if record.comparator is None:
@@ -214,12 +231,18 @@ def _is_without_reference(records: Sequence[Measurement]) -> bool:
     return all(r.reference is None for r in records if not r.is_of_comparison)
 
 
+def _is_beyond_outlines(records: Sequence[Measurement]) -> bool:
+    """Tell whether a change of lesions is stated whose bounds exclude zero."""
+    return any(sign(r) for r in records if OF_LESION_CHANGE.fullmatch(r.quantity))
+
+
 # Fixed sentences, by the beginning of their key, that hold of some studies and not of others.
 CONDITIONS: Mapping[str, Callable[[Sequence[Measurement]], bool]] = {
     "technique.interval": _is_predicted,
     "technique.bounds": _is_entered,
     "technique.parts": _is_entered,
     "not_assessed.change": _is_first,
+    "not_assessed.lesion_error": _is_beyond_outlines,
     "technique.change": lambda records: not _is_first(records),
     "answer.prior.": _is_first,
     "answer.one_side.": _is_one_sided,

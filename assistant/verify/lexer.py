@@ -25,6 +25,7 @@ Kind = Literal[
     "difference",
     "zero",
     "change",
+    "bounds",
     "size",
     "precision",
     "reportable",
@@ -85,10 +86,12 @@ TABLES: Mapping[str, Kind] = {
     "differences": "difference",
     "zero": "zero",
     "changes": "change",
+    "bounds": "bounds",
     "precision": "precision",
     "bases": "basis",
     "reportable": "reportable",
     "withheld": "withheld",
+    "incomparable": "withheld",
 }
 DATE = re.compile(
     r"(?<!\w)([0-9]{4})-([0-9]{2})-([0-9]{2})(?!\w)"

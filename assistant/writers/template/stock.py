@@ -14,11 +14,20 @@ from assistant.exams import SUPPLIED, Exam
 from assistant.ledger import Ledger
 from assistant.writers import Brief, assess, difference, verdict
 from prompts import Phrasebook
-from segment.change import RELATIVE, TREND
+from segment.change import OF_EXAMINATIONS, RELATIVE, TREND
 from segment.effort import EFFORT, Effort
 from segment.lesion_change import Fate
 from segment.lesion_records import COUNTS as FATES
-from segment.lesion_records import ENLARGED, LARGE, LOAD, LOAD_CHANGE, NEW, NUMBER
+from segment.lesion_records import (
+    ENLARGED,
+    LARGE,
+    LOAD,
+    LOAD_CHANGE,
+    NEW,
+    NUMBER,
+    excludes_no_change,
+    includes_no_change,
+)
 from segment.measurement import EARLIER, EARLIER_LOAD, Measurement, Reason, Reliability
 
 SCANS = {"MR": "technique.scan", "CT": "technique.scan.ct"}
@@ -42,7 +51,7 @@ ATTENUATION = "mean attenuation"
 ONE_NETWORK = "technique.one_network"
 OTHER_EFFORTS = tuple(f", {effort}" for effort in get_args(Effort) if effort != EFFORT)
 OWN_MODEL, NETWORK = "technique.own_model", "nnU-Net "
-CHANGE = "change"  # of an exam's not_assessed
+CHANGE, LESION_ERROR = "change", "lesion_error"  # of an exam's not_assessed
 IN_SHORT = (RELATIVE, TREND)  # of the records of a comparison, what the impression holds
 COUNTS = ("one", "two", "three")  # how many records a stock sentence can withhold together
 PLACE = re.compile(r"\{([a-z])\.(\w+)\}")
@@ -97,9 +106,15 @@ def _of_lesions(ledger: Ledger, exam: Exam) -> Iterator[str]:
 
 
 def gaps(ledger: Ledger, exam: Exam) -> tuple[str, ...]:
-    """List what a reader could take to be covered and is not: change, unless it was compared."""
-    is_compared = any(record.comparator is not None for record in ledger.records)
-    return tuple(key for key in exam.not_assessed if not (is_compared and key == CHANGE))
+    """List what a reader could take to be covered and is not.
+
+    Change is, where it was compared; the error of a change of lesions matters where one is shown.
+    """
+    is_covered = {
+        CHANGE: any(record.comparator is not None for record in ledger.records),
+        LESION_ERROR: not any(map(excludes_no_change, ledger.records)),
+    }
+    return tuple(key for key in exam.not_assessed if not is_covered.get(key, False))
 
 
 def stock_statement(
@@ -123,6 +138,8 @@ def _key_of_comparison(record: Measurement, exam: Exam, section: Section) -> str
         return f"earlier.{'undated' if record.date is None else 'dated'}"
     is_whole = record.structure in exam.asymmetry and record.quantity in IN_SHORT
     start = "" if is_whole and section != "impression" else "impression."
+    if includes_no_change(record):
+        return f"{start}change.not_shown"
     return f"{start}change.{verdict(record) or 'unjudged'}"
 
 
@@ -236,4 +253,6 @@ def _withheld(record: Measurement) -> str:
     """Say how a withheld record is called: a change is none of a reliable measurement."""
     if record.reliability is Reliability.NOT_ASSESSED:
         return "not_assessed"
-    return "not_reliable" if record.comparator is None else "not_comparable"
+    if record.comparator is None:
+        return "not_reliable"
+    return "not_comparable" if record.reason in OF_EXAMINATIONS else "change_withheld"

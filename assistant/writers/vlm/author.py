@@ -28,6 +28,7 @@ from assistant.writers.vlm.slots import (
     stock_of,
 )
 from prompts import Phrasebook
+from segment.change import OF_EXAMINATIONS
 from segment.measurement import EARLIER, Measurement, Reliability
 
 FIXED = "abcd"  # wordings of an uncited sentence; the last is held out, as every fourth
@@ -161,7 +162,10 @@ class Author:
         """Say that records are withheld, and why."""
         if records[0].reliability is Reliability.NOT_ASSESSED:
             return self._sentence("not_assessed", records, section)
-        kind = "not_reliable" if records[0].comparator is None else "not_comparable"
+        if records[0].comparator is None:
+            return self._sentence("not_reliable", records, section)
+        is_apart = records[0].reason in OF_EXAMINATIONS
+        kind = "not_comparable" if is_apart else "change_withheld"
         return self._sentence(kind, records, section)
 
     def sure(self, record: Measurement) -> Statement:

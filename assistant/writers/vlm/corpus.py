@@ -182,9 +182,11 @@ def _compared(record: Measurement, phrasings: Phrasings) -> Iterator[str]:
             yield first + phrasings.without_error(closing)
 
 
-def _withheld(record: Measurement) -> tuple[str, str]:
+def _withheld(record: Measurement) -> tuple[str, ...]:
     """Say in which sentences a record can be withheld."""
-    return "not_assessed", "not_reliable" if record.comparator is None else "not_comparable"
+    if record.comparator is None:
+        return "not_assessed", "not_reliable"
+    return "not_assessed", "not_comparable", "change_withheld"
 
 
 def _is_of(closing: str) -> bool:
