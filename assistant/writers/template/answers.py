@@ -11,7 +11,7 @@ from assistant.writers.questions.topics import LESION, PRIOR, RATE, REALITY, UNK
 from assistant.writers.template.stock import (
     ASYMMETRY,
     gaps,
-    may_occur,
+    occurs,
     phrase_statement,
     stock_statement,
     together,
@@ -79,7 +79,7 @@ def _about_lesions(asked: Asked, brief: Brief) -> Iterator[Statement]:
         yield from _states(asked.records, brief)
     elif is_of_change or (asked.topic == "size" and compared):
         wanted = (*OF_LOAD, *OF_CLASSES)
-        yield from _states([r for r in compared if r.quantity in wanted or may_occur(r)], brief)
+        yield from _states([r for r in compared if r.quantity in wanted or occurs(r)], brief)
     else:
         yield from OF_LEDGER[asked.topic if asked.topic == "not_assessed" else "summary"](brief)
 

@@ -199,15 +199,14 @@ def whole_statements(brief: Brief, section: Section) -> Iterator[Statement]:
 def _lesions_in_short(brief: Brief, section: Section) -> Iterator[Statement]:
     """Say how many lesions there are, how large together, and what became of them."""
     for record in brief.ledger.records:
-        if record.quantity in LESIONS_IN_SHORT or may_occur(record):
+        if record.quantity in LESIONS_IN_SHORT or occurs(record):
             short = stock_statement(record, brief.exam, brief.phrasebook, "impression")
             yield replace(short, section=section)
 
 
-def may_occur(record: Measurement) -> bool:
-    """Tell whether a record counts lesions of a rarer class, of which there may be any."""
-    is_any = record.interval is not None and record.interval.upper > 0
-    return record.quantity in WHERE_ANY and not record.is_withheld and is_any
+def occurs(record: Measurement) -> bool:
+    """Tell whether a record counts lesions of a rarer class, of which there are any."""
+    return record.quantity in WHERE_ANY and not record.is_withheld and bool(record.value)
 
 
 def is_without_intervals(records: Sequence[Measurement]) -> bool:
