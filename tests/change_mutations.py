@@ -134,7 +134,8 @@ CHANGE_MUTATIONS: dict[str, Callable[[Case], Line | None]] = {
     ),
     "comparable": replaced(
         "is_withheld,_because>is_withheld,_as_the_examinations_cannot_be_compared: "
-        "不予报告，因其>不可比，不予报告，因其 cannot>can 不可比>可比 beyond>within 超出>未超出"
+        "不予报告，因其>因两次检查不可比而不予报告：其 cannot>can 不可比>可比 "
+        "beyond>within 超出>未超出"
     ),
 } | {mutate.__name__.replace("_", " "): mutate for mutate in NAMED}
 LESION_MUTATIONS: dict[str, Callable[[Case], Line | None]] = {
