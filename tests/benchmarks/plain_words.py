@@ -57,7 +57,7 @@ CLAIMS: tuple[tuple[str, str], ...] = (
     ("right larger", r"left side is smaller|右侧(?:体积)?较大|右侧大于左侧|左侧较小|以右侧为大"),
     ("withheld", r"not reliabl\w*|withheld|not reported|could not be (?:measured|assessed)"),
     ("withheld", r"(?:was|has) not (?:been )?assessed|unassessed|could not be assessed"),
-    ("withheld", r"不可靠|不予报告|未能(?:可靠)?测量|无可靠测量值|未达报告所需|暂不报告"),
+    ("withheld", r"不可靠|[不未]予报告|未能(?:可靠)?测量|无可靠测量值|未达报告所需|暂不报告"),
     ("withheld", r"未予评估|未能(?:进行)?评估|无法评估|未评估|未作评估"),
 )
 
