@@ -64,16 +64,20 @@ MATCHED = "lesions that share a voxel after rigid alignment; bounds: an outline 
 
 def includes_no_change(record: Measurement) -> bool:
     """Tell whether the bounds of a change in the volume of lesions include zero."""
-    is_of_change = record.quantity in OF_CHANGE or ONE_CHANGE in record.quantity
-    if not is_of_change or record.reason is not None or record.interval is None:
+    if not _is_change(record) or record.interval is None:
         return False
     return record.interval.lower <= 0 <= record.interval.upper
 
 
 def excludes_no_change(record: Measurement) -> bool:
     """Tell whether the bounds of a change in the volume of lesions exclude zero."""
+    return _is_change(record) and not includes_no_change(record)
+
+
+def _is_change(record: Measurement) -> bool:
+    """Tell whether a record states a change in the volume of lesions."""
     is_of_change = record.quantity in OF_CHANGE or ONE_CHANGE in record.quantity
-    return is_of_change and record.reason is None and not includes_no_change(record)
+    return is_of_change and record.reason is None
 
 
 @dataclass(frozen=True, eq=False)

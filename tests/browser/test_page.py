@@ -123,6 +123,7 @@ def test_a_sentence_that_another_one_repeats_is_taken_out(drafted):
     alone.locator('[data-act="edit"]').click()
     drafted.get_by_role("button", name="Take this sentence out").click()
     drafted.wait_for_selector("#vx-notice >> text=No other sentence says this")
+    assert alone.is_visible()
 
 
 def test_an_overridden_value_is_followed_everywhere(drafted, served):

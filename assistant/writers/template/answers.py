@@ -25,14 +25,12 @@ from segment.lesion_records import (
     ENLARGED,
     LOAD_CHANGE,
     NEW,
-    RELATIVE_LOAD_CHANGE,
-    SINCE_BASELINE,
-    SINCE_SMALLEST,
+    OF_CHANGE,
+    includes_no_change,
 )
 from segment.measurement import Measurement
 
 TOLD = (RELATIVE, YEARLY, TREND)  # of the records of a comparison
-OF_LOAD = (LOAD_CHANGE, RELATIVE_LOAD_CHANGE, SINCE_SMALLEST, SINCE_BASELINE)
 OF_CLASSES = (NEW, ENLARGED, FATES[Fate.SHRUNK], FATES[Fate.RESOLVED])
 LESIONS = ("lesion_error", "lesion_rate", "load_may_be_equal", "load_differs")  # fixed answers
 FIRST = "a"  # of the wordings that a fixed answer has
@@ -78,7 +76,7 @@ def _about_lesions(asked: Asked, brief: Brief) -> Iterator[Statement]:
     elif asked.topic == LESION or (asked.topic == PRIOR and asked.records):
         yield from _states(asked.records, brief)
     elif is_of_change or (asked.topic == "size" and compared):
-        wanted = (*OF_LOAD, *OF_CLASSES)
+        wanted = (*OF_CHANGE, *OF_CLASSES)
         yield from _states([r for r in compared if r.quantity in wanted or occurs(r)], brief)
     else:
         yield from OF_LEDGER[asked.topic if asked.topic == "not_assessed" else "summary"](brief)
@@ -96,7 +94,7 @@ def _reality(asked: Sequence[Measurement], brief: Brief) -> Iterator[Statement]:
     yield from _states(own or loads, brief)
     for record in () if own else loads:
         if record.reason is None and record.interval is not None:
-            is_inside = record.interval.lower <= 0 <= record.interval.upper
+            is_inside = includes_no_change(record)
             yield fixed("load_may_be_equal" if is_inside else "load_differs", brief)
 
 
