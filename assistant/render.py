@@ -161,6 +161,14 @@ def _write_since(m: Measurement, words: Phrasebook) -> str:
     return words.marks[key].format(earlier=m.comparator, later=m.date)
 
 
+def _write_against(m: Measurement, words: Phrasebook) -> str:
+    """Say which examination a finding of another date is held against."""
+    if m.comparator is None or not ISO_DATE.fullmatch(m.comparator):
+        return words.marks["against_earlier"]
+    key = "against_same_day" if m.date == m.comparator else "against"
+    return words.marks[key].format(earlier=m.comparator)
+
+
 def _write_verdict(m: Measurement, words: Phrasebook) -> str:
     """Say what a change is beside its measurement error."""
     return _write_key(verdict(m), words.verdicts, m)
@@ -214,6 +222,7 @@ FIELDS: Mapping[str, Field] = {
     "reason": lambda m, words: _write_key(m.reason, words.reasons, m),
     "date": lambda m, words: _write_date(m),
     "since": _write_since,
+    "against": _write_against,
     "verdict": _write_verdict,
 }
 

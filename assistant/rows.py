@@ -124,9 +124,20 @@ def provenance_rows(
 
 
 def _plain(entry: object) -> str:
-    """Write a value, a list or a table on one line."""
+    """Write a value, a list or a table on one line; a table in another stands in brackets."""
     if isinstance(entry, Mapping):
-        return ", ".join(f"{key} {_plain(value)}" for key, value in entry.items())
+        return ", ".join(f"{key} {_inner(value)}" for key, value in entry.items())
     if isinstance(entry, list | tuple):
-        return ", ".join(_plain(value) for value in entry)
+        mark = "; " if any(isinstance(value, Mapping) for value in entry) else ", "
+        return mark.join(map(_plain, entry))
     return str(entry)
+
+
+def _inner(entry: object) -> str:
+    """Write what stands in a table; of what is empty, a dash."""
+    if isinstance(entry, Mapping | list | tuple) and not entry:
+        return "–"
+    is_table = isinstance(entry, Mapping) or (
+        isinstance(entry, list | tuple) and any(isinstance(value, Mapping) for value in entry)
+    )
+    return f"({_plain(entry)})" if is_table else _plain(entry)

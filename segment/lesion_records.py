@@ -50,7 +50,8 @@ TOLD = (
     *(Fate.NEW, Fate.ENLARGED, Fate.SHRUNK, Fate.RESOLVED),
     *(Fate.MERGED, Fate.SPLIT, Fate.MERGED_AND_SPLIT),
 )
-ONE_CHANGE = " lesion change "  # in the quantity of the change of one lesion
+# In the quantity of the change of one lesion, and of its volume, before its letter.
+ONE_CHANGE, ONE_VOLUME = " lesion change ", " lesion volume "
 KINDS = {Fate.MERGED_AND_SPLIT: "regrouped"}  # where a fate is not called by its own word
 LARGEST, LARGE = 5, "large lesion volume"  # how many are told by themselves, and as what
 TODAY = (LOAD, NUMBER)  # what the first records are of; those of earlier dates follow
@@ -72,6 +73,11 @@ def includes_no_change(record: Measurement) -> bool:
 def excludes_no_change(record: Measurement) -> bool:
     """Tell whether the bounds of a change in the volume of lesions exclude zero."""
     return _is_change(record) and not includes_no_change(record)
+
+
+def is_of_one(record: Measurement) -> bool:
+    """Tell whether a record is the volume of one lesion, which has a letter."""
+    return record.quantity[:-1].endswith(ONE_VOLUME)
 
 
 def _is_change(record: Measurement) -> bool:
@@ -209,10 +215,10 @@ def _of_one(blank: Measurement, one: Listed) -> Iterator[Measurement]:
     change = one.change
     kind = KINDS.get(change.fate, str(change.fate))
     record = replace(blank, unit="mm3")
-    volume = replace(record, quantity=f"{kind} lesion volume {one.letter}")
+    volume = replace(record, quantity=f"{kind}{ONE_VOLUME}{one.letter}")
     yield _sized(volume, change.after or change.before, MM3_PER_ML)
     if change.before and change.after:
-        grown = replace(record, quantity=f"{kind} lesion change {one.letter}")
+        grown = replace(record, quantity=f"{kind}{ONE_CHANGE}{one.letter}")
         yield _difference(grown, change.before, change.after, MM3_PER_ML)
 
 

@@ -283,10 +283,40 @@ def test_more_lesions_than_letters_are_counted_and_the_report_says_so():
     assert verify_report(json.loads(report_bytes(report))) == ()
 
 
+def test_one_lesion_more_than_there_are_letters_is_one_too_many():
+    places = [(x, y, -30) for x in range(-36, 37, 12) for y in range(-30, 31, 12)]
+    kept, new = {places[-1]: 1.2}, dict.fromkeys(places[: len(LETTERS) + 1], 1.2)
+    report = drafted(study_of("a", "2024-06-01", new | kept), study_of("b", "2023-06-01", kept))
+    assert bounds(report)["new lesions"][0] == len(LETTERS) + 1
+    assert any("More lesions changed" in line.text for line in report.lines)
+    assert verify_report(json.loads(report_bytes(report))) == ()
+
+
+@pytest.mark.parametrize(
+    ("language", "told"),
+    [
+        ("en", " on 2024-06-01, compared with the examination of 2023-06-01, is approximately "),
+        ("zh", "2024-06-01（对照检查 2023-06-01），脑新发病灶 A 的体积约 "),
+    ],
+)
+def test_the_volume_of_a_lesion_is_told_of_its_date(language, told):
+    now, before = study_of("a", "2024-06-01", {GROWS: 3.0}), study_of("b", "2023-06-01", {})
+    report = drafted(now, before, language=language)
+    line = next(line for line in report.lines if "lesion A" in line.text or "病灶 A" in line.text)
+    assert told in line.text
+    assert verify_report(json.loads(report_bytes(report))) == ()
+
+
 def test_the_provenance_says_where_each_lesion_lies():
     rows = {row["lesion"]: row for row in drafted(*pair()).provenance["lesions"]}
     assert rows["C"]["fate"] == "enlarged"
     assert np.allclose(rows["C"]["now"][0]["centre_mm"], GROWS, atol=2.0)
+
+
+def test_lesions_of_the_provenance_are_told_apart_on_their_line():
+    report = drafted(study_of("a", "2024-06-01", {GROWS: 3.0}), study_of("b", "2023-06-01", {}))
+    line = next(x for x in report.markdown().splitlines() if x.startswith("- Lesions by their"))
+    assert line.startswith("- Lesions by their letters: lesion A, fate new, before –, now (centre_")
 
 
 def test_a_prediction_is_never_claimed_of_an_outline():

@@ -206,7 +206,7 @@ def _is_ct(records: Sequence[Measurement]) -> bool:
 
 def _is_cut_short(records: Sequence[Measurement]) -> bool:
     """Tell whether more lesions changed than there are letters to call them by."""
-    told = {record.quantity[-2:] for record in records if " lesion volume " in record.quantity}
+    told = {r.quantity[-2:] for r in records if r.quantity[:-1].endswith(" lesion volume ")}
     counted = ("new", "enlarged", "shrunk", "resolved", "merged", "split", "regrouped")
     names = {f"{kind} lesions" for kind in counted}
     return sum(r.value or 0 for r in records if r.quantity in names) > len(told)

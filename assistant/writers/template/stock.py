@@ -27,6 +27,7 @@ from segment.lesion_records import (
     NUMBER,
     excludes_no_change,
     includes_no_change,
+    is_of_one,
 )
 from segment.measurement import EARLIER, EARLIER_LOAD, Measurement, Reason, Reliability
 
@@ -100,7 +101,7 @@ def _of_lesions(ledger: Ledger, exam: Exam) -> Iterator[str]:
     if any(record.quantity.startswith(LARGE) for record in ledger.records):
         yield "technique.lesions_largest"
     count = sum(r.value or 0 for r in ledger.records if r.quantity in CHANGED)
-    told = [r for r in ledger.records if " lesion volume " in r.quantity]
+    told = [record for record in ledger.records if is_of_one(record)]
     if count > len(told):
         yield "technique.lesions_left_out"
 
@@ -133,9 +134,12 @@ def stock_statement(
 
 
 def _key_of_comparison(record: Measurement, exam: Exam, section: Section) -> str:
-    """Choose the phrase of an earlier volume or a change; the measurement error is told once."""
+    """Choose the phrase of a volume on its date, or of a change with its error told once."""
+    on_its_date = "undated" if record.date is None else "dated"
     if record.quantity in (EARLIER, EARLIER_LOAD):
-        return f"earlier.{'undated' if record.date is None else 'dated'}"
+        return f"earlier.{on_its_date}"
+    if is_of_one(record):
+        return f"lesion.{on_its_date}"
     is_whole = record.structure in exam.asymmetry and record.quantity in IN_SHORT
     start = "" if is_whole and section != "impression" else "impression."
     if includes_no_change(record):
