@@ -32,15 +32,42 @@ def told(question, *studies):
 @pytest.mark.parametrize(
     "question", ["Is that real?", "Did it really grow?", "这是真的吗", "真的变大了吗？"]
 )
-@pytest.mark.parametrize(
-    ("before", "key"), [(BEFORE, "load_may_be_equal"), ({STAYS: 2.0}, "load_differs")]
-)
-def test_whether_a_change_of_lesions_is_real_nobody_knows(question, before, key):
+@pytest.mark.parametrize(("before", "more"), [(BEFORE, []), ({STAYS: 2.0}, ["load_differs"])])
+def test_whether_a_change_of_lesions_is_real_nobody_knows(question, before, more):
     phrases = prompts.load(language_of(question)).phrases
     now, earlier = pair()[0], study_of("b", "2023-06-01", before)
     texts, cited = told(question, now, earlier)
-    assert cited == [[], ["lesion volume change"], []]
-    assert texts[::2] == [phrases["answer.lesion_error.a"], phrases[f"answer.{key}.a"]]
+    assert cited == [[], ["lesion volume change"], *([] for _ in more)]
+    assert texts[::2] == [phrases[f"answer.{key}.a"] for key in ("lesion_error", *more)]
+
+
+@pytest.mark.parametrize(
+    "question", ["How sure are you?", "Can I trust this report?", "你有多大把握？"]
+)
+@pytest.mark.parametrize("has_prior", [True, False])
+def test_a_total_is_as_sure_as_outlines_that_nobody_checked(question, has_prior):
+    phrases = prompts.load(language_of(question)).phrases
+    texts, cited = told(question, *(pair() if has_prior else pair()[:1]))
+    assert cited == [["lesion volume"], [], *([[]] if has_prior else [])]
+    last = [phrases["answer.lesion_error.a"]] if has_prior else []
+    assert texts[1:] == [phrases["not_assessed.lesion_outlines"], *last]
+
+
+@pytest.mark.parametrize(
+    ("question", "fate"),
+    [
+        ("Which lesion is new?", "new"),
+        ("Are there any new lesions?", "new"),
+        ("How many lesions grew?", "enlarged"),
+        ("哪个病灶是新的？", "new"),
+        ("哪些病灶消失了？", "resolved"),
+    ],
+)
+def test_lesions_of_a_kind_are_counted_and_listed(question, fate):
+    _, cited = told(question, *pair())
+    assert cited[0] == [f"{fate} lesions"]
+    assert len(cited) > 1
+    assert all(quantity.startswith(f"{fate} lesion ") for (quantity,) in cited[1:])
 
 
 @pytest.mark.parametrize("question", ["How fast?", "How fast did it grow?", "多快？"])
@@ -79,5 +106,5 @@ def test_a_claim_about_the_bounds_of_the_load_must_hold_of_them(language):
     records = {m.id: m for m in report.measurements}
     line = Line("answer", words.phrases["answer.load_differs.a"], (), "stated")
     assert verify_line(line, records, words)
-    true = replace(line, text=words.phrases["answer.load_may_be_equal.a"])
+    true = replace(line, text=words.phrases["answer.lesion_error.a"])
     assert not verify_line(true, records, words)

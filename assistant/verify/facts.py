@@ -250,7 +250,6 @@ CONDITIONS: Mapping[str, Callable[[Sequence[Measurement]], bool]] = {
     "answer.no_reference.": _is_without_reference,
     "answer.lesion_error.": _is_of_lesions,
     "answer.lesion_rate.": _is_of_lesions,
-    "answer.load_may_be_equal.": lambda records: _signs_of_load(records) == {0},
     "answer.load_differs.": lambda records: _signs_of_load(records) in ({1}, {-1}),
     "technique.lesion_change": lambda records: not _is_first(records),
     "technique.lesions_left_out": _is_cut_short,

@@ -20,6 +20,7 @@ from assistant.writers.questions.hints import (
     asked_of_change,
     asks_for_change,
     asks_for_earlier,
+    fates_asked,
     is_in_millilitres,
     is_of_change_alone,
     is_of_signal,
@@ -35,6 +36,7 @@ from assistant.writers.questions.topics import (
     INSTRUCTIONS,
     LESION,
     OF_RECORDS,
+    OF_TRUST,
     PRIOR,
     REALITY,
     TOPICS,
@@ -46,7 +48,6 @@ from segment.change import ABSOLUTE, RELATIVE, TREND, YEARLY
 from segment.measurement import EARLIER, Measurement
 
 OF_SIDES = ("sides", "asymmetry")
-OF_TRUST = ("sure", "reliable")
 LETTER = re.compile(r"[^\W\d_]")
 HAN = re.compile(r"[\u3400-\u9fff]")
 SENTENCE = re.compile(r"(?<=[.!?。！？])\s*|(?<=[:：])\s*")
@@ -99,6 +100,8 @@ def understand(
     if lesions := _lesions(lesions_named(asked, words), ledger):
         is_of_change = of_change or asks_for_change(asked, words)
         return Asked(PRIOR if is_of_change else LESION, lesions, of_change=of_change)
+    if fated := _of_fates(fates_asked(asked, words), ledger):
+        return Asked(LESION, fated)
     if is_of_change_alone(asked, words):
         is_of_answer = of_change == REALITY and before
         topic, records = ("reliable", before) if is_of_answer else (PRIOR, ())
@@ -166,6 +169,12 @@ def _lesions(letters: Iterable[str], ledger: Ledger) -> tuple[Measurement, ...]:
     """List what is told of lesions by their letters."""
     ends = tuple(f" lesion {what} {letter}" for letter in letters for what in ("volume", "change"))
     return tuple(r for r in ledger.records if ends and r.quantity.endswith(ends))
+
+
+def _of_fates(fates: Iterable[str], ledger: Ledger) -> tuple[Measurement, ...]:
+    """List how many lesions are new, enlarged and so on, and what is told of each of them."""
+    starts = tuple(f"{fate} lesion" for fate in fates)
+    return tuple(r for r in ledger.records if starts and r.quantity.startswith(starts))
 
 
 def _cited(turns: Sequence[Turn], ledger: Ledger) -> tuple[Measurement, ...]:

@@ -58,6 +58,14 @@ def lesions_named(asked: str, words: Phrasebook) -> tuple[str, ...]:
     return tuple(dict.fromkeys(match[1].upper() for match in found))
 
 
+def fates_asked(asked: str, words: Phrasebook) -> tuple[str, ...]:
+    """List what became of the lesions that a simplified question asks for, as "which are new"."""
+    if not _says(asked, words.lexicon["which_asked"]):
+        return ()
+    fates = words.lexicon["fates_asked"]
+    return tuple(fate for fate, texts in fates.items() if _says(asked, texts))
+
+
 def is_in_millilitres(asked: str, words: Phrasebook) -> bool:
     """Tell whether a simplified question names the unit of a volume."""
     texts = (text for unit in ("mL", "mm3", "cm3") for text in words.lexicon["units"][unit])

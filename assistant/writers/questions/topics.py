@@ -6,7 +6,8 @@ INSTRUCTIONS, WITH_INSTRUCTION = "instructions", "with_instruction"
 PRIOR = "prior"
 LESION = "lesion"  # lesions that are told one by one
 REALITY, RATE = "reality", "rate"  # what of a change is asked
-OF_RECORDS = ("volume", "size", "sure", "reliable")
+OF_TRUST = ("sure", "reliable")
+OF_RECORDS = ("volume", "size", *OF_TRUST)
 ANSWERED = (*OF_RECORDS, "sides", PRIOR, "not_assessed", "asymmetry", "interval", "summary")
 DECLINED = (
     *("other_structures", "signal", "diagnosis", "treatment", "age", "head_size", "identity"),

@@ -7,7 +7,14 @@ from assistant.draft import Statement
 from assistant.writers import Brief, assess
 from assistant.writers.questions import Asked
 from assistant.writers.questions.criteria import CRITERIA
-from assistant.writers.questions.topics import LESION, PRIOR, RATE, REALITY, UNKNOWN
+from assistant.writers.questions.topics import (
+    LESION,
+    OF_TRUST,
+    PRIOR,
+    RATE,
+    REALITY,
+    UNKNOWN,
+)
 from assistant.writers.template.stock import (
     ASYMMETRY,
     gaps,
@@ -23,16 +30,17 @@ from segment.lesion_change import Fate
 from segment.lesion_records import COUNTS as FATES
 from segment.lesion_records import (
     ENLARGED,
+    LOAD,
     LOAD_CHANGE,
     NEW,
     OF_CHANGE,
-    includes_no_change,
+    excludes_no_change,
 )
 from segment.measurement import Measurement
 
 TOLD = (RELATIVE, YEARLY, TREND)  # of the records of a comparison
 OF_CLASSES = (NEW, ENLARGED, FATES[Fate.SHRUNK], FATES[Fate.RESOLVED])
-LESIONS = ("lesion_error", "lesion_rate", "load_may_be_equal", "load_differs")  # fixed answers
+LESIONS = ("lesion_error", "lesion_rate", "load_differs")  # fixed answers
 FIRST = "a"  # of the wordings that a fixed answer has
 
 
@@ -73,6 +81,8 @@ def _about_lesions(asked: Asked, brief: Brief) -> Iterator[Statement]:
         yield from _reality(asked.records, brief)
     elif is_of_change and not compared:
         yield fixed(PRIOR, brief)
+    elif asked.topic in OF_TRUST:
+        yield from _outlined(compared, brief)
     elif asked.topic == LESION or (asked.topic == PRIOR and asked.records):
         yield from _states(asked.records, brief)
     elif is_of_change or (asked.topic == "size" and compared):
@@ -82,10 +92,19 @@ def _about_lesions(asked: Asked, brief: Brief) -> Iterator[Statement]:
         yield from OF_LEDGER[asked.topic if asked.topic == "not_assessed" else "summary"](brief)
 
 
+def _outlined(compared: Sequence[Measurement], brief: Brief) -> Iterator[Statement]:
+    """Say what the total hangs on: outlines that nobody checked, and an error nobody knows."""
+    yield from _states([r for r in brief.ledger.records if r.quantity == LOAD], brief)
+    yield phrase_statement("not_assessed.lesion_outlines", (), brief.phrasebook, "answer")
+    if compared:
+        yield fixed("lesion_error", brief)
+
+
 def _reality(asked: Sequence[Measurement], brief: Brief) -> Iterator[Statement]:
     """Say that nothing tells a change of lesions from its error, and how their bounds lie.
 
-    It is told of the lesions asked about alone, else of all together.
+    It is told of the lesions asked about alone, else of all together. That bounds include no change
+    stands with the change itself.
     """
     yield fixed("lesion_error", brief)
     loads = [record for record in brief.ledger.records if record.quantity == LOAD_CHANGE]
@@ -93,9 +112,8 @@ def _reality(asked: Sequence[Measurement], brief: Brief) -> Iterator[Statement]:
     own = [record for record in asked if record.comparator and is_of_some]
     yield from _states(own or loads, brief)
     for record in () if own else loads:
-        if record.reason is None and record.interval is not None:
-            is_inside = includes_no_change(record)
-            yield fixed("load_may_be_equal" if is_inside else "load_differs", brief)
+        if excludes_no_change(record):
+            yield fixed("load_differs", brief)
 
 
 def _states(records: Sequence[Measurement], brief: Brief) -> Iterator[Statement]:
