@@ -10,7 +10,7 @@ from assistant.writers import Brief, Turn, drain
 from assistant.writers.questions import language_of
 from assistant.writers.template import Template
 from segment.change import RELATIVE
-from tests.ledgers import followed, followup_ledger, plain_ledger, visit
+from tests.ledgers import NOW, followed, followup_ledger, plain_ledger, visit
 
 EXAM = exams.load("hippocampus")
 languages = pytest.mark.parametrize("language", prompts.languages())
@@ -197,3 +197,16 @@ def test_what_is_not_assessed_leaves_change_out_where_it_was_compared():
     gap = prompts.load("en").phrases["not_assessed.change"]
     assert gap in asked("What was not assessed?", plain_ledger())[0]
     assert gap not in asked("What was not assessed?", followup_ledger(1.01))[0]
+
+
+def test_a_question_that_names_dates_is_answered_of_these_alone():
+    ledger = plain_ledger()
+    visits = [visit(ledger.records, 1.08, "2019-05-01"), visit(ledger.records, 1.04, "2021-05-01")]
+    ledger = followed(ledger, *visits)
+    _, earlier = asked("What was the volume of the left hippocampus on 2019-05-01?", ledger)
+    (record,) = [ledger[cite] for said in earlier for cite in said.cites]
+    assert (record.quantity, record.side, record.date) == ("earlier volume", "left", "2019-05-01")
+    text, _ = asked("Did the left hippocampus shrink between 2019-05-01 and 2021-05-01?", ledger)
+    assert text == prompts.load("en").phrases["answer.not_measured.a"]
+    _, latest = asked(f"Did the left hippocampus shrink between 2021-05-01 and {NOW}?", ledger)
+    assert {ledger[cite].comparator for said in latest for cite in said.cites} == {"2021-05-01"}

@@ -108,3 +108,48 @@ def test_a_claim_about_the_bounds_of_the_load_must_hold_of_them(language):
     assert verify_line(line, records, words)
     true = replace(line, text=words.phrases["answer.lesion_error.a"])
     assert not verify_line(true, records, words)
+
+
+@pytest.mark.parametrize(
+    ("question", "quantities"),
+    [
+        ("How many lesions are there?", ["lesion count"]),
+        ("What is the total lesion volume?", ["lesion volume"]),
+        ("病灶有多少？", ["lesion count"]),
+        ("What was the total volume on 2023-06-01?", ["earlier lesion volume"]),
+        ("2023-06-01的总体积是多少？", ["earlier lesion volume"]),
+    ],
+)
+def test_a_total_is_told_by_itself_and_of_its_date(question, quantities):
+    assert told(question, *pair())[1] == [quantities]
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "How big is lesion Z?",
+        "Is the left hippocampus small?",
+        "Is there enhancement?",
+        "How much did lesion C change between 2021-06-01 and 2022-06-01?",
+        "Did it grow between 2021-01-01 and 2022-01-01?",
+        "海马萎缩了吗？",
+    ],
+)
+def test_what_no_record_of_lesions_holds_was_not_measured(question):
+    (text,), _ = told(question, *pair())
+    assert text == prompts.load(language_of(question)).phrases["answer.not_measured.a"]
+
+
+@pytest.mark.parametrize(
+    ("question", "topic"),
+    [("Is this progressive disease?", "diagnosis"), ("Should she be treated?", "treatment")],
+)
+def test_what_lesions_do_not_tell_is_declined_as_elsewhere(question, topic):
+    (text,), _ = told(question, *pair())
+    assert text == prompts.load(language_of(question)).phrases[f"answer.{topic}.a"]
+
+
+def test_the_largest_lesion_is_the_first_one_of_a_single_examination():
+    question = "Which lesion is the largest?"
+    assert told(question, pair()[0])[1] == [["large lesion volume A"]]
+    assert told(question, *pair())[1] == [[]]

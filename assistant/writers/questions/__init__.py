@@ -6,13 +6,14 @@ model; the same question is always about the same.
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
 from assistant.ledger import Ledger
 from assistant.writers import Turn
+from assistant.writers.questions.asked import Asked
 from assistant.writers.questions.criteria import CRITERIA, asks_for_criteria, rules_named
 from assistant.writers.questions.hints import (
     MISHEARD,
@@ -20,14 +21,13 @@ from assistant.writers.questions.hints import (
     asked_of_change,
     asks_for_change,
     asks_for_earlier,
-    fates_asked,
     is_in_millilitres,
     is_of_change_alone,
     is_of_signal,
     is_of_trust_alone,
-    lesions_named,
     topic_of_one_side,
 )
+from assistant.writers.questions.lesions import about_lesions, is_of_lesions, topic_of_lesions
 from assistant.writers.questions.names import is_elsewhere, mentions_index, readings, simplified
 from assistant.writers.questions.ngrams import ngram_scores
 from assistant.writers.questions.topics import (
@@ -45,9 +45,10 @@ from assistant.writers.questions.topics import (
 )
 from prompts import Phrasebook
 from segment.change import ABSOLUTE, RELATIVE, TREND, YEARLY
-from segment.measurement import EARLIER, Measurement
+from segment.measurement import EARLIER, EARLIER_LOAD, Measurement
 
 OF_SIDES = ("sides", "asymmetry")
+DATE = re.compile(r"(?<!\d)\d{4}-\d{2}-\d{2}(?!\d)")
 LETTER = re.compile(r"[^\W\d_]")
 HAN = re.compile(r"[\u3400-\u9fff]")
 SENTENCE = re.compile(r"(?<=[.!?。！？])\s*|(?<=[:：])\s*")
@@ -56,22 +57,6 @@ MOST_SENTENCES = 8  # that are heard by themselves
 LEAST_LIKELY = 0.2  # letters without a meaning get less; nobody can tell what they ask
 LEAST_SURE = 0.5  # above it a sentence is taken for what was asked, whatever stands beside it
 SURE = 0.8  # above it a sentence about something that nobody measured is answered as well
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What is asked and of which records; none where the topic is of none or nothing was named.
-
-    ``besides`` are topics of other sentences, which nobody measured: each wants to be told so.
-    ``rules`` are those that a question about criteria names, ``of_change`` what is asked of a
-    change: its reality, its rate, or nothing of the kind.
-    """
-
-    topic: str
-    records: tuple[Measurement, ...] = ()
-    besides: tuple[str, ...] = ()
-    rules: tuple[str, ...] = ()
-    of_change: str | None = None
 
 
 class Heard(NamedTuple):
@@ -97,16 +82,16 @@ def understand(
         return Asked(CRITERIA, rules=rules_named(asked, words))
     before = _cited(turns, ledger)
     of_change = asked_of_change(asked, words)
-    if lesions := _lesions(lesions_named(asked, words), ledger):
-        is_of_change = of_change or asks_for_change(asked, words)
-        return Asked(PRIOR if is_of_change else LESION, lesions, of_change=of_change)
-    if fated := _of_fates(fates_asked(asked, words), ledger):
-        return Asked(LESION, fated)
+    if (found := about_lesions(asked, ledger, words, of_change)) is not None:
+        return _on_its_dates(found, asked, ledger)
     if is_of_change_alone(asked, words):
         is_of_answer = of_change == REALITY and before
         topic, records = ("reliable", before) if is_of_answer else (PRIOR, ())
         return Asked(topic, records, of_change=of_change)
-    return replace(_understood(asked, ledger, words, before), of_change=of_change)
+    heard = replace(_understood(asked, ledger, words, before), of_change=of_change)
+    if is_of_lesions(ledger):
+        heard = replace(heard, topic=topic_of_lesions(heard.topic, asked, words))
+    return _on_its_dates(heard, asked, ledger)
 
 
 def language_of(question: str) -> str:
@@ -165,16 +150,22 @@ def _compared(
     return tuple(mine)
 
 
-def _lesions(letters: Iterable[str], ledger: Ledger) -> tuple[Measurement, ...]:
-    """List what is told of lesions by their letters."""
-    ends = tuple(f" lesion {what} {letter}" for letter in letters for what in ("volume", "change"))
-    return tuple(r for r in ledger.records if ends and r.quantity.endswith(ends))
+def _on_its_dates(heard: Asked, asked: str, ledger: Ledger) -> Asked:
+    """Keep the records of the dates that a question names; of another date nothing was measured.
 
-
-def _of_fates(fates: Iterable[str], ledger: Ledger) -> tuple[Measurement, ...]:
-    """List how many lesions are new, enlarged and so on, and what is told of each of them."""
-    starts = tuple(f"{fate} lesion" for fate in fates)
-    return tuple(r for r in ledger.records if starts and r.quantity.startswith(starts))
+    Where a volume is asked for, that of an earlier examination is told of its own date.
+    """
+    dates = set(DATE.findall(asked))
+    known = {date for record in ledger.records for date in (record.date, record.comparator)}
+    if not dates or not any(known) or heard.topic not in (*OF_RECORDS, PRIOR, LESION):
+        return heard
+    told = heard.records or tuple(r for r in ledger.records if r.is_of_comparison)
+    if kept := tuple(r for r in told if dates <= {r.date, r.comparator}):
+        return replace(heard, records=kept) if heard.records else heard
+    mine = {(record.structure, record.side) for record in told}
+    earlier = (r for r in ledger.records if r.quantity in (EARLIER, EARLIER_LOAD))
+    found = tuple(r for r in earlier if {r.date} == dates and (r.structure, r.side) in mine)
+    return Asked(PRIOR, found) if found else Asked(UNKNOWN)
 
 
 def _cited(turns: Sequence[Turn], ledger: Ledger) -> tuple[Measurement, ...]:

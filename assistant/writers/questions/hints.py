@@ -66,6 +66,26 @@ def fates_asked(asked: str, words: Phrasebook) -> tuple[str, ...]:
     return tuple(fate for fate, texts in fates.items() if _says(asked, texts))
 
 
+def is_about_lesions(asked: str, words: Phrasebook) -> bool:
+    """Tell whether a simplified question speaks of lesions."""
+    return _says(asked, words.lexicon["lesions_asked"])
+
+
+def is_for_largest(asked: str, words: Phrasebook) -> bool:
+    """Tell whether a simplified question asks for the largest lesion."""
+    return is_about_lesions(asked, words) and _says(asked, words.lexicon["largest_asked"])
+
+
+def is_for_total(asked: str, words: Phrasebook) -> bool:
+    """Tell whether a simplified question asks for the volume of all lesions."""
+    return _says(asked, words.lexicon["total_asked"])
+
+
+def is_for_count(asked: str, words: Phrasebook) -> bool:
+    """Tell whether a simplified question asks how many lesions there are."""
+    return is_about_lesions(asked, words) and _says(asked, words.lexicon["count_asked"])
+
+
 def is_in_millilitres(asked: str, words: Phrasebook) -> bool:
     """Tell whether a simplified question names the unit of a volume."""
     texts = (text for unit in ("mL", "mm3", "cm3") for text in words.lexicon["units"][unit])

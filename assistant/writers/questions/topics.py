@@ -13,4 +13,5 @@ DECLINED = (
     *("other_structures", "signal", "diagnosis", "treatment", "age", "head_size", "identity"),
     UNKNOWN,
 )
-TOPICS = (*ANSWERED, "greeting", "off_topic", INSTRUCTIONS, *DECLINED)
+ASIDE = ("greeting", "off_topic", INSTRUCTIONS)
+TOPICS = (*ANSWERED, *ASIDE, *DECLINED)

@@ -5,9 +5,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from assistant.criteria import told_together
 from assistant.draft import Statement
 from assistant.writers import Brief, assess
-from assistant.writers.questions import Asked
+from assistant.writers.questions.asked import Asked
 from assistant.writers.questions.criteria import CRITERIA
 from assistant.writers.questions.topics import (
+    ASIDE,
+    DECLINED,
     LESION,
     OF_TRUST,
     PRIOR,
@@ -41,6 +43,7 @@ from segment.measurement import Measurement
 TOLD = (RELATIVE, YEARLY, TREND)  # of the records of a comparison
 OF_CLASSES = (NEW, ENLARGED, FATES[Fate.SHRUNK], FATES[Fate.RESOLVED])
 LESIONS = ("lesion_error", "lesion_rate", "load_differs")  # fixed answers
+FIXED = (*DECLINED, *ASIDE)  # topics that are answered alike whatever was measured
 FIRST = "a"  # of the wordings that a fixed answer has
 
 
@@ -88,6 +91,8 @@ def _about_lesions(asked: Asked, brief: Brief) -> Iterator[Statement]:
     elif is_of_change or (asked.topic == "size" and compared):
         wanted = (*OF_CHANGE, *OF_CLASSES)
         yield from _states([r for r in compared if r.quantity in wanted or occurs(r)], brief)
+    elif asked.topic in FIXED:
+        yield fixed(asked.topic, brief)
     else:
         yield from OF_LEDGER[asked.topic if asked.topic == "not_assessed" else "summary"](brief)
 

@@ -10,7 +10,8 @@ from functools import partial
 
 from assistant.draft import Draft, Statement
 from assistant.writers import Brief, drain
-from assistant.writers.questions import Asked, understand
+from assistant.writers.questions import understand
+from assistant.writers.questions.asked import Asked
 from assistant.writers.template import respond
 from assistant.writers.vlm.asking import Request, Wanted, compared_line
 from assistant.writers.vlm.joining import joined
