@@ -13,7 +13,7 @@ from assistant.rows import decimals, decimals_alone
 from assistant.score import Score, percent
 from assistant.writers import verdict
 from prompts import Phrasebook
-from segment.measurement import Interval, Measurement, Reference, Reliability
+from segment.measurement import PIECES, Interval, Measurement, Reference, Reliability
 
 SLOT = re.compile(r"\{(\w+)\.(\w+)\}")
 BETWEEN_HAN = re.compile(r"(?<=[\u4e00-\u9fff]) (?=[\u4e00-\u9fff])")
@@ -79,7 +79,9 @@ def _field(
 
 
 def is_hedged(measurement: Measurement) -> bool:
-    """Tell whether the interval is so wide that the value is written as approximate."""
+    """Tell whether a value is written as approximate, for its wide interval; a count never is."""
+    if measurement.unit == PIECES:
+        return False
     value, interval = _value(measurement), _interval(measurement)
     return interval.upper - interval.lower > HEDGE_ABOVE * abs(value)
 

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assistant.cli.terminal import (
-    DISCLAIMER,
     NOTHING_MEASURED,
     OK,
     SERIES_HELP,
@@ -94,7 +93,7 @@ def run_pet(chosen: argparse.Namespace) -> int:
                 ledger = Ledger(findings.records)
                 write_measurements(folder / chosen.output.name, ledger, provenance)
         bar.update()
-    print(f"{book.marks['draft']}. {DISCLAIMER}\n\n{text}")
+    print(f"{book.marks['draft']}{book.marks['colon']}{book.marks['disclaimer']}\n\n{text}")
     is_any = any(one.uptakes for one in findings.outlined)
     return OK if is_any else NOTHING_MEASURED
 

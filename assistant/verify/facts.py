@@ -7,7 +7,7 @@ from decimal import ROUND_HALF_EVEN, Decimal
 
 from assistant.ledger import evaluate, names_in
 from assistant.verify.lexer import Number
-from segment.measurement import Measurement, Reason, Reliability
+from segment.measurement import PIECES, Measurement, Reason, Reliability
 
 APPROXIMATE_ABOVE = 0.20  # (upper - lower) / value above which a value must be hedged
 LOAD_CHANGE = "lesion volume change"
@@ -47,8 +47,8 @@ def is_precise(shown: Number, actual: float, record: Measurement) -> bool:
 
 
 def is_approximate(record: Measurement) -> bool:
-    """Tell whether the value must be hedged."""
-    if record.interval is None or record.value is None:
+    """Tell whether the value must be hedged; a count is what it is between its bounds."""
+    if record.interval is None or record.value is None or record.unit == PIECES:
         return False
     width = record.interval.upper - record.interval.lower
     return width > APPROXIMATE_ABOVE * abs(record.value)
