@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from assistant import views
+from assistant import exams, views
 from assistant.change_views import change_views
 from assistant.entropy import write_maps
 from assistant.folder import LABELS, PROBABILITY, REPORT
@@ -48,7 +48,8 @@ def write_draft(
     for view in change_views(study, placed, segmented, records=report.measurements):
         views.write_png(view, folder)
     if segmented.pieces:
-        _write_pieces(folder, study.volume, segmented.pieces)
+        is_of_lesions = exams.load(report.exam).compares == "lesions"
+        _write_pieces(folder, study.volume, segmented.pieces, "lesions of the " * is_of_lesions)
         return
     sides = [side for side in segmented.sides if isinstance(side, Found)]
     write_maps(folder, study.volume.geometry, sides)
@@ -60,12 +61,16 @@ def write_draft(
         views.write_png(view, folder)
 
 
-def _write_pieces(folder: Path, volume: Volume, pieces: Sequence[Piece]) -> None:
-    """Draw each piece by itself, in a field that holds it as far as a field may reach."""
+def _write_pieces(folder: Path, volume: Volume, pieces: Sequence[Piece], what: str) -> None:
+    """Draw each piece by itself, in a field that holds it as far as a field may reach.
+
+    ``what`` says what of a structure is outlined, where that is not the structure.
+    """
     for drawn in filter(None, (piece.drawn() for piece in pieces)):
         reach_mm = float(max(np.multiply(drawn.geometry.shape, volume.geometry.spacing_mm)))
         field_mm = min(max(reach_mm * ROOM, views.FIELD_MM), LARGEST_FIELD_MM)
-        for view in views.overlays(volume, [drawn], field_mm=field_mm):
+        titles = {part: what + part for part in drawn.structures}
+        for view in views.overlays(volume, [drawn], labels=titles, field_mm=field_mm):
             views.write_png(view, folder)
 
 

@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float32, Float64, UInt8
 from PIL import Image, ImageDraw, ImageFont
-from scipy.ndimage import affine_transform
+from scipy.ndimage import affine_transform, label
 from skimage.measure import find_contours
 
 from segment.geometry import Geometry
@@ -164,10 +164,12 @@ def planes(centre_mm: Float64[np.ndarray, " 3"], convention: Convention) -> tupl
 
 
 def centre_of(segmentation: Segmentation) -> Float64[np.ndarray, " 3"]:
-    """Place the centroid of everything segmented; of the grid when nothing was."""
-    inside = np.argwhere(segmentation.labels > 0).astype(np.float64)
-    if not len(inside):
+    """Place the centroid of the largest piece that was segmented; of the grid where nothing was."""
+    pieces, count = label(segmentation.labels > 0, np.ones((3, 3, 3)))
+    if not count:
         return segmentation.geometry.centre_mm
+    largest = int(np.argmax(np.bincount(pieces.ravel())[1:])) + 1
+    inside = np.argwhere(pieces == largest).astype(np.float64)
     return np.asarray(segmentation.geometry.to_world(inside.mean(axis=0, keepdims=True))[0])
 
 

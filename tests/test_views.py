@@ -1,6 +1,7 @@
 """A picture shows what is where: sides, outlines, scale, marks."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -165,6 +166,13 @@ def test_nothing_segmented_is_drawn_and_said():
     assert view.facts["is_empty"] == "true"
     assert not (view.rgb == COLOURS[0]).all(axis=-1).any()
     assert centre_of(segmentation) == pytest.approx(np.array(CENTRE_MM))
+
+
+def test_planes_go_through_the_largest_of_several_pieces():
+    geometry = GRIDS["plain"]
+    large, small = ball(geometry, 6, CENTRE_MM), ball(geometry, 3, np.add(CENTRE_MM, (15, 0, 0)))
+    both = segmentation_of(replace(large, mask=large.mask | small.mask))
+    assert centre_of(both) == pytest.approx(np.array(CENTRE_MM), abs=0.2)
 
 
 def test_a_constant_scan_is_drawn_without_a_warning():
