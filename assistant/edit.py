@@ -52,6 +52,7 @@ __all__ = [
 LONGEST_SENTENCE = 2000  # characters
 STATED = (
     "technique.caution",
+    "technique.scanner_unknown",
     "technique.sample",
     "technique.radiological",
     "technique.neurological",

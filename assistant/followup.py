@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from assistant import gate
+from assistant.ledger import Ledger
 from assistant.study import Study, patient_ids
-from segment.change import Visit
+from segment.change import SCANNER, Visit
 from segment.errors import Refusal, ScanError
 from segment.measurement import Measurement, Reason
 from segment.reading.roles import Role
@@ -22,6 +23,8 @@ from segment.register import Registration, register
 from segment.register import doubt as doubt_of_head
 from segment.register.pair import Alignment, align, halfway
 from segment.register.pair import doubt as doubt_of_pair
+
+UNKNOWN_SCANNERS = "technique.scanner_unknown"  # a fixed sentence
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,6 +175,13 @@ def visit_of(
     volume = study.volume
     spacing_mm = volume.geometry.spacing_mm
     return Visit(records, spacing_mm, volume.facts, volume.date, doubt, made_from)
+
+
+def rests_on_unknown_scanners(study: Study, earlier: Sequence[Visit], ledger: Ledger) -> bool:
+    """Tell whether examinations were compared of which not all files name the scanner."""
+    is_compared = any(r.comparator and r.reason is None for r in ledger.records)
+    known = (study.volume.facts, *(visit.facts for visit in earlier))
+    return is_compared and not all(fact in facts for facts in known for fact in SCANNER)
 
 
 def _weighting(study: Study) -> Role | None:

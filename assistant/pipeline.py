@@ -26,7 +26,15 @@ from assistant.building import (
 from assistant.draft import Draft
 from assistant.exams import Exam
 from assistant.finish import complete, compose, replay
-from assistant.followup import Placed, Priors, aligned, between, visit_of
+from assistant.followup import (
+    UNKNOWN_SCANNERS,
+    Placed,
+    Priors,
+    aligned,
+    between,
+    rests_on_unknown_scanners,
+    visit_of,
+)
 from assistant.ledger import Ledger
 from assistant.loading import Loading
 from assistant.provenance import (
@@ -423,6 +431,8 @@ class Assistant:
         yield composed.draft
         stated = ("technique.sample",) if study.is_template else ()
         stated = (*sequences.stated(study, self.exam, measured.beside), *stated)
+        if rests_on_unknown_scanners(study, measured.earlier, brief.ledger):
+            stated = (UNKNOWN_SCANNERS, *stated)
         stated = (*stated, "technique.radiological")
         if is_cautious(self.likeness(study.volume, segmented)):
             stated = (CAUTION, *stated)

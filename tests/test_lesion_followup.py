@@ -307,6 +307,18 @@ def test_the_volume_of_a_lesion_is_told_of_its_date(language, told):
     assert verify_report(json.loads(report_bytes(report))) == ()
 
 
+@pytest.mark.parametrize(("known", "is_said"), [((True, True), False), ((True, False), True)])
+def test_a_comparison_says_where_a_scanner_is_not_known(known, is_said):
+    facts = [{"manufacturer": "A"} if is_known else {} for is_known in known]
+    now = study_of("a", "2024-06-01", NOW, facts=facts[0])
+    report = drafted(now, study_of("b", "2023-06-01", BEFORE, facts=facts[1]))
+    sentence = prompts.load("en").phrases["technique.scanner_unknown"]
+    assert (sentence in [line.text for line in report.lines]) == is_said
+    assert verify_report(json.loads(report_bytes(report))) == ()
+    alone = drafted(study_of("a", "2024-06-01", NOW, facts={}))
+    assert sentence not in [line.text for line in alone.lines]
+
+
 def test_the_provenance_says_where_each_lesion_lies():
     rows = {row["lesion"]: row for row in drafted(*pair()).provenance["lesions"]}
     assert rows["C"]["fate"] == "enlarged"
