@@ -1,5 +1,7 @@
 """Questions about change: answered from the records of a comparison, and declined without one."""
 
+from dataclasses import replace
+
 import pytest
 
 import prompts
@@ -197,6 +199,12 @@ def test_what_is_not_assessed_leaves_change_out_where_it_was_compared():
     gap = prompts.load("en").phrases["not_assessed.change"]
     assert gap in asked("What was not assessed?", plain_ledger())[0]
     assert gap not in asked("What was not assessed?", followup_ledger(1.01))[0]
+
+
+def test_a_date_asks_for_a_prior_where_there_is_none():
+    records = tuple(replace(record, date=NOW) for record in plain_ledger().records)
+    text, _ = asked("Did it grow since 2019-05-01?", Ledger(records))
+    assert text == prompts.load("en").phrases["answer.prior.a"]
 
 
 def test_a_question_that_names_dates_is_answered_of_these_alone():

@@ -160,6 +160,8 @@ def _on_its_dates(heard: Asked, asked: str, ledger: Ledger) -> Asked:
     if not dates or not any(known) or heard.topic not in (*OF_RECORDS, PRIOR, LESION):
         return heard
     told = heard.records or tuple(r for r in ledger.records if r.is_of_comparison)
+    if not told:
+        return heard
     if kept := tuple(r for r in told if dates <= {r.date, r.comparator}):
         return replace(heard, records=kept) if heard.records else heard
     mine = {(record.structure, record.side) for record in told}
