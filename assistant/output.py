@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+import prompts
 from assistant import exams, views
 from assistant.change_views import change_views
 from assistant.entropy import write_maps
@@ -19,6 +20,7 @@ from assistant.records import measurements_json
 from assistant.report import Report, report_bytes
 from assistant.steps import Segmented
 from assistant.study import Study
+from assistant.trend_views import trend_views
 from segment.infer import Found, paint
 from segment.masks.pieces import Piece, paint_pieces
 from segment.volume import Volume
@@ -38,14 +40,16 @@ def write_draft(
 ) -> None:
     """Write report.md, report.json, labels, probability, maps of uncertainty, one overlay a side.
 
-    ``placed`` are earlier studies, the oldest first, for pictures of what changed since the latest.
+    ``placed`` are earlier studies, the oldest first, for pictures of what changed since the latest;
+    of three or more dates each trend has one.
     Of a supplied segmentation nobody knows the uncertainty, and what it does not hold has no
     picture.
     """
     (folder / REPORT).write_bytes(report_bytes(report, created))
     (folder / "report.md").write_text(report.markdown(), encoding="utf-8")
     write_labels(folder / LABELS, study.volume, segmented)
-    for view in change_views(study, placed, segmented, records=report.measurements):
+    changed = change_views(study, placed, segmented, records=report.measurements)
+    for view in (*changed, *trend_views(report.ledger, prompts.load(report.language))):
         views.write_png(view, folder)
     if segmented.pieces:
         is_of_lesions = exams.load(report.exam).compares == "lesions"

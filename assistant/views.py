@@ -222,7 +222,7 @@ class Words:
 
     def __getitem__(self, key: str) -> str:
         text = self._labels.get(key, key)
-        return text if _can_draw(text) else ENGLISH.get(key, key)
+        return text if can_draw(text) else ENGLISH.get(key, key)
 
 
 @cache
@@ -232,7 +232,7 @@ def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 
 
 @cache
-def _can_draw(text: str) -> bool:
+def can_draw(text: str) -> bool:
     """Whether no character of a text comes out as the font's empty box."""
     drawn = font(TEXT_PX)
     missing = bytes(drawn.getmask("\uffff"))

@@ -60,6 +60,7 @@ class Phrasebook:
     phrases: Mapping[str, str]
     provenance: Mapping[str, str]
     export: Mapping[str, str]
+    trends: Mapping[str, str]
     lexicon: Mapping[str, Any]
 
     def number(self, value: float, decimals: int) -> str:

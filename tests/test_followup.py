@@ -12,6 +12,7 @@ from assistant import followup
 from assistant.cli import OK, REFUSED, main
 from assistant.followup import Placed, Priors, all_dated, dated
 from assistant.ledger import Ledger
+from assistant.output import write_draft
 from assistant.report import report_bytes
 from assistant.sessions import session_date
 from assistant.steps import Segmented
@@ -23,6 +24,7 @@ from segment.measurement import EARLIER, Reason, Reliability
 from segment.register import Registration
 from segment.register.pair import Alignment, doubt, halfway, mean_rigid
 from segment.repeatability import Repeatability, RepeatLevel, Within
+from tests.exported import MADE
 from tests.ledgers import RANGES
 from tests.phantoms import ThresholdSegmenter, ball, calibrated, grid, head, registered
 from tests.test_cli import one_sentence, run, written
@@ -134,6 +136,19 @@ def test_priors_are_compared_by_their_dates_in_whatever_order_they_come(
     assert report_bytes(one) == report_bytes(other)
     assert {change.comparator for change in changes(one)} == {"2023-06-01"}
     assert {trend.comparator for trend in changes(one, TREND)} == {"2022-06-01"}
+
+
+@languages
+def test_a_draft_of_three_dates_holds_a_picture_of_each_trend(
+    today, last_year, larger, aligned, language, tmp_path
+):
+    *steps, report = assistant_of(language=language, repeatability=REPEATABILITY).steps(
+        today, priors=[last_year, larger]
+    )
+    segmented = next(step for step in steps if isinstance(step, Segmented))
+    write_draft(tmp_path, today, segmented, report, MADE)
+    found = sorted(path.name for path in tmp_path.glob("overlay_trend_*"))
+    assert found == [f"overlay_trend_hippocampus_{side}.png" for side in ("left", "right")]
 
 
 def test_heads_that_cannot_be_aligned_are_not_compared_and_both_are_measured(

@@ -9,6 +9,7 @@ import prompts
 from assistant.page import changes, prior
 from assistant.page.plot import MARGIN, WIDTH, Axis, plot, scale
 from assistant.rows import measurement_row
+from assistant.ticks import ticks
 from segment.change import RELATIVE
 from segment.measurement import Interval, Reason
 from tests.ledgers import BEFORE, followup_ledger, plain_ledger, withheld
@@ -66,12 +67,12 @@ def test_all_changes_share_one_scale_and_lie_inside_it():
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "ticks"),
+    ("low", "high", "round_values"),
     [(-7.3, 4.1, [-5, 0]), (-0.04, 0.05, [-0.04, -0.02, 0, 0.02, 0.04]), (-30, 110, [0, 50, 100])],
 )
-def test_ticks_are_round_numbers(low, high, ticks):
-    assert list(Axis(low, high).ticks()) == pytest.approx(ticks)
-    assert scale(Axis(low, high), prompts.load("en"), "%").count("<text") == len(ticks)
+def test_ticks_are_round_numbers(low, high, round_values):
+    assert list(ticks(low, high)) == pytest.approx(round_values)
+    assert scale(Axis(low, high), prompts.load("en"), "%").count("<text") == len(round_values)
 
 
 def test_a_plot_of_a_change_says_what_it_is_compared_with():

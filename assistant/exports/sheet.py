@@ -15,6 +15,12 @@ from segment.errors import Refusal, ScanError
 
 AMOUNT = re.compile(r"(?<=\d) (?=(?:mL|mm3|%))")
 LESION = re.compile("overlay_change_lesion_([A-Z])")
+# The caption of a picture of a structure, and how its file's name begins.
+CAPTIONS = {
+    "caption": "overlay",
+    "caption_change": "overlay_change",
+    "caption_trend": "overlay_trend",
+}
 NO_BREAK_SPACE = "\u00a0"
 
 
@@ -129,7 +135,7 @@ def _caption(path: Path, report: Report, words: Phrasebook) -> str:
         return words.export["caption_lesion"].format(letter=lesion[1])
     for record in report.measurements:
         parts = (record.structure, *(() if record.side == "none" else (record.side,)))
-        for caption, start in (("caption", "overlay"), ("caption_change", "overlay_change")):
+        for caption, start in CAPTIONS.items():
             if path.stem == "_".join((start, *parts)).replace(" ", "_"):
                 name = words.structure(record.structure, record.side)
                 return words.export[caption].format(name=name)

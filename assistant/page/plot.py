@@ -1,6 +1,5 @@
 """A value with its interval, on the range that it is compared with, as SVG. Knows no table."""
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -8,13 +7,13 @@ from itertools import pairwise
 
 from assistant.page.markup import tag, text
 from assistant.rows import decimals
+from assistant.ticks import tick_decimals, ticks
 from prompts import Phrasebook, page
 from segment import organs
 from segment.measure import VOLUME
 from segment.measurement import Measurement
 
 WIDTH, HEIGHT, MARGIN = 220.0, 34.0, 6.0
-MOST_TICKS = 5
 
 
 @dataclass(frozen=True)
@@ -36,14 +35,6 @@ class Axis:
     def across(self, value: float) -> float:
         """Say where a value lies, from the left of the picture."""
         return MARGIN + (value - self.low) / (self.high - self.low) * (WIDTH - 2 * MARGIN)
-
-    def ticks(self) -> Iterator[float]:
-        """Yield at most ``MOST_TICKS`` round values: steps of 1, 2 or 5 times a power of ten."""
-        least = (self.high - self.low) / MOST_TICKS
-        power = 10.0 ** math.floor(math.log10(least))
-        step = next(step * power for step in (1, 2, 5, 10) if step * power >= least)
-        first = math.ceil(self.low / step)
-        yield from (n * step for n in range(first, math.floor(self.high / step) + 1))
 
 
 def is_plotted(record: Measurement) -> bool:
@@ -78,10 +69,10 @@ def plot(record: Measurement, words: Phrasebook, axis: Axis | None = None) -> st
 
 def scale(axis: Axis, words: Phrasebook, unit: str) -> str:
     """Draw the ticks of a scale that several plots share, with their numbers."""
-    ticks = tuple(axis.ticks())
-    digits = max(0, -math.floor(math.log10(ticks[1] - ticks[0]))) if len(ticks) > 1 else 1
+    values = ticks(axis.low, axis.high)
+    digits = tick_decimals(values)
     parts = []
-    for tick in ticks:
+    for tick in values:
         at, number = axis.across(tick), text(words.amount(tick, unit, digits))
         parts.append(_upright("vx-tick", at, 0, 6))
         parts.append(f'<text class="vx-number" x="{at:.1f}" y="18">{number}</text>')

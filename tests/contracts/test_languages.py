@@ -20,7 +20,7 @@ from tests.ledgers import plain_ledger
 
 TABLES = ["numbers", "marks", "exams", "headings", "columns", "steps", "sides", "structures"]
 TABLES += ["quantities", "denominators", "reliability", "reasons", "scopes", "phrases"]
-TABLES += ["provenance", "export", "lexicon", "composites", "faults"]
+TABLES += ["provenance", "export", "trends", "lexicon", "composites", "faults"]
 TABLES += ["rules", "criteria", "outcomes", "obstacles", "relations", "verdicts"]
 
 languages = pytest.mark.parametrize("language", prompts.languages())
@@ -47,7 +47,7 @@ def test_a_language_has_the_keys_of_english(language, table):
 
 
 @languages
-@pytest.mark.parametrize("table", ["marks", "phrases", "export", "composites"])
+@pytest.mark.parametrize("table", ["marks", "phrases", "export", "trends", "composites"])
 def test_a_language_has_the_slots_of_english(language, table):
     english, other = (getattr(prompts.load(name), table) for name in ("en", language))
     assert {key: sorted(slots(text)) for key, text in other.items()} == {
@@ -68,7 +68,7 @@ def test_every_slot_of_a_phrase_is_a_field_the_renderer_knows(language):
 def test_no_text_holds_a_number(language):
     words = prompts.load(language)
     tables = [words.marks, words.headings, words.steps, words.phrases, words.reasons, words.scopes]
-    tables.append(words.export)
+    tables += [words.export, words.trends]
     texts = [re.sub(r"\{[^}]*\}", "", text) for table in tables for _, text in leaves(table)]
     assert [text for text in texts if holds_quantity(text)] == []
 
