@@ -89,6 +89,13 @@ class Priors:
                     " it; give the latest scan as the study, or correct --date"
                 )
                 raise ScanError(Refusal.BAD_DATES, msg)
+        for day, other in pairwise(dates[:-1]):
+            if day and day == other:
+                msg = (
+                    "the prior studies: expected a day of its own for each, found two of one day;"
+                    " give one of them, or correct --date"
+                )
+                raise ScanError(Refusal.BAD_DATES, msg)
         yield from ordered
 
 

@@ -108,6 +108,8 @@ def measure_pet(
     method is left out, and where that is not wanted no liver is looked at. Raises ScanError for a
     place that is none, and ValueError for levels that are none.
     """
+    if mask is not None:
+        mask.check_is_none_of(one.volume for one in (placed.study, placed.ct) if one is not None)
     wanted = wanted or Wanted()
     uptake, volume = placed.uptake, placed.study.volume
     is_wanted = LIVER in wanted.methods

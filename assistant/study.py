@@ -85,6 +85,8 @@ class Study:
         if self.role is not None and self.role in self.others:
             msg = f"expected each role once, found {self.role} twice; give one series for it"
             raise ScanError(Refusal.BAD_OPTION, f"the study: {msg}")
+        if self.mask is not None:
+            self.mask.check_is_none_of((self.volume, *self.others.values()))
         object.__setattr__(self, "others", MappingProxyType(dict(self.others)))
 
 

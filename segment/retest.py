@@ -35,17 +35,16 @@ from segment.reading import read_nifti
 from segment.register import doubt, register
 from segment.repeatability import COEFFICIENT, COVERAGE, Repeatability, RepeatLevel, Within
 from segment.resample import sample
+from segment.retest_needs import NOMINAL, RATIOS, check_differences, thickness_of
 from segment.volume import Volume
 
 CROP, HEAD, DEFORMED = "crop", "head", "deformed"
-RATIOS = (0.95, 1.05)  # of a deformed structure to itself
 MOVE_MM = {CROP: 2.0, HEAD: 5.0}  # along each axis at most; a crop has a few millimetres to spare
 TURN_DEGREES = 5.0  # about each axis at most
 NOISE = (0.01, 0.04)  # standard deviation, as a share of the 1st to 99th percentile
 DEFORMED_SEED = 77
 BIAS = 0.1  # how far a bias goes at the corners of the field, at most, as a share
 CONTRAST = 0.1  # how far the exponent that bends the contrast goes from one, at most
-NOMINAL = 0.9  # the coverage that the correlation of errors is fitted to
 Warp = Callable[[Float64[np.ndarray, "n 3"]], Float64[np.ndarray, "n 3"]]
 
 
@@ -132,11 +131,17 @@ def _disturbed(
     return np.asarray((bent * bias + noise) * scale + low, dtype=np.float32)
 
 
+def held_out(data: Path, split: str) -> list[int]:
+    """List the cases that no network has seen."""
+    cases: list[int] = json.loads((data / split).read_text(encoding="utf-8"))["val"]
+    return cases
+
+
 def retest_crops(
     data: Path, split: str, images: str, measuring: Measuring, repeats: tuple[int, int]
 ) -> Iterator[Retest | RetestProgress]:
     """Repeat the held-out crops; ``repeats`` are those at 1 mm and at each thicker slice."""
-    cases = json.loads((data / split).read_text(encoding="utf-8"))["val"]
+    cases = held_out(data, split)
     for thickness in THICKNESSES:
         count = repeats[0] if thickness == THICKNESSES[0] else repeats[1]
         for done, case in enumerate(cases, start=1):
@@ -158,7 +163,7 @@ def retest_deformed(
 
     How much larger each part becomes is counted on the expert's tracing.
     """
-    cases = json.loads((data / split).read_text(encoding="utf-8"))["val"]
+    cases = held_out(data, split)
     for done, case in enumerate(cases, start=1):
         image, label = (read_nifti(data / f / case_name(case)) for f in (images, labels))
         inside = {
@@ -199,7 +204,7 @@ def retest_heads(
 ) -> Iterator[Retest | RetestProgress]:
     """Repeat whole heads, which are found and registered anew each time."""
     for number, volume in enumerate(heads, start=1):
-        thickness = next(t for t in THICKNESSES if t >= max(volume.geometry.spacing_mm) - 0.1)
+        thickness = thickness_of(volume)
         fine = _at_least_a_millimetre(volume)
         for repeat in range(count):
             rng = np.random.default_rng([number, repeat])
@@ -246,7 +251,10 @@ def _rows(key: tuple[str, int, int, int, int], records: Sequence[Measurement]) -
 
 
 def estimate(retests: Sequence[Retest], name: str, source: str) -> Repeatability:
-    """Estimate the variation at each slice thickness; crops and heads apart, the larger stands."""
+    """Estimate the variation at each slice thickness; crops and heads apart, the larger stands.
+
+    Raises ValueError where too many repeats are withheld.
+    """
     levels = []
     for thickness in sorted({row.thickness_mm for row in retests}):
         structures = {}
@@ -256,7 +264,11 @@ def estimate(retests: Sequence[Retest], name: str, source: str) -> Repeatability
                 for row in retests
                 if (row.thickness_mm, row.structure) == (thickness, structure) and not row.reason
             ]
-            structures[structure] = within(mine)
+            try:
+                structures[structure] = within(mine)
+            except ValueError as error:
+                msg = f"{structure} in slices of {thickness} mm: {error}"
+                raise ValueError(msg) from error
         levels.append(RepeatLevel(float(thickness), structures))
     return Repeatability(name, source, tuple(levels))
 
@@ -266,12 +278,18 @@ def within(rows: Sequence[Retest]) -> Within:
 
     The SD is the pooled one or, where differences have longer tails than a normal distribution,
     the one whose coefficient holds 95 % of them; of crops and heads the larger. The correlation is
-    the smaller of what plain repeats and what true changes need.
+    the smaller of what plain repeats and what true changes need. A source of which no two repeats
+    of one case are left says nothing. Raises ValueError for too few repeats.
     """
-    plain = [row for row in rows if row.source != DEFORMED]
     deformed = [row for row in rows if row.source == DEFORMED]
-    sources = dict.fromkeys(row.source for row in plain)
-    by_source = [[row for row in plain if row.source == source] for source in sources]
+    sources = dict.fromkeys(row.source for row in rows if row.source != DEFORMED)
+    every = [[row for row in rows if row.source == source] for source in sources]
+    by_source = [mine for mine in every if _by_case(mine)]
+    plain = [row for mine in by_source for row in mine]
+    counts = {"plain": len(differences(plain))}
+    if deformed:
+        counts["deformed"] = len(differences(deformed))
+    check_differences(counts)
     return Within(
         sd_log=max(_sd_log(mine) for mine in by_source),
         correlation=min(_correlation(differences(mine)) for mine in (plain, deformed) if mine),

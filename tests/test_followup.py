@@ -198,6 +198,11 @@ def test_a_prior_of_another_resolution_cannot_be_compared(today, aligned):
     assert {change.reason for change in changes(report)} == {Reason.OTHER_RESOLUTION}
 
 
+def test_one_prior_may_be_of_the_day_of_the_study(today, last_year):
+    again = study_of("e", "2024-06-01")
+    assert Priors(today, (again, last_year)).studies == (last_year, again)
+
+
 @pytest.mark.parametrize(
     ("priors", "code", "said"),
     [
@@ -207,6 +212,11 @@ def test_a_prior_of_another_resolution_cannot_be_compared(today, aligned):
             [study_of("b", "2023-06-01"), study_of("c", None)],
             Refusal.BAD_DATES,
             "expected a date of each, found 1 without one",
+        ),
+        (
+            [study_of("b", "2023-06-01"), study_of("c", "2023-06-01")],
+            Refusal.BAD_DATES,
+            "expected a day of its own for each, found two of one day",
         ),
         ([study_of("b", "2023-06-01", patient="Q-2")], Refusal.OTHER_PATIENT, "--same-patient"),
         (
@@ -220,7 +230,7 @@ def test_a_prior_of_another_resolution_cannot_be_compared(today, aligned):
             "the prior study: expected a whole head",
         ),
     ],
-    ids=["same", "later", "undated", "patient", "modality", "part"],
+    ids=["same", "later", "undated", "one day", "patient", "modality", "part"],
 )
 def test_what_is_no_prior_is_refused_in_one_sentence(priors, code, said):
     study = study_of("a", "2024-06-01", patient="Q-1")

@@ -75,7 +75,7 @@ def mask_of(marked, digest, geometry=GEOMETRY):
 
 def study_of(digest, day, radii_mm, **facts):
     volume = replace(HEAD.volume, sha256=digest * 64, date=day, **facts)
-    return Study(volume, f"{digest}.nii.gz", mask=mask_of(balls(radii_mm), digest * 64))
+    return Study(volume, f"{digest}.nii.gz", mask=mask_of(balls(radii_mm), digest.upper() * 64))
 
 
 def drafted(now, *priors, language="en"):
@@ -419,6 +419,12 @@ def test_a_prior_for_which_no_segmentation_is_given_is_refused_in_one_line(files
     masks = ["--segmentation", drawn]
     assert draft(now, "--prior", before, *masks, out=tmp_path / "out") == REFUSED
     assert "once for each prior" in one_sentence(capsys)
+
+
+def test_a_scan_in_the_place_of_its_lesions_is_refused_in_one_line(files, tmp_path, capsys):
+    now, *_ = files
+    assert draft(now, "--segmentation", now, out=tmp_path / "out") == REFUSED
+    assert "found the scan itself" in one_sentence(capsys)
 
 
 def test_more_segmentations_than_studies_are_refused_in_one_line(files, tmp_path, capsys):

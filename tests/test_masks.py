@@ -14,7 +14,7 @@ from assistant.verify import verify_report
 from segment import organs
 from segment.errors import Refusal, ScanError
 from segment.geometry import Geometry
-from segment.masks import read_mask
+from segment.masks import read_marked, read_mask
 from segment.masks.place import edge_labels, placed
 from segment.masks.table import built_in, read_table
 from segment.measurement import Reason, Reliability
@@ -215,6 +215,44 @@ def test_what_holds_no_known_labels_is_refused(tmp_path, array, match):
     error = refused(write(tmp_path / "mask.nii.gz", array.astype(np.float32)))
     assert error.code is Refusal.WRONG_LABELS
     assert match in str(error)
+
+
+def picture(values):
+    """Return whole numbers from 0 up, as many as a picture holds."""
+    return (np.arange(np.prod(SHAPE)) % values).reshape(SHAPE).astype(np.uint16)
+
+
+def test_a_picture_is_no_segmentation_whatever_its_values_would_name(tmp_path):
+    error = refused(write(tmp_path / "mask.nii.gz", picture(557)))
+    assert error.code is Refusal.WRONG_LABELS
+    assert "expected at most 220 labels, found 556 values, as in a picture" in str(error)
+
+
+def test_a_picture_marks_nothing(tmp_path):
+    path = write(tmp_path / "mask.nii.gz", picture(256))
+    with pytest.raises(ScanError, match="expected at most 220 labels, found 255") as caught:
+        read_marked(path, GRID)
+    assert caught.value.code is Refusal.WRONG_LABELS
+
+
+def test_as_many_labels_as_a_parcellation_has_are_read(tmp_path):
+    mask = read_marked(write(tmp_path / "mask.nii.gz", picture(201)), GRID)
+    assert (mask.labels == 1).sum() == (picture(201) > 0).sum()
+
+
+def test_a_table_may_name_more_labels_than_that(tmp_path):
+    table = tmp_path / "table.csv"
+    table.write_text(HEADER + "".join(f"{n},part {n},,\n" for n in range(1, 401)))
+    mask = read_mask(write(tmp_path / "mask.nii.gz", picture(401)), GRID, labels=table)
+    assert mask.held == frozenset(range(1, 401))
+
+
+def test_a_scan_is_not_its_own_segmentation(tmp_path):
+    scan = write(tmp_path / "scan.nii.gz", labels())
+    study, mask = read_study(scan), read_mask(scan, GRID)
+    with pytest.raises(ScanError, match="found the scan itself") as caught:
+        replace(study, mask=mask)
+    assert caught.value.code is Refusal.WRONG_LABELS
 
 
 def test_the_names_in_a_file_count_for_more_than_their_numbers(tmp_path):

@@ -218,6 +218,17 @@ def test_a_liver_is_looked_at_only_for_its_own_method(capsys, tmp_path):
     assert "mean SUV" not in out
 
 
+def test_a_pet_is_not_its_own_segmentation_and_no_picture_a_liver(capsys, tmp_path):
+    pet = small(tmp_path)
+    grey = np.arange(np.prod(SMALL.shape)).reshape(SMALL.shape) % 300
+    image = nibabel.Nifti1Image(grey.astype(np.uint16), SMALL.affine)
+    image.header.set_xyzt_units("mm")
+    image.to_filename(tmp_path / "grey.nii.gz")
+    for option in ("--segmentation", "--liver"):
+        status, _, err = run(capsys, pet, option, tmp_path / "grey.nii.gz")
+        assert (status, "found 299 values, as in a picture" in err) == (REFUSED, True)
+
+
 def test_a_level_that_is_none_is_refused(capsys, tmp_path):
     status, _, err = run(capsys, small(tmp_path), "--level", "0")
     assert (status, "2.5 is usual" in err) == (REFUSED, True)

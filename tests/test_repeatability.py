@@ -118,6 +118,18 @@ def test_withheld_repeats_do_not_count():
     assert level.structures["hippocampus"] == within(retests(SD))
 
 
+def test_too_few_repeats_that_are_not_withheld_are_refused_with_their_number():
+    with pytest.raises(ValueError, match=r"slices of 1 mm: expected at least 9 .* found 8"):
+        estimate(retests(SD, cases=4, repeats=3), "id", "source")
+    with pytest.raises(ValueError, match="plain repeats that are not withheld, found 0"):
+        estimate(retests(SD, reason="truncated"), "id", "source")
+
+
+def test_a_source_without_two_repeats_of_a_case_says_nothing():
+    rows = [*retests(SD), *retests(1.0, source=HEAD, repeats=1)]
+    assert within(rows) == within(retests(SD))
+
+
 def test_repeats_are_read_back_as_they_were_written(tmp_path):
     rows = retests(SD, cases=2, repeats=2)
     write_retests(tmp_path / "retests.csv", rows)

@@ -6,10 +6,11 @@ import nibabel
 import numpy as np
 import pytest
 
-from assistant.cli import OK, main
+from assistant.cli import OK, REFUSED, main
 from segment.repeatability import Repeatability
 from segment.retest import read_retests
 from tests.phantoms import ThresholdSegmenter, calibrated, ellipsoid, grid
+from tests.test_cli import one_sentence
 
 
 def crops(folder, cases):
@@ -29,6 +30,43 @@ def crops(folder, cases):
             (folder / "hippocampus" / kind).mkdir(parents=True, exist_ok=True)
             image.to_filename(folder / "hippocampus" / kind / name)
     return folder
+
+
+@pytest.fixture
+def without_networks(monkeypatch):
+    """Fail where anything is segmented."""
+
+    def load(name, *given):
+        pytest.fail("a network was asked for")
+
+    monkeypatch.setattr("segment.models.load", load)
+
+
+@pytest.mark.parametrize(
+    ("cases", "options", "told"),
+    [
+        (4, (), "expected at least 5 with --repeats 8 and --thick-repeats 3, found 4"),
+        (4, ("--thick-repeats", "2"), "expected at least 9 with"),
+        (5, ("--thick-repeats", "1"), "--thick-repeats: expected at least 2,"),
+        (5, ("--repeats", "0"), "--repeats: expected at least 2,"),
+    ],
+)
+@pytest.mark.usefixtures("without_networks")
+def test_too_few_repeats_are_refused_before_anything_is_segmented(
+    cases, options, told, tmp_path, capsys
+):
+    data, output = crops(tmp_path, range(1, cases + 1)), tmp_path / "out"
+    assert main(["repeatability", *map(str, ["--data", data, "-o", output, *options])]) == REFUSED
+    assert told in one_sentence(capsys)
+    assert not output.exists()
+
+
+@pytest.mark.usefixtures("without_networks")
+def test_a_case_without_its_tracing_is_refused_before_anything_is_segmented(tmp_path, capsys):
+    data = crops(tmp_path, range(1, 6))
+    (data / "hippocampus" / "labels" / "hippocampus_004.nii.gz").unlink()
+    assert main(["repeatability", "--data", str(data), "-o", str(tmp_path / "out")]) == REFUSED
+    assert "hippocampus_004.nii.gz: expected a file" in one_sentence(capsys)
 
 
 @pytest.mark.slow

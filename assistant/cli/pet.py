@@ -119,12 +119,17 @@ def _liver(chosen: argparse.Namespace) -> "Point | None":
     from assistant.pet import liver_place
     from segment.errors import Refusal, ScanError
     from segment.masks.file import read_labels
+    from segment.masks.place import held_labels
+    from segment.masks.table import check_count
+    from segment.reading import file_name
 
     if chosen.liver is not None and chosen.liver_centre is not None:
         msg = "expected one place in the liver, found two; leave --liver or --liver-centre out"
         raise ScanError(Refusal.BAD_OPTION, msg)
     if chosen.liver is not None:
         drawn = read_labels(chosen.liver)
+        name, advice = file_name(chosen.liver), "with one label for all of the liver"
+        check_count(held_labels(drawn.labels), name, advice)
         return liver_place(drawn.labels, drawn.geometry)
     if chosen.liver_centre is None:
         return None

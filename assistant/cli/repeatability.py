@@ -43,19 +43,29 @@ def run_repeatability(chosen: argparse.Namespace) -> int:
     from itertools import chain
 
     from assistant.study import read_study
+    from segment.models.training.plan import case_name
     from segment.retest import (
         Retest,
         estimate,
+        held_out,
         read_retests,
         retest_crops,
         retest_deformed,
         retest_heads,
         write_retests,
     )
+    from segment.retest_needs import check_counts, check_files, check_repeats, thickness_of
 
-    measuring = measuring_of(chosen.exam)
     repeats = (chosen.repeats, chosen.thick_repeats)
+    cases = held_out(chosen.data, SPLIT)
+    check_counts(len(cases), repeats)
+    check_files([chosen.data / f for f in (IMAGES, LABELS)], [case_name(case) for case in cases])
+    if chosen.heads:
+        check_repeats("--head-repeats", chosen.head_repeats)
     heads = [read_study(head).volume for head in chosen.heads]
+    for head in heads:
+        thickness_of(head)
+    measuring = measuring_of(chosen.exam)
     found: list[Retest] = []
     with ExitStack() as bars:
         running = ""

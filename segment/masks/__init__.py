@@ -3,17 +3,20 @@
 Knows nothing of who or what drew it, nor of whether it is right.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt16
 
+from segment.errors import Refusal, ScanError
 from segment.geometry import Geometry
 from segment.masks.file import read_labels
 from segment.masks.place import edge_labels, held_labels, placed
-from segment.masks.table import Label, LabelTable, read_table
+from segment.masks.table import Label, LabelTable, check_count, read_table
 from segment.reading import file_name
+from segment.volume import Volume
 
 __all__ = ["LabelTable", "Mask", "read_marked", "read_mask"]
 
@@ -46,6 +49,12 @@ class Mask:
         labels.flags.writeable = False
         object.__setattr__(self, "labels", labels)
 
+    def check_is_none_of(self, scans: Iterable[Volume]) -> None:
+        """Refuse the file of a scan in the place of its labels; raises ScanError."""
+        if self.sha256 in {scan.sha256 for scan in scans}:
+            msg = "the segmentation: expected the labels of the scan, found the scan itself; give"
+            raise ScanError(Refusal.WRONG_LABELS, f"{msg} the file of its labels")
+
 
 def read_mask(
     path: Path, geometry: Geometry, *, labels: Path | None = None, resample: bool = False
@@ -69,10 +78,13 @@ def read_mask(
 def read_marked(path: Path, geometry: Geometry, *, resample: bool = False) -> Mask:
     """Read a segmentation of which every label is the same thing, whatever number it has.
 
-    Lesions are often numbered one by one, in numbers that no table knows. Raises ScanError.
+    Lesions are often numbered one by one, in numbers that no table knows. Raises ScanError, as for
+    a picture.
     """
     name = file_name(path)
     drawn = read_labels(path)
+    advice = "with one label for all of what it marks where it numbers more than that"
+    check_count(held_labels(drawn.labels), name, advice)
     marked = (drawn.labels > 0).astype(np.uint16)
     on_grid, is_resampled = placed(marked, drawn.geometry, geometry, name, resample=resample)
     held = held_labels(on_grid)

@@ -1,7 +1,7 @@
 """What the numbers of a segmentation mean. Knows nothing of the voxels that hold them."""
 
 import csv
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -18,6 +18,9 @@ COLUMNS = ["value", "name", "structure", "side"]
 LARGEST_LABEL = 65535
 MOST_TABLE_BYTES = 2**20
 MOST_SHOWN = 5
+# TotalSegmentator names 117 labels and FreeSurfer's finest parcellation some 200; a picture of
+# 8 bits holds up to 255 values besides 0.
+MOST_LABELS = 220
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,10 @@ class LabelTable:
 
     def check(self, found: Iterable[int], name: str) -> None:
         """Refuse a segmentation that holds a number without a name; raises ScanError."""
-        unknown = sorted(set(found) - {label.value for label in self.labels} - {0})
+        held = set(found) - {0}
+        advice = "or a table that names its labels with --labels"
+        check_count(held, name, advice, max(MOST_LABELS, len(self.labels)))
+        unknown = sorted(held - {label.value for label in self.labels})
         if unknown:
             more = f" and {len(unknown) - MOST_SHOWN} more" if len(unknown) > MOST_SHOWN else ""
             shown = ", ".join(map(str, unknown[:MOST_SHOWN])) + more
@@ -60,6 +66,16 @@ class LabelTable:
         """Name the labels of a segmentation that are of no structure, in their order."""
         held = set(found)
         return tuple(x.name for x in self.labels if x.value in held and x.structure is None)
+
+
+def check_count(found: Collection[int], name: str, advice: str, most: int = MOST_LABELS) -> None:
+    """Refuse what holds as many values as a picture does; raises ScanError."""
+    if len(found) > most:
+        msg = (
+            f"{name}: expected at most {most} labels, found {len(found)} values, as in a picture;"
+            f" give the segmentation, {advice}"
+        )
+        raise ScanError(Refusal.WRONG_LABELS, msg)
 
 
 @cache
