@@ -161,6 +161,21 @@ def test_heads_that_cannot_be_aligned_are_not_compared_and_both_are_measured(
     assert report.provenance["prior"][0]["similarity"] == 0.4
 
 
+@languages
+@pytest.mark.parametrize("how", ["aligned", "askew"])
+def test_of_three_dates_nothing_is_said_of_two(today, last_year, larger, language, how, request):
+    request.getfixturevalue(how)
+    report = drafted(today, last_year, larger, language=language)
+    reason = Reason.NOT_ALIGNED if how == "askew" else None
+    trends = changes(report, TREND)
+    assert {trend.reason for trend in trends} == {reason}
+    ids = {trend.id for trend in trends}
+    told = [line.text for line in report.lines if ids & {*line.cites}]
+    told += [line.text for line in report.lines if line.section == "technique"]
+    two = ("both examinations", "two examinations", "两次检查")
+    assert [text for text in told if any(words in text.lower() for words in two)] == []
+
+
 def test_a_prior_whose_head_is_not_found_leaves_the_current_volumes(today, last_year, monkeypatch):
     monkeypatch.setattr("assistant.pipeline.register", lambda volume: registered())
     monkeypatch.setattr("assistant.followup.register", lambda volume: registered(similarity=0.1))

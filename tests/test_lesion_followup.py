@@ -221,6 +221,15 @@ def test_lesions_that_have_all_gone_are_resolved(language):
 
 
 @languages
+def test_of_three_dates_of_lesions_the_technique_speaks_of_no_two_examinations(language):
+    report = drafted(*pair(), study_of("d", "2022-06-01", BEFORE), language=language)
+    told = [line.text for line in report.lines if line.section == "technique"]
+    two = ("both examinations", "two examinations", "两次检查")
+    assert prompts.load(language).phrases["technique.lesion_change"] in told
+    assert [text for text in told if any(words in text.lower() for words in two)] == []
+
+
+@languages
 def test_an_answer_about_a_report_of_lesions_is_verified(language):
     settings = Settings(exam="follow-up", language=language, reader="none")
     assistant = Assistant.from_settings(settings)
