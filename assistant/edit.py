@@ -53,6 +53,7 @@ LONGEST_SENTENCE = 2000  # characters
 STATED = (
     "technique.caution",
     "technique.sample",
+    "technique.resampled",
     "technique.radiological",
     "technique.neurological",
 )

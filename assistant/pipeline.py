@@ -30,6 +30,7 @@ from assistant.followup import Placed, Priors, aligned, between, visit_of
 from assistant.ledger import Ledger
 from assistant.loading import Loading
 from assistant.provenance import (
+    has_resampled,
     of_calibration,
     of_comparison,
     of_draft,
@@ -422,6 +423,8 @@ class Assistant:
         composed = yield from compose(writing, brief)
         yield composed.draft
         stated = ("technique.sample",) if study.is_template else ()
+        if has_resampled(study.mask, measured.earlier):
+            stated = (*stated, "technique.resampled")
         stated = (*sequences.stated(study, self.exam, measured.beside), *stated)
         stated = (*stated, "technique.radiological")
         if is_cautious(self.likeness(study.volume, segmented)):

@@ -246,6 +246,23 @@ def test_an_examination_with_lesions_is_not_taken_for_one_without():
 
 
 @languages
+@pytest.mark.parametrize("resampled", [(), (0,), (1,), (0, 1)])
+def test_a_segmentation_from_another_grid_is_told_of_its_examination(language, resampled):
+    studies = [
+        replace(one, mask=replace(one.mask, is_resampled=n in resampled))
+        for n, one in enumerate(pair())
+    ]
+    report = drafted(*studies, language=language)
+    told = prompts.load(language).phrases["technique.resampled"]
+    assert sum(line.text == told for line in report.lines) == bool(resampled)
+    made = (report.provenance, report.provenance["prior"][0])
+    said = ["nearest label" if n in resampled else "no" for n in (0, 1)]
+    assert [one["segmentation"]["resampled"] for one in made] == said
+    assert report.problems == ()
+    assert verify_report(json.loads(report_bytes(report))) == ()
+
+
+@languages
 def test_an_answer_about_a_report_of_lesions_is_verified(language):
     settings = Settings(exam="follow-up", language=language, reader="none")
     assistant = Assistant.from_settings(settings)
