@@ -54,6 +54,7 @@ STATED = (
     "technique.caution",
     "technique.scanner_unknown",
     "technique.sample",
+    "technique.resampled",
     "technique.radiological",
     "technique.neurological",
 )

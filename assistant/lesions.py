@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from assistant.followup import Placed, visit_of
+from assistant.provenance import of_mask
 from assistant.study import Study
 from segment.errors import Refusal, ScanError
 from segment.geometry import MM3_PER_ML
@@ -68,6 +69,7 @@ def seen(study: Study, found: Lesions, placed: Placed | None = None) -> Seen:
         return Seen(found, visit_of(study, ()))
     made_from = dict(placed.described())
     if study.mask is not None:
+        made_from["segmentation"] = of_mask(study.mask)
         made_from["segmentation_sha256"] = study.mask.sha256
     return Seen(found, visit_of(study, (), placed.doubt, made_from))
 

@@ -38,6 +38,7 @@ from assistant.followup import (
 from assistant.ledger import Ledger
 from assistant.loading import Loading
 from assistant.provenance import (
+    has_resampled,
     of_calibration,
     of_comparison,
     of_draft,
@@ -430,6 +431,8 @@ class Assistant:
         composed = yield from compose(writing, brief)
         yield composed.draft
         stated = ("technique.sample",) if study.is_template else ()
+        if has_resampled(study.mask, measured.earlier):
+            stated = (*stated, "technique.resampled")
         stated = (*sequences.stated(study, self.exam, measured.beside), *stated)
         if rests_on_unknown_scanners(study, measured.earlier, brief.ledger):
             stated = (UNKNOWN_SCANNERS, *stated)

@@ -27,6 +27,7 @@ from segment.register import SEED, Registration
 from segment.repeatability import Repeatability
 from segment.volume import Volume
 
+NEAREST = "nearest label"  # how a segmentation came onto the grid of its scan
 VERSIONED = ("voxcite", "torch", "monai", "SimpleITK", "numpy", "scipy")
 
 
@@ -119,17 +120,29 @@ def _rounded(values: Sequence[float]) -> list[float]:
     return [round(value, 4) for value in values]
 
 
+def of_mask(mask: Mask) -> dict[str, str]:
+    """Say how a supplied segmentation was written, and whether it came onto the scan's grid."""
+    return {
+        "format": mask.format,
+        "labels": mask.table.name,
+        "resampled": NEAREST if mask.is_resampled else "no",
+    }
+
+
+def has_resampled(study: Mask | None, earlier: Sequence[Visit]) -> bool:
+    """Tell whether the supplied segmentation of any examination lay on another grid."""
+    made = [visit.made_from.get("segmentation", {}) for visit in earlier]
+    is_of_study = study is not None and study.is_resampled
+    return is_of_study or any(one.get("resampled") == NEAREST for one in made)
+
+
 def of_supplied(mask: Mask | None, pieces: Sequence[Piece]) -> dict[str, Any]:
     """Say what a supplied segmentation was, and what numbers its pieces are written with."""
     told: dict[str, Any] = {}
     if mask is not None:
         told = {
             "segmenter": SUPPLIED,
-            "segmentation": {
-                "format": mask.format,
-                "labels": mask.table.name,
-                "resampled": "nearest label" if mask.is_resampled else "no",
-            },
+            "segmentation": of_mask(mask),
             "segmentation_sha256": mask.sha256,
             "labels_left_out": list(mask.table.left_out(mask.held)),
         }

@@ -230,6 +230,48 @@ def test_of_three_dates_of_lesions_the_technique_speaks_of_no_two_examinations(l
 
 
 @languages
+@pytest.mark.parametrize(
+    ("now", "before", "is_said"),
+    [({}, BEFORE, True), (NOW, {}, True), ({}, {}, True), (NOW, BEFORE, False)],
+)
+def test_an_examination_in_which_nothing_is_marked_is_said_to_be_taken_for_empty(
+    language, now, before, is_said
+):
+    studies = study_of("a", "2024-06-01", now), study_of("b", "2023-06-01", before)
+    report = drafted(*studies, language=language)
+    told = prompts.load(language).phrases["technique.lesions_none"]
+    lines = [line for line in report.lines if line.text == told]
+    assert [line.section for line in lines] == ["technique"] * is_said
+    assert report.problems == ()
+    assert verify_report(json.loads(report_bytes(report))) == ()
+
+
+def test_an_examination_with_lesions_is_not_taken_for_one_without():
+    table = json.loads(report_bytes(drafted(*pair())))
+    told = prompts.load("en").phrases["technique.lesions_none"]
+    (line,) = [x for x in table["lines"] if x["text"].startswith("A lesion is what hangs")]
+    line["text"] = told
+    assert verify_report(table)
+
+
+@languages
+@pytest.mark.parametrize("resampled", [(), (0,), (1,), (0, 1)])
+def test_a_segmentation_from_another_grid_is_told_of_its_examination(language, resampled):
+    studies = [
+        replace(one, mask=replace(one.mask, is_resampled=n in resampled))
+        for n, one in enumerate(pair())
+    ]
+    report = drafted(*studies, language=language)
+    told = prompts.load(language).phrases["technique.resampled"]
+    assert sum(line.text == told for line in report.lines) == bool(resampled)
+    made = (report.provenance, report.provenance["prior"][0])
+    said = ["nearest label" if n in resampled else "no" for n in (0, 1)]
+    assert [one["segmentation"]["resampled"] for one in made] == said
+    assert report.problems == ()
+    assert verify_report(json.loads(report_bytes(report))) == ()
+
+
+@languages
 def test_an_answer_about_a_report_of_lesions_is_verified(language):
     settings = Settings(exam="follow-up", language=language, reader="none")
     assistant = Assistant.from_settings(settings)

@@ -183,6 +183,16 @@ def test_five_targets_are_the_most(count, is_allowed):
         recist.judge(targets, NOTHING_NEW)
 
 
+@pytest.mark.parametrize("sizes_mm", [(20, -3), (20, -3, 20), (-20, 20)])
+def test_a_diameter_below_nothing_is_refused(sizes_mm):
+    one = recist.Target("t1", "liver", tuple(exact(size) for size in sizes_mm))
+    said = f"t1: expected diameters of 0 mm or more, found {min(sizes_mm)} mm"
+    with pytest.raises(ValueError, match=said):
+        recist.judge([one], NOTHING_NEW)
+    with pytest.raises(ValueError, match="expected a size and an error of 0 or more, found -3"):
+        give_or_take(-3, 1)
+
+
 def test_nodes_of_any_region_are_one_organ():
     three = [replace(node(18, 18, name=f"n{n}"), organ=f"region {n}") for n in range(3)]
     assert recist.judge(three[:2], NOTHING_NEW)
@@ -226,7 +236,7 @@ def test_no_percentage_is_made_of_nothing():
 @pytest.mark.parametrize(
     ("targets", "problem"),
     [
-        ([], "at most 5 targets"),
+        ([], "expected at least one target, found none; give each"),
         ([target(20, 20, organ=str(n)) for n in range(6)], "found 6"),
         ([target(20, 20)] * 3, "2 of an organ"),
         ([target(9.9, 20)], "smaller ones: t1"),

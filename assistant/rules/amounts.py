@@ -17,7 +17,13 @@ def exact(value: float, *cites: str) -> Amount:
 
 
 def give_or_take(value: float, error: float, *cites: str) -> Amount:
-    """Return a size that may be wrong by ``error`` to either side, and is never below 0."""
+    """Return a size that may be wrong by ``error`` to either side, and is never below 0.
+
+    Raises ValueError for a size or an error below 0.
+    """
+    if value < 0 or error < 0:
+        msg = f"expected a size and an error of 0 or more, found {value:g} and {error:g}"
+        raise ValueError(f"{msg}; give 0 for what has gone")
     return Amount(cites, value, max(value - error, 0.0), value + error)
 
 

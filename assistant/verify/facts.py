@@ -11,6 +11,7 @@ from segment.measurement import PIECES, Measurement, Reason, Reliability
 
 APPROXIMATE_ABOVE = 0.20  # (upper - lower) / value above which a value must be hedged
 LOAD_CHANGE = "lesion volume change"
+LOADS = ("lesion volume", "earlier lesion volume")  # one of each examination
 OF_LESION_CHANGE = re.compile(
     r"(relative )?lesion volume change|\w+ lesion change [A-Z]"
     r"|relative change of the (smallest|baseline) enhancing volume"
@@ -212,6 +213,11 @@ def _is_cut_short(records: Sequence[Measurement]) -> bool:
     return sum(r.value or 0 for r in records if r.quantity in names) > len(told)
 
 
+def _is_empty_on_a_date(records: Sequence[Measurement]) -> bool:
+    """Tell whether an examination is taken for one without lesions."""
+    return any(record.quantity in LOADS and record.value == 0 for record in records)
+
+
 def _is_of_lesions(records: Sequence[Measurement]) -> bool:
     """Tell whether lesions are compared, of whose volumes no measurement error is known."""
     loads = [record for record in records if record.quantity == LOAD_CHANGE]
@@ -253,6 +259,7 @@ CONDITIONS: Mapping[str, Callable[[Sequence[Measurement]], bool]] = {
     "answer.load_differs.": lambda records: _signs_of_load(records) in ({1}, {-1}),
     "technique.lesion_change": lambda records: not _is_first(records),
     "technique.lesions_left_out": _is_cut_short,
+    "technique.lesions_none": _is_empty_on_a_date,
     "technique.scan.ct": _is_ct,
     "technique.own_model": _is_by_network,
     "technique.ct-organs": lambda records: not _is_by_network(records),

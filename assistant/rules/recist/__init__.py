@@ -119,14 +119,19 @@ def _known(inputs: Sequence[Input], of: Callable[[Sequence[Amount]], Input]) -> 
 
 def _check(targets: Sequence[Target], slice_mm: float) -> None:
     """Refuse targets that are too many or too small, or not looked at each time."""
+    if not targets:
+        msg = "expected at least one target, found none; give each with its size at every"
+        raise ValueError(f"{msg} examination, a lesion that has gone with 0")
     organs = Counter(NODES if target.is_node else target.organ for target in targets)
-    if not 0 < len(targets) <= MOST_TARGETS or max(organs.values()) > MOST_OF_ORGAN:
+    if len(targets) > MOST_TARGETS or max(organs.values()) > MOST_OF_ORGAN:
         msg = f"expected at most {MOST_TARGETS} targets and {MOST_OF_ORGAN} of an organ"
         raise ValueError(f"{msg}, found {len(targets)} in {dict(organs)}; choose the largest")
     times = {len(target.diameters_mm) for target in targets}
     if len(times) > 1 or min(times) < 2:
         msg = f"expected each target at the same two or more examinations, found {sorted(times)}"
         raise ValueError(f"{msg}; give 0 for one that has gone and None for one not measured")
+    for one in targets:
+        _check_sizes(one)
     is_thick = slice_mm > THICK_MM
     least_mm = max(LEAST_MM, LEAST_OF_THICK * slice_mm) if is_thick else LEAST_MM
     for is_node, limit_mm in ((False, least_mm), (True, LEAST_NODE_MM)):
@@ -135,6 +140,14 @@ def _check(targets: Sequence[Target], slice_mm: float) -> None:
             axis = "nodes with a short axis" if is_node else "targets"
             msg = f"expected {axis} of at least {limit_mm:g} mm at the baseline, found smaller ones"
             raise ValueError(f"{msg}: {', '.join(small)}; leave them out")
+
+
+def _check_sizes(target: Target) -> None:
+    """Refuse a diameter below 0."""
+    for size in target.diameters_mm:
+        if size is not None and size.lower < 0:
+            msg = f"{target.id}: expected diameters of 0 mm or more, found {size.lower:g} mm"
+            raise ValueError(f"{msg}; give 0 for a lesion that has gone")
 
 
 def _baseline_mm(target: Target) -> float:

@@ -98,6 +98,8 @@ def _of_lesions(ledger: Ledger, exam: Exam) -> Iterator[str]:
     yield "technique.outline"
     if any(record.comparator for record in ledger.records):
         yield "technique.lesion_change"
+    if any(r.quantity in (LOAD, EARLIER_LOAD) and r.value == 0 for r in ledger.records):
+        yield "technique.lesions_none"
     if any(record.quantity.startswith(LARGE) for record in ledger.records):
         yield "technique.lesions_largest"
     count = sum(r.value or 0 for r in ledger.records if r.quantity in CHANGED)
