@@ -59,6 +59,18 @@ def test_a_study_that_the_window_itself_opens_ends_its_waiting(parts):
     assert list(steps) == []
 
 
+@pytest.mark.parametrize("is_read", [True, False])
+def test_a_page_that_answers_late_takes_nothing_back(parts, monkeypatch, is_read):
+    def opened_meanwhile(store, owner):
+        parts.windows.show(ADA.session_hash)
+        return ()
+
+    if is_read:
+        parts.warmed.set()
+    monkeypatch.setattr(type(parts.store), "list", opened_meanwhile)
+    assert list(Actions(parts, "en").load(ADA)) == []
+
+
 def test_each_window_waits_for_itself(parts):
     act = Actions(parts, "en")
     both = [act.load(window) for window in (ADA, AGAIN)]

@@ -103,7 +103,16 @@ def test_every_plan_that_is_shipped_can_be_read(name, processes, is_sharded):
 
 def test_no_plan_that_is_shipped_is_left_out():
     shipped = {path.name for path in SHIPPED.parent.glob("train*.toml")}
-    assert shipped == {*PLANS, "train-own.toml"}
+    assert shipped == {*PLANS, "train-own.toml", "train-words.toml"}
+
+
+def test_the_words_that_came_later_were_learned_from_the_shipped_adapter_on():
+    plan = TrainingPlan.read(SHIPPED.parent / "train-words.toml")
+    assert (plan.adapter, plan.projector_steps) == ("shipped", 0)
+    figures = SHIPPED.parent / "weights" / "figures-words.json"
+    found = json.loads(figures.read_text(encoding="utf-8"))
+    assert TrainingPlan.of(found["plan"], figures.name) == plan
+    assert len(found["stages"]["adapter"]["loss"]) == plan.adapter_steps
 
 
 def test_the_plan_for_ones_own_reports_goes_on_from_the_shipped_adapter():

@@ -195,7 +195,7 @@ class Actions:
             if job.is_cancelled:
                 return  # what is stopped says so, and is not said to go on
             seen += len(news)
-            updates: Updates = {"status": self.show.progress(job)}
+            updates: Updates = {"status": self.show.progress(job), "stop": True}
             for result in news:
                 updates |= self.show.news(result, desk, lines)
             yield updates
@@ -219,7 +219,8 @@ class Actions:
         if kept := self.parts.store.list(str(request.username)):
             yield from self.choose(request, kept[0].id)
             return
-        yield {**self.show.blank(), "studies": gr.update(choices=[], value=None)}
+        if is_shown():  # and nothing was opened before the page had answered
+            yield {**self.show.blank(), "studies": gr.update(choices=[], value=None)}
         yield from self._warming(request, is_shown)
 
     def _warming(self, request: gr.Request, is_shown: Callable[[], bool]) -> Iterator[Updates]:
