@@ -24,8 +24,6 @@ from segment.register import doubt as doubt_of_head
 from segment.register.pair import Alignment, align, halfway
 from segment.register.pair import doubt as doubt_of_pair
 
-UNKNOWN_SCANNERS = "technique.scanner_unknown"  # a fixed sentence
-
 
 @dataclass(frozen=True, eq=False)
 class Priors:
@@ -184,11 +182,12 @@ def visit_of(
     return Visit(records, spacing_mm, volume.facts, volume.date, doubt, made_from)
 
 
-def rests_on_unknown_scanners(study: Study, earlier: Sequence[Visit], ledger: Ledger) -> bool:
-    """Tell whether examinations were compared of which not all files name the scanner."""
+def stated(study: Study, earlier: Sequence[Visit], ledger: Ledger) -> tuple[str, ...]:
+    """Name the fixed sentence on scanners, where not every file compared names its own."""
     is_compared = any(r.comparator and r.reason is None for r in ledger.records)
     known = (study.volume.facts, *(visit.facts for visit in earlier))
-    return is_compared and not all(fact in facts for facts in known for fact in SCANNER)
+    are_known = all(fact in facts for facts in known for fact in SCANNER)
+    return ("technique.scanner_unknown",) if is_compared and not are_known else ()
 
 
 def _weighting(study: Study) -> Role | None:

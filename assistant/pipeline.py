@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, Literal
 
 import prompts
-from assistant import exams, gate, lesions, sequences
+from assistant import exams, followup, gate, lesions, sequences
 from assistant.answer import Answer
 from assistant.answering import answering
 from assistant.building import (
@@ -26,15 +26,7 @@ from assistant.building import (
 from assistant.draft import Draft
 from assistant.exams import Exam
 from assistant.finish import complete, compose, replay
-from assistant.followup import (
-    UNKNOWN_SCANNERS,
-    Placed,
-    Priors,
-    aligned,
-    between,
-    rests_on_unknown_scanners,
-    visit_of,
-)
+from assistant.followup import Placed, Priors, aligned, between, visit_of
 from assistant.ledger import Ledger
 from assistant.loading import Loading
 from assistant.provenance import (
@@ -434,8 +426,7 @@ class Assistant:
         if has_resampled(study.mask, measured.earlier):
             stated = (*stated, "technique.resampled")
         stated = (*sequences.stated(study, self.exam, measured.beside), *stated)
-        if rests_on_unknown_scanners(study, measured.earlier, brief.ledger):
-            stated = (UNKNOWN_SCANNERS, *stated)
+        stated = (*followup.stated(study, measured.earlier, brief.ledger), *stated)
         stated = (*stated, "technique.radiological")
         if is_cautious(self.likeness(study.volume, segmented)):
             stated = (CAUTION, *stated)

@@ -94,7 +94,9 @@ def test_a_lesion_that_is_named_is_told_by_itself(question):
     assert large == [["large lesion volume C"]]
 
 
-@pytest.mark.parametrize("question", ["Is that real?", "How fast?", "这是真的吗"])
+@pytest.mark.parametrize(
+    "question", ["Is that real?", "How fast?", "这是真的吗", "Are there any new lesions?"]
+)
 def test_without_a_prior_no_change_of_lesions_is_answered(question):
     (text,), _ = told(question, pair()[0])
     assert text == prompts.load(language_of(question)).phrases["answer.prior.a"]

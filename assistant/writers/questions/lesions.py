@@ -45,8 +45,9 @@ def about_lesions(
         is_of_change = of_change or asks_for_change(asked, words)
         topic = PRIOR if is_of_change else LESION
         return Asked(topic, found, of_change=of_change) if found else Asked(UNKNOWN)
-    if fated := _of_fates(fates_asked(asked, words), ledger):
-        return Asked(LESION, fated)
+    if fates := fates_asked(asked, words):
+        fated = _of_fates(fates, ledger)
+        return Asked(LESION, fated) if fated else Asked(PRIOR)
     if is_for_largest(asked, words):
         found = tuple(r for r in ledger.records if r.quantity == f"{LARGE} {LETTERS[0]}")
         return Asked(LESION, found) if found else Asked(UNKNOWN)
