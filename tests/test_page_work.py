@@ -267,6 +267,24 @@ def compared(store, workshop, source, job_of=None):
     return kept, job
 
 
+def test_of_a_study_that_is_stopped_in_a_step_nothing_more_is_written(
+    store, scan, in_place, monkeypatch
+):
+    written, job_of = [], Future()
+    monkeypatch.setattr(scene, "write_found", lambda *given: written.append(given))
+
+    def stopping(exam, language):
+        return Stopping(phantom_assistant(exam, language), job_of.result(30), "segment")
+
+    workshop = Workshop(store, stopping)
+    job = workshop.begin(store.add("ada", "scan", "hippocampus", "en"), Request(scan))
+    job_of.set_result(job)
+    while not job.is_over:
+        job.news(len(job.results), 0.2)
+    workshop.close()
+    assert (job.state, job.step, written) == ("cancelled", "segment", [])
+
+
 @pytest.mark.parametrize("step", [step for step in COMPARED_S if step != "read"])
 def test_a_study_that_is_stopped_goes_no_step_further(store, scan, pair_in_place, step):
     job_of = Future()

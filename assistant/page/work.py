@@ -312,6 +312,7 @@ class Workshop:
         segmented: Segmented | None = None
         following = NEXT if request.prior is None else NEXT_COMPARED
         for step in assistant.steps(study, priors=priors):
+            job.tell()  # of what was stopped or deleted meanwhile nothing more is written
             placed += [step] if isinstance(step, Placed) else []
             segmented = step if isinstance(step, Segmented) else segmented
             _write_step(folder, study, step)
