@@ -1,5 +1,6 @@
 """The parts of an assistant, as the settings ask for them. Knows nothing of scans."""
 
+import hashlib
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
@@ -79,10 +80,34 @@ def familiar_of(segmenter: str, settings: Settings) -> Familiar:
 
 
 def repeatability_of(segmenter: str, settings: Settings) -> Repeatability:
-    """Read how far a segmenter's repeats lie apart; of a user's own networks nobody knows."""
+    """Read how far a segmenter's repeats lie apart; of a user's own networks nobody knows.
+
+    Raises ValueError for a file that is none, and for one of other networks or intervals.
+    """
+    if settings.repeatability is not None:
+        return _own_repeatability(Path(settings.repeatability), segmenter, settings)
     if not is_shipped(segmenter, settings):
         return Repeatability.unknown()
     return models.repeatability(segmenter)
+
+
+def _own_repeatability(path: Path, segmenter: str, settings: Settings) -> Repeatability:
+    """Read what a user measured, with these networks and these intervals and no others."""
+    if segmenter == exams.SUPPLIED or settings.effort != EFFORT:
+        msg = "--repeatability: expected an exam with networks and intervals of its own, found none"
+        raise ValueError(f"{msg}; leave it out")
+    try:
+        found = Repeatability.from_toml(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, ValueError, TypeError, KeyError) as error:
+        msg = f"{path.name}: expected what `voxcite repeatability` wrote, found none that can be"
+        raise ValueError(f"{msg} read; give its repeatability.toml") from error
+    with weights_file(segmenter, settings) as weights:
+        digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+    calibration = calibrated_of(segmenter, settings).id
+    if (found.weights_sha256, found.calibration) != (digest, calibration):
+        msg = f"{path.name}: expected the repeatability of these networks and intervals, found that"
+        raise ValueError(f"{msg} of others; measure it with the same --weights")
+    return found
 
 
 def brought(settings: Settings) -> Loading[FieldSegmenter] | None:

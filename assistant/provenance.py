@@ -39,7 +39,7 @@ def of_settings(settings: Settings) -> dict[str, Any]:
     if settings.segmenter is not None and models.is_own(settings.segmenter):
         kind, _, folder = settings.segmenter.partition(":")
         plan["segmenter"] = f"{kind}:{Path(folder).resolve().name}"
-    for key in ("adapter", "weights"):
+    for key in ("adapter", "weights", "repeatability"):
         if plan[key] is not None:
             plan[key] = Path(plan[key]).resolve().name
     return plan

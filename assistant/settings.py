@@ -24,7 +24,8 @@ class Settings:
     size, "weighted" for all by weights that it holds. The segmenter
     ``nnunet:FOLDER`` or ``bundle:FOLDER`` is for an exam that has none, and ``trust`` lets the
     files of such a folder run code. ``weights`` is a folder that `voxcite calibrate` wrote: the
-    segmenter's weights and their intervals. ``runtime`` is what runs its networks: "torch", or
+    segmenter's weights and their intervals; ``repeatability`` is a file that `voxcite
+    repeatability` wrote of these, for changes. ``runtime`` is what runs its networks: "torch", or
     "openvino", or "cuda" for torch on a GPU, or "auto" for the GPU where there is one, else for
     OpenVINO where it is installed and can. ``effort`` is how they say how sure they are: all of
     the ensemble, or its first alone, by "temperature", "augmentation" or "dropout", which no
@@ -42,6 +43,7 @@ class Settings:
     reader: str = DEFAULT_READER
     segmenter: str | None = None
     weights: str | None = None
+    repeatability: str | None = None
     runtime: Runtime = "torch"
     effort: Effort = EFFORT
     trust: bool = False

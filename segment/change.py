@@ -15,18 +15,16 @@ from typing import Any
 
 from segment.measure import VOLUME
 from segment.measurement import EARLIER, Interval, Measurement, Reason, Reference, Reliability
-from segment.repeatability import COVERAGE, Repeatability, RepeatLevel, Within
+from segment.repeatability import COVERAGE, Repeatability, RepeatLevel, Within, are_alike
 from segment.trend import YEAR_DAYS, slope, slope_expression, slope_reach
 
 ABSOLUTE, RELATIVE, YEARLY = "volume change", "relative volume change", "yearly volume change"
 TREND = "yearly volume trend"
 OF_EARLIER, OF_FIRST = "earlier volume", "first volume"  # denominators
 UNDATED = "earlier examination"  # the comparator of a change whose earlier date is unknown
-SCOPE = "pseudo_retest"  # a key of [scopes] in every phrasebook
 # Why two examinations cannot be compared; any other reason is one of a record of either.
 OF_EXAMINATIONS = (Reason.NOT_ALIGNED, Reason.OTHER_RESOLUTION, Reason.OTHER_PROTOCOL)
 LEAST_DAYS = 91  # for a yearly rate: over less, measurement errors are multiplied by four and more
-LARGEST_RATIO = 1.2  # of the voxel edges and of the settings of two scans that can be compared
 # Facts that must be alike where both files state them: words, and numbers of sequence and field.
 SCANNER = ("manufacturer",)
 SETTINGS = (
@@ -124,20 +122,15 @@ def why_apart(one: Visit, other: Visit) -> Reason | None:
     if doubt := one.doubt or other.doubt:
         return doubt
     pairs = zip(sorted(one.spacing_mm), sorted(other.spacing_mm), strict=True)
-    if not all(_are_alike(*pair) for pair in pairs):
+    if not all(are_alike(*pair) for pair in pairs):
         return Reason.OTHER_RESOLUTION
     both = {fact: (one.facts[fact], other.facts[fact]) for fact in one.facts.keys() & other.facts}
     if any(len({*both.get(fact, ())}) > 1 for fact in SCANNER):
         return Reason.OTHER_PROTOCOL
     settings = (both[fact] for fact in SETTINGS if fact in both)
-    if not all(_are_alike(float(a), float(b)) for a, b in settings):
+    if not all(are_alike(float(a), float(b)) for a, b in settings):
         return Reason.OTHER_PROTOCOL
     return None
-
-
-def _are_alike(one: float, other: float) -> bool:
-    """Tell whether two numbers of scans are the same but for rounding and small adjustments."""
-    return max(one, other) <= LARGEST_RATIO * min(one, other)
 
 
 @dataclass(frozen=True)
@@ -175,7 +168,7 @@ class _Pair:
             reason=None,
             interval=self._interval(factor, value, within),
             calibration=self.repeatability.origin(level, within),
-            reference=_reference(factor, within, self.repeatability.source),
+            reference=_reference(factor, within, self.repeatability),
         )
 
     def _value(self, quantity: str, days: int) -> tuple[float, float, str]:
@@ -274,7 +267,7 @@ class _Course:
             reason=None,
             expression=slope_expression(days, [record.id for record in volumes]),
             calibration=self.repeatability.origin(level, within),
-            reference=_reference_of(low, high, within, self.repeatability.source),
+            reference=_reference_of(low, high, within, self.repeatability),
         )
 
 
@@ -329,11 +322,11 @@ def _within(
     return level, None if level is None else level.structures.get(of.structure)
 
 
-def _reference(factor: float, within: Within, source: str) -> Reference:
+def _reference(factor: float, within: Within, of: Repeatability) -> Reference:
     """Return the range in which 95 % of changes without any change lie."""
     reach = within.coefficient_log
-    return _reference_of(factor * math.expm1(-reach), factor * math.expm1(reach), within, source)
+    return _reference_of(factor * math.expm1(-reach), factor * math.expm1(reach), within, of)
 
 
-def _reference_of(lower: float, upper: float, within: Within, source: str) -> Reference:
-    return Reference(lower, upper, COVERAGE, within.subjects, source, SCOPE)
+def _reference_of(lower: float, upper: float, within: Within, of: Repeatability) -> Reference:
+    return Reference(lower, upper, COVERAGE, within.subjects, of.source, of.scope)

@@ -7,14 +7,23 @@ The repeatability coefficient is 1.96 sqrt(2) = 2.77 times the within-subject st
 import math
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from segment.calibration import coarse_enough
 from segment.measurement import Calibration
 
 COEFFICIENT = 1.96 * math.sqrt(2)
+LARGEST_RATIO = 1.2  # of the voxel edges and of the settings of two scans that can be compared
+SAME_MM = 0.1  # how far slices of one thickness may differ
 COVERAGE = 0.95  # of the repeatability coefficient
-KEYS = {"id", "source", "levels"}
+PSEUDO, VISITS = "pseudo_retest", "repeat_visits"  # keys of [scopes] in every phrasebook
+FACTS = ("id", "source", "scope", "weights_sha256", "calibration")
+KEYS = {*FACTS, "levels"}
+
+
+def are_alike(one: float, other: float) -> bool:
+    """Tell whether two numbers of scans are the same but for rounding and small adjustments."""
+    return max(one, other) <= LARGEST_RATIO * min(one, other)
 
 
 @dataclass(frozen=True)
@@ -36,6 +45,11 @@ class Within:
             msg = f"expected an SD above 0 and a correlation of -1 to 1, found {self}"
             raise ValueError(msg)
 
+    def no_narrower_than(self, other: "Within") -> "Within":
+        """Return this one with the larger SD and the smaller correlation of both."""
+        sd_log = max(self.sd_log, other.sd_log)
+        return replace(self, sd_log=sd_log, correlation=min(self.correlation, other.correlation))
+
     @property
     def coefficient_log(self) -> float:
         """The repeatability coefficient of ln(later / earlier)."""
@@ -49,19 +63,41 @@ class Within:
 
 @dataclass(frozen=True)
 class RepeatLevel:
-    """The variation at one slice thickness, by structure."""
+    """The variation at one slice thickness, by structure.
+
+    ``edges_mm`` are those of the voxels, ascending, of real visits, which stand for scans with
+    alike voxels and no others; simulated repeats have none and stand for thinner slices, too.
+    """
 
     spacing_mm: float
     structures: Mapping[str, Within]
+    edges_mm: tuple[float, ...] = ()
+
+    def is_for(self, spacing_mm: Sequence[float]) -> bool:
+        """Tell whether a scan's voxels are alike those of real visits."""
+        pairs = zip(sorted(spacing_mm), self.edges_mm, strict=False)
+        return all(are_alike(*pair) for pair in pairs)
 
 
 @dataclass(frozen=True)
 class Repeatability:
-    """What a run of ``voxcite repeatability`` found, and from what."""
+    """What a run of ``voxcite repeatability`` found, and from what.
+
+    ``scope`` says what kind of repeats they were, ``weights_sha256`` and ``calibration`` which
+    networks and whose intervals they were measured with; both are empty where nobody kept it.
+    """
 
     id: str
     source: str
     levels: tuple[RepeatLevel, ...]
+    scope: str = PSEUDO
+    weights_sha256: str = ""
+    calibration: str = ""
+
+    def __post_init__(self) -> None:
+        if self.scope not in (PSEUDO, VISITS):
+            msg = f"repeatability: expected the scope {PSEUDO} or {VISITS}, found {self.scope!r}"
+            raise ValueError(msg)
 
     @classmethod
     def from_toml(cls, text: str) -> "Repeatability":
@@ -70,20 +106,25 @@ class Repeatability:
         if unknown := sorted(table.keys() ^ KEYS):
             msg = f"repeatability: the keys {unknown} are missing or unknown"
             raise ValueError(msg)
+        facts = {key: value for key, value in table.items() if key != "levels"}
         levels = tuple(
             RepeatLevel(
                 float(level["spacing_mm"]),
                 {name: Within(**entry) for name, entry in level["structures"].items()},
+                tuple(map(float, level.get("edges_mm", ()))),
             )
             for level in table["levels"]
         )
-        return cls(table["id"], table["source"], levels)
+        return cls(levels=levels, **facts)
 
     def to_toml(self) -> str:
         """Write everything, with five decimals."""
-        lines = [f'id = "{self.id}"', f'source = "{self.source}"']
+        lines = [f'{key} = "{getattr(self, key)}"' for key in FACTS]
         for level in self.levels:
             lines += ["", "[[levels]]", f"spacing_mm = {level.spacing_mm}"]
+            if level.edges_mm:
+                edges = ", ".join(f"{edge:.4f}" for edge in level.edges_mm)
+                lines.append(f"edges_mm = [{edges}]")
             for name, within in level.structures.items():
                 lines += ["", f'[levels.structures."{name}"]']
                 lines += [f"sd_log = {within.sd_log:.5f}"]
@@ -93,8 +134,27 @@ class Repeatability:
 
     def level(self, spacing_mm: Sequence[float]) -> RepeatLevel | None:
         """Return the level of a scan, chosen as that of its prediction intervals is."""
+        if self.scope == VISITS:
+            return next((level for level in self.levels if level.is_for(spacing_mm)), None)
         usable = coarse_enough(self.levels, spacing_mm)
         return usable[0] if usable else None
+
+    def no_narrower_than(self, other: "Repeatability") -> "Repeatability":
+        """Return this one with the larger variation and the smaller correlation of both.
+
+        Beside each level stands the thickest of ``other`` whose slices are no thicker.
+        """
+        levels = []
+        for level in self.levels:
+            thinner = [one for one in other.levels if one.spacing_mm <= level.spacing_mm + SAME_MM]
+            beside = max(thinner, key=lambda one: one.spacing_mm, default=None)
+            known = {} if beside is None else beside.structures
+            structures = {
+                name: own if name not in known else own.no_narrower_than(known[name])
+                for name, own in level.structures.items()
+            }
+            levels.append(replace(level, structures=structures))
+        return replace(self, levels=tuple(levels))
 
     @classmethod
     def unknown(cls) -> "Repeatability":

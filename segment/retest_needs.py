@@ -16,6 +16,7 @@ from segment.volume import Volume
 NOMINAL = 0.9  # the coverage that the correlation of errors is fitted to
 RATIOS = (0.95, 1.05)  # of a deformed structure to itself
 FEWEST_REPEATS = 2
+FEWEST_SUBJECTS = cases_needed(NOMINAL)  # of real visits: sides of one head are no two subjects
 OFF_MM = 0.1  # how far a slice may be thicker than one that crops are made of
 
 

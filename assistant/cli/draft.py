@@ -82,6 +82,12 @@ def add_draft(commands: "Commands") -> None:
     draft.add_argument(
         "--weights", metavar="FOLDER", help="what `voxcite calibrate` wrote; default: the shipped"
     )
+    draft.add_argument(
+        "--repeatability",
+        metavar="FILE",
+        help="what `voxcite repeatability` wrote of your own visits; default: the shipped, of"
+        " simulated ones",
+    )
     add_intervals(draft)
     add_runtime(draft)
     add_reader(draft)
@@ -151,6 +157,7 @@ def run_draft(chosen: argparse.Namespace) -> int:
 
     referral = referral_of(chosen)
     settings = settings_of(chosen, chosen.exam, chosen.language, chosen.runtime)
+    settings = replace(settings, repeatability=chosen.repeatability)
     assistant = Assistant.from_settings(with_intervals(settings, chosen))
     words = assistant.phrasebook.steps
     with ExitStack() as shown:

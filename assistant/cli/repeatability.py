@@ -6,26 +6,30 @@ What comes out is a file beside the segmenter's weights; a card says what it mus
 import argparse
 import os
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assistant.cli.learn import DATA
-from assistant.cli.terminal import OK, bar_of
+from assistant.cli.terminal import OK, add_runtime, assistant_for, bar_of, followed
 from assistant.settings import DEFAULT_EXAM
+from segment.effort import EFFORT
 
 if TYPE_CHECKING:
     from assistant.cli.terminal import Commands
+    from segment.repeatability import Repeatability
     from segment.retest import Measuring
 
 RETESTS = "retests.csv"
 SPLIT = "hippocampus/split.json"
 IMAGES, LABELS = "hippocampus/images", "hippocampus/labels"
+OF_VISITS = {"weights": None, "runtime": "torch"}  # options that mean something with --visits alone
 
 
 def add_repeatability(commands: "Commands") -> None:
     """Describe the command."""
     command = commands.add_parser(
-        "repeatability", help="measure how far repeats of one scan differ: pseudo test-retest"
+        "repeatability", help="measure how far repeats of one scan differ, real ones or simulated"
     )
     command.add_argument("heads", nargs="*", metavar="HEAD", help="whole heads to repeat as well")
     command.add_argument("--exam", default=DEFAULT_EXAM)
@@ -35,14 +39,59 @@ def add_repeatability(commands: "Commands") -> None:
     data = os.environ.get(DATA, "../shared/data")
     command.add_argument("--data", type=Path, default=Path(data), metavar="DIR", help=f"or {DATA}")
     command.add_argument("-o", "--output", type=Path, default=Path("runs/shipped"), metavar="DIR")
+    own = command.add_argument_group("of your own persons who were scanned again, none simulated")
+    own.add_argument(
+        "--visits",
+        type=Path,
+        metavar="CSV",
+        help="scan,subject: two scans or more of each, between which nothing changed; paths as"
+        " seen from the table",
+    )
+    own.add_argument(
+        "--weights", metavar="FOLDER", help="what `voxcite calibrate` wrote; default: the shipped"
+    )
+    add_runtime(command)
     command.set_defaults(run=run_repeatability)
 
 
 def run_repeatability(chosen: argparse.Namespace) -> int:
+    """Repeat scans, or read the real repeats of a table; write what follows and say it."""
+    result = _of_visits(chosen) if chosen.visits is not None else _simulated(chosen)
+    for level in result.levels:
+        for structure, within in level.structures.items():
+            told = f"within-subject CV {within.cv:.2%}, n = {within.subjects} subjects"
+            print(f"{level.spacing_mm:g} mm, {structure}: {told}, {within.repeats} repeats")
+    if chosen.visits is not None:
+        print(result.source)
+        file = chosen.output / "repeatability.toml"
+        weights = "" if chosen.weights is None else f" --weights {chosen.weights}"
+        print(f"now: voxcite draft SCAN --prior EARLIER --repeatability {file}{weights}")
+    return OK
+
+
+def _of_visits(chosen: argparse.Namespace) -> "Repeatability":
+    """Measure the visits of a table; what simulated repeats showed is the least that stands."""
+    from assistant.building import repeatability_of
+    from assistant.settings import Settings
+    from assistant.visits import read_visits, visited
+    from segment.errors import Refusal, ScanError
+
+    if chosen.heads:
+        msg = f"--visits: expected no heads to simulate as well, found {len(chosen.heads)}"
+        raise ScanError(Refusal.BAD_OPTION, f"{msg}; leave them out")
+    visits = read_visits(chosen.visits)
+    chosen.segmenter, chosen.effort = None, EFFORT
+    assistant = assistant_for(chosen)
+    shipped = repeatability_of(assistant.exam.segmenter, Settings(exam=chosen.exam))
+    return followed(visited(assistant, visits, chosen.output, shipped))
+
+
+def _simulated(chosen: argparse.Namespace) -> "Repeatability":
     """Repeat held-out crops, plain and deformed, and the given heads; write what follows."""
     from itertools import chain
 
     from assistant.study import read_study
+    from segment.errors import Refusal, ScanError
     from segment.models.training.plan import case_name
     from segment.retest import (
         Retest,
@@ -56,6 +105,9 @@ def run_repeatability(chosen: argparse.Namespace) -> int:
     )
     from segment.retest_needs import check_counts, check_files, check_repeats, thickness_of
 
+    if stray := [f"--{name}" for name, usual in OF_VISITS.items() if vars(chosen)[name] != usual]:
+        msg = f"{stray[0]}: expected --visits as well, found simulated repeats, which are those of"
+        raise ScanError(Refusal.BAD_OPTION, f"{msg} the shipped networks; leave it out")
     repeats = (chosen.repeats, chosen.thick_repeats)
     cases = held_out(chosen.data, SPLIT)
     check_counts(len(cases), repeats)
@@ -86,13 +138,14 @@ def run_repeatability(chosen: argparse.Namespace) -> int:
     write_retests(chosen.output / RETESTS, found)
     name = f"{measuring.segmenter.name}-pseudo-retest"
     written = read_retests(chosen.output / RETESTS)  # what is shipped, to its last digit
-    result = estimate(written, name, "pseudo test-retest of scans that no network has seen")
+    source = "pseudo test-retest of scans that no network has seen"
+    result = replace(
+        estimate(written, name, source),
+        weights_sha256=measuring.segmenter.weights_sha256,
+        calibration=measuring.calibrated.id,
+    )
     (chosen.output / "repeatability.toml").write_text(result.to_toml(), encoding="utf-8")
-    for level in result.levels:
-        for structure, within in level.structures.items():
-            told = f"within-subject CV {within.cv:.2%}, n = {within.subjects} subjects"
-            print(f"{level.spacing_mm:g} mm, {structure}: {told}, {within.repeats} repeats")
-    return OK
+    return result
 
 
 def measuring_of(exam_name: str) -> "Measuring":
