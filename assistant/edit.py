@@ -53,6 +53,7 @@ LONGEST_SENTENCE = 2000  # characters
 STATED = (
     "technique.caution",
     "technique.scanner_unknown",
+    "technique.trend_dates",
     "technique.sample",
     "technique.resampled",
     "technique.radiological",

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from assistant import gate
-from assistant.ledger import Ledger
+from assistant.ledger import Ledger, names_in
 from assistant.study import Study, patient_ids
-from segment.change import SCANNER, Visit
+from segment.change import SCANNER, TREND, Visit
 from segment.errors import Refusal, ScanError
 from segment.measurement import Measurement, Reason
 from segment.reading.roles import Role
@@ -183,11 +183,17 @@ def visit_of(
 
 
 def stated(study: Study, earlier: Sequence[Visit], ledger: Ledger) -> tuple[str, ...]:
-    """Name the fixed sentence on scanners, where not every file compared names its own."""
+    """Name the fixed sentences on scanners that are not named and on dates that no trend holds."""
+    told = []
     is_compared = any(r.comparator and r.reason is None for r in ledger.records)
     known = (study.volume.facts, *(visit.facts for visit in earlier))
     are_known = all(fact in facts for facts in known for fact in SCANNER)
-    return ("technique.scanner_unknown",) if is_compared and not are_known else ()
+    if is_compared and not are_known:
+        told.append("technique.scanner_unknown")
+    trends = [r for r in ledger.records if r.quantity == TREND and r.reason is None]
+    if any(len(names_in(r.expression or "")) <= len(earlier) for r in trends):
+        told.append("technique.trend_dates")
+    return tuple(told)
 
 
 def _weighting(study: Study) -> Role | None:

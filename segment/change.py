@@ -24,6 +24,7 @@ OF_EARLIER, OF_FIRST = "earlier volume", "first volume"  # denominators
 UNDATED = "earlier examination"  # the comparator of a change whose earlier date is unknown
 # Why two examinations cannot be compared; any other reason is one of a record of either.
 OF_EXAMINATIONS = (Reason.NOT_ALIGNED, Reason.OTHER_RESOLUTION, Reason.OTHER_PROTOCOL)
+FEWEST_DATES = 3  # of a trend
 LEAST_DAYS = 91  # for a yearly rate: over less, measurement errors are multiplied by four and more
 # Facts that must be alike where both files state them: words, and numbers of sequence and field.
 SCANNER = ("manufacturer",)
@@ -60,7 +61,7 @@ def compare(
     """Return the records that follow the current ones: earlier volumes, changes since the latest.
 
     ``earlier`` comes oldest first. A structure of ``wholes`` is compared in mL, % and %/a, a part
-    of one in % alone; of three or more visits each whole has a trend.
+    of one in % alone; of three or more visits that can be compared each whole has a trend.
     """
     made = _Made(len(current.records))
     visits = [made.earlier(visit) for visit in earlier]
@@ -75,7 +76,7 @@ def compare(
                     made.add(pair.record(made.next_id, quantity))
         for after in mine if len(visits) > 1 else ():
             if after.structure in wholes:
-                course = _Course(after, (*visits, current), repeatability)
+                course = _Course(after, _usable(after, (*visits, current)), repeatability)
                 made.add(course.record(made.next_id))
     return tuple(made.records)
 
@@ -203,9 +204,20 @@ class _Pair:
         return Interval(min(lower, value), max(upper, value), coverage)
 
 
+def _usable(after: Measurement, visits: tuple[Visit, ...]) -> tuple[Visit, ...]:
+    """Leave out of a trend what cannot be compared with the current visit, if three are left."""
+    current = visits[-1]
+    usable = []
+    for visit in visits:
+        volume = visit.volume(after.structure, after.side)
+        if volume is not None and _why_withheld((volume,), (current, visit)) is None:
+            usable.append(visit)
+    return tuple(usable) if len(usable) >= FEWEST_DATES else visits
+
+
 @dataclass(frozen=True)
 class _Course:
-    """One whole structure of one side on three or more dates, the current one last."""
+    """One whole structure of one side on three dates or more, the current one last."""
 
     after: Measurement
     visits: tuple[Visit, ...]

@@ -26,12 +26,12 @@ from segment.change import RELATIVE
 from segment.errors import ScanError
 from segment.register.pair import Alignment
 from tests.batches import broken, crop, crops, toy, written
+from tests.followed import REPEATABILITY
 from tests.hostile.catalogue import BAD_INPUTS, make
 from tests.hostile.make import deflated, dicom_slices
 from tests.phantoms import ThresholdSegmenter, calibrated, head, registered
 from tests.small_disk import on_a_small_disk
 from tests.test_batch_plan import PYARROW, table
-from tests.test_followup import REPEATABILITY
 
 AXES = (6.0, 14.0, 8.0), (6.6, 15.4, 8.8)  # of the ellipsoid in a head now and before, in mm
 MAPS = {"segmentation.nii.gz", "probability.nii.gz", "entropy.nii.gz", "mutual_information.nii.gz"}

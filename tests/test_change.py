@@ -193,7 +193,27 @@ def test_a_trend_needs_dates_far_enough_apart(dates, reason):
     assert record_of(ledger, TREND).reason is reason
 
 
-def test_one_visit_that_cannot_be_compared_leaves_no_trend():
+def test_a_trend_leaves_out_a_date_that_cannot_be_compared():
+    first, last = (visit(PLAIN.records, 1.2, "2021-04-01"), visit(PLAIN.records, 1.1, BEFORE))
+    bad = visit(PLAIN.records, 3.0, "2022-04-01", reason=Reason.NOT_ALIGNED)
+    with_bad = record_of(followed(PLAIN, first, bad, last), TREND)
+    without = record_of(followed(PLAIN, first, last), TREND)
+    assert with_bad.reason is None
+    assert (with_bad.value, with_bad.interval) == (without.value, without.interval)
+    assert with_bad.comparator == "2021-04-01"
+
+
+def test_a_trend_begins_with_the_first_date_that_can_be_compared():
+    dates = ("2021-04-01", "2022-04-01", BEFORE)
+    reasons = (Reason.NOT_ALIGNED, None, None)
+    visits = [
+        visit(PLAIN.records, 1.1, day, reason=why) for day, why in zip(dates, reasons, strict=True)
+    ]
+    trend = record_of(followed(PLAIN, *visits), TREND)
+    assert (trend.reason, trend.comparator) == (None, "2022-04-01")
+
+
+def test_one_visit_of_three_that_cannot_be_compared_leaves_no_trend():
     first = visit(PLAIN.records, 1.1, "2022-04-01", reason=Reason.NOT_ALIGNED)
     ledger = followed(PLAIN, first, visit(PLAIN.records, 1.1, BEFORE))
     assert record_of(ledger, TREND).reason is Reason.NOT_ALIGNED

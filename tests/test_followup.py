@@ -9,7 +9,6 @@ from scipy.spatial.transform import Rotation
 
 import prompts
 from assistant import followup
-from assistant.cli import OK, REFUSED, main
 from assistant.followup import Placed, Priors, all_dated, dated
 from assistant.ledger import Ledger
 from assistant.output import write_draft
@@ -23,28 +22,13 @@ from segment.errors import Refusal, ScanError
 from segment.measurement import EARLIER, Reason, Reliability
 from segment.register import Registration
 from segment.register.pair import Alignment, doubt, halfway, mean_rigid
-from segment.repeatability import Repeatability, RepeatLevel, Within
 from tests.exported import MADE
-from tests.ledgers import RANGES
-from tests.phantoms import ThresholdSegmenter, ball, calibrated, grid, head, registered
-from tests.test_cli import one_sentence, run, written
+from tests.followed import REPEATABILITY, study_of
+from tests.phantoms import ball, grid, head, registered
+from tests.test_cli import written
 from tests.test_pipeline import assistant_of
 
-REPEATABILITY = Repeatability(
-    "repeats",
-    "tests",
-    tuple(
-        RepeatLevel(mm, dict.fromkeys(RANGES, Within(0.011, 0.97, 17, 224))) for mm in (2.0, 3.0)
-    ),
-)
 languages = pytest.mark.parametrize("language", prompts.languages())
-
-
-def study_of(sha256, day, *, semi_axes_mm=(6.0, 14.0, 8.0), patient=None, **options):
-    phantom = head(field_mm=110, semi_axes_mm=semi_axes_mm, **options)
-    volume = replace(phantom.volume, sha256=sha256 * 64, date=day)
-    who = None if patient is None else Identifiers(patient_id=patient)
-    return Study(volume, f"{sha256}.nii.gz", who)
 
 
 @pytest.fixture(scope="module")
@@ -60,24 +44,6 @@ def last_year():
 @pytest.fixture(scope="module")
 def larger():
     return study_of("c", "2022-06-01", semi_axes_mm=(6.6, 15.4, 8.8))
-
-
-@pytest.fixture
-def aligned(monkeypatch):
-    """Every head lies where the template does, and so do both of a pair."""
-    for module in ("assistant.pipeline", "assistant.followup"):
-        monkeypatch.setattr(f"{module}.register", lambda volume: registered())
-    monkeypatch.setattr(
-        "assistant.followup.align", lambda scans, found: Alignment(np.eye(4), 0.97, 0.1)
-    )
-
-
-@pytest.fixture
-def of_phantoms(monkeypatch):
-    """Put a segmenter of phantoms in the place of the shipped one, and all that comes with it."""
-    monkeypatch.setattr("segment.models.load", lambda name, *given: ThresholdSegmenter())
-    monkeypatch.setattr("segment.models.calibrated", lambda name, *given: calibrated())
-    monkeypatch.setattr("segment.models.repeatability", lambda name: REPEATABILITY)
 
 
 @pytest.fixture
@@ -174,6 +140,26 @@ def test_of_three_dates_nothing_is_said_of_two(today, last_year, larger, languag
     told += [line.text for line in report.lines if line.section == "technique"]
     two = ("both examinations", "two examinations", "两次检查")
     assert [text for text in told if any(words in text.lower() for words in two)] == []
+
+
+@languages
+def test_a_trend_leaves_out_a_date_that_does_not_align_and_says_so(
+    today, last_year, larger, aligned, language, monkeypatch
+):
+    askew = study_of("d", "2021-06-01", semi_axes_mm=(5.0, 12.0, 7.0))
+
+    def align(scans, found):
+        is_askew = scans[1].sha256 == askew.volume.sha256
+        return Alignment(np.eye(4), 0.4 if is_askew else 0.97, 0.1)
+
+    monkeypatch.setattr("assistant.followup.align", align)
+    report = drafted(today, last_year, larger, askew, language=language)
+    said = prompts.load(language).phrases["technique.trend_dates"]
+    assert {t.reason for t in changes(report, TREND)} == {None}
+    assert {t.comparator for t in changes(report, TREND)} == {"2022-06-01"}
+    assert said in {line.text for line in report.lines}
+    assert said not in {line.text for line in drafted(today, last_year, larger).lines}
+    assert verify_report(json.loads(report_bytes(report))) == ()
 
 
 def test_a_prior_whose_head_is_not_found_leaves_the_current_volumes(today, last_year, monkeypatch):
@@ -358,46 +344,3 @@ def test_a_table_that_says_no_day_gives_none(tmp_path, table):
 
 def test_a_scan_outside_of_a_dataset_has_no_session(tmp_path):
     assert session_date(tmp_path / "head.nii.gz") is None
-
-
-@pytest.fixture
-def two_files(tmp_path):
-    heads = [head(field_mm=110).volume, head(field_mm=110, semi_axes_mm=(6.6, 15.4, 8.8)).volume]
-    names = ("now.nii.gz", "before.nii.gz")
-    return [written(v, tmp_path / name) for v, name in zip(heads, names, strict=True)]
-
-
-TEMPLATE = ("--writer", "template")
-
-
-def test_the_command_line_compares_with_a_prior(two_files, tmp_path, capsys, aligned, of_phantoms):
-    now, before = two_files
-    days = ["--date", "2024-06-01", "--date", "2022-06-01"]
-    assert run("draft", now, "--prior", before, *days, *TEMPLATE, "-o", tmp_path / "out") == OK
-    printed = capsys.readouterr().out
-    assert "between 2022-06-01 and 2024-06-01" in printed
-    assert "a decrease beyond the measurement error of" in printed
-    assert main(["verify", str(tmp_path / "out" / "report.json")]) == OK
-
-
-@pytest.mark.parametrize(
-    ("options", "said"),
-    [
-        (["--date", "2024-06-01", "--date", "2025-06-01"], "found one after it"),
-        (["--date", "soon"], "YYYY-MM-DD"),
-    ],
-)
-def test_a_bad_comparison_is_refused_in_one_line(
-    two_files, options, said, tmp_path, capsys, aligned, of_phantoms
-):
-    now, before = two_files
-    output = tmp_path / "out"
-    assert run("draft", now, "--prior", before, *options, *TEMPLATE, "-o", output) == REFUSED
-    assert said in one_sentence(capsys)
-    assert not output.exists()
-
-
-def test_the_same_file_twice_is_refused(two_files, tmp_path, capsys, aligned, of_phantoms):
-    now, _ = two_files
-    assert run("draft", now, "--prior", now, *TEMPLATE, "-o", tmp_path / "out") == REFUSED
-    assert "found the same one twice" in one_sentence(capsys)

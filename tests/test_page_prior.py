@@ -18,8 +18,8 @@ from assistant.page.work import Beside, FullError, Request, Workshop
 from assistant.study import Identifiers, Study
 from segment.change import RELATIVE
 from segment.register.pair import Alignment
+from tests.followed import REPEATABILITY
 from tests.phantoms import head, registered
-from tests.test_followup import REPEATABILITY
 from tests.test_page_work import HEAD, drafted, in_place, phantom_assistant, scan, store  # noqa: F401
 
 TURN = np.array(

@@ -16,23 +16,11 @@ from segment.errors import ScanError
 from segment.register.pair import Alignment
 from segment.repeatability import PSEUDO, VISITS, Repeatability, RepeatLevel, Within
 from segment.retest import read_retests
-from tests.phantoms import ThresholdSegmenter, calibrated, head, registered
+from tests.phantoms import calibrated, head
 from tests.test_cli import one_sentence
 
 SHIFTED = 1.05  # times as long along each axis is every second visit's structure
 PARTS = ("hippocampus", "hippocampus anterior", "hippocampus posterior")
-
-
-@pytest.fixture
-def of_phantoms(monkeypatch, tmp_path):
-    """Heads that lie where the template does, and a segmenter that needs no weights."""
-    for module in ("assistant.pipeline", "assistant.followup"):
-        monkeypatch.setattr(f"{module}.register", lambda volume: registered())
-    monkeypatch.setattr(
-        "assistant.followup.align", lambda scans, found: Alignment(np.eye(4), 0.97, 0.1)
-    )
-    monkeypatch.setattr("segment.models.load", lambda name, *given: ThresholdSegmenter())
-    monkeypatch.setattr("segment.models.calibrated", lambda name, *given: calibrated())
 
 
 def visits(folder, subjects):
@@ -63,7 +51,7 @@ def run(path, output, *options):
     return main(["repeatability", "--visits", str(path), "-o", str(output), *options])
 
 
-@pytest.mark.usefixtures("of_phantoms")
+@pytest.mark.usefixtures("aligned", "of_phantoms")
 def test_visits_of_nine_persons_say_how_far_they_lie_apart(tmp_path, capsys):
     output = tmp_path / "out"
     assert run(visits(tmp_path, 9), output) == OK
@@ -81,7 +69,7 @@ def test_visits_of_nine_persons_say_how_far_they_lie_apart(tmp_path, capsys):
     assert "days apart not known" in told
 
 
-@pytest.mark.usefixtures("of_phantoms")
+@pytest.mark.usefixtures("aligned", "of_phantoms")
 def test_what_was_measured_is_not_measured_again(tmp_path, monkeypatch):
     path, output = visits(tmp_path, 9), tmp_path / "out"
     assert run(path, output) == OK
@@ -95,7 +83,7 @@ def test_what_was_measured_is_not_measured_again(tmp_path, monkeypatch):
     assert (output / "repeatability.toml").read_bytes() == first
 
 
-@pytest.mark.usefixtures("of_phantoms")
+@pytest.mark.usefixtures("aligned", "of_phantoms")
 def test_a_pair_that_does_not_align_is_left_out_and_too_few_are_refused(
     tmp_path, monkeypatch, capsys
 ):
@@ -180,7 +168,7 @@ def test_visits_stand_for_scans_with_alike_voxels_alone(spacing_mm, is_judged):
 
 
 @pytest.fixture
-def drafting(tmp_path, of_phantoms):
+def drafting(tmp_path, aligned, of_phantoms):
     """Draft a head with an earlier one by a file of repeat visits, some of its facts changed."""
 
     def draft(**changed):
