@@ -137,7 +137,10 @@ def test_a_session_is_compared_with_the_one_before_it(tmp_path, monkeypatch):
         for session, outcome in found.items()
     }
     assert sides == {"ses-1": set(), "ses-2": {"left", "right"}}
-    provenance = report(tmp_path / "out/studies/sub-01_ses-2")["provenance"]
+    folders = {session: tmp_path / f"out/studies/sub-01_{session}" for session in found}
+    pictures = {name: [*path.glob("overlay_change_*.png")] for name, path in folders.items()}
+    assert {name: len(found) for name, found in pictures.items()} == {"ses-1": 0, "ses-2": 2}
+    provenance = report(folders["ses-2"])["provenance"]
     assert [p["input_sha256"] for p in provenance["prior"]] == [found["ses-1"].input_sha256]
 
 

@@ -17,6 +17,7 @@ from assistant.batch.outcome import Outcome, failed
 from assistant.batch.place import NO_ROOM, fresh_part, not_written
 from assistant.batch.source import PRIOR, read_earlier, read_item
 from assistant.draft import Draft
+from assistant.followup import Placed
 from assistant.ledger import Ledger
 from assistant.output import write_draft
 from assistant.pipeline import Assistant
@@ -104,12 +105,13 @@ class _Clock:
 
 @dataclass(frozen=True, eq=False)
 class _Begun:
-    """A study that is measured and waits for its text."""
+    """A study that is measured and waits for its text; earlier ones as they were ``placed``."""
 
     item: Item
     assistant: Assistant
     measured: Measured
     clock: _Clock
+    placed: tuple[Placed, ...]
 
 
 class Desk:
@@ -154,10 +156,12 @@ class Desk:
             study = read_item(item, modality)
             priors = read_earlier(item, modality)
             clock.end("read")
-            measured = _run(_measuring(assistant, study, priors, item), clock)
+            placed: list[Placed] = []
+            steps = _noting(_measuring(assistant, study, priors, item), placed)
+            measured = _run(steps, clock)
         except Exception as error:  # a batch goes on when one study breaks
             return _of_scan(study, self._fault(item, error, clock))
-        return _Begun(item, assistant, measured, clock)
+        return _Begun(item, assistant, measured, clock, tuple(placed))
 
     def _told_together(self, studies: Sequence[_Begun]) -> Iterator[Finished | Halted]:
         """Write the texts of several studies; each gets its share of the time that takes.
@@ -219,7 +223,8 @@ class Desk:
         parts, created = self._duty.parts, now()
         try:
             with fresh_part(parts, item.id) as part:
-                write_draft(part, study, begun.measured.segmented, report, created)
+                segmented = begun.measured.segmented
+                write_draft(part, study, segmented, report, created, begun.placed)
             digest = hashlib.sha256((part / "report.json").read_bytes()).hexdigest()
         except OSError as error:
             return Halted(not_written(parts.parents[1], error), is_output=True)
@@ -258,6 +263,20 @@ def _run(steps: Generator[Step, None, T], clock: _Clock) -> T:
             return result
         if type(step) in ENDS:
             clock.end(ENDS[type(step)])
+
+
+def _noting(
+    steps: Generator[Step, None, Measured], placed: list[Placed]
+) -> Generator[Step, None, Measured]:
+    """Pass steps on and keep where earlier studies lie, for the pictures of what changed."""
+    while True:
+        try:
+            step = next(steps)
+        except StopIteration as end:
+            measured: Measured = end.value
+            return measured
+        placed += [step] if isinstance(step, Placed) else []
+        yield step
 
 
 def _measuring(
