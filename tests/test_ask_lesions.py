@@ -151,6 +151,16 @@ def test_what_lesions_do_not_tell_is_declined_as_elsewhere(question, topic):
     assert text == prompts.load(language_of(question)).phrases[f"answer.{topic}.a"]
 
 
+@pytest.mark.parametrize(
+    "question", ["Where are the lesions?", "Is lesion A periventricular?", "病灶在哪里？"]
+)
+@pytest.mark.parametrize("has_prior", [True, False])
+def test_in_which_part_of_the_brain_a_lesion_lies_was_not_assessed(question, has_prior):
+    (text,), cited = told(question, *(pair() if has_prior else pair()[:1]))
+    assert text == prompts.load(language_of(question)).phrases["answer.lesion_place.a"]
+    assert cited == [[]]
+
+
 def test_the_largest_lesion_is_the_first_one_of_a_single_examination():
     question = "Which lesion is the largest?"
     assert told(question, pair()[0])[1] == [["large lesion volume A"]]

@@ -12,11 +12,11 @@ from assistant import followup
 from assistant.followup import Placed, Priors, all_dated, dated
 from assistant.ledger import Ledger
 from assistant.output import write_draft
-from assistant.report import report_bytes
+from assistant.report import Line, report_bytes
 from assistant.sessions import session_date
 from assistant.steps import Segmented
 from assistant.study import Identifiers, Study, read_study
-from assistant.verify import verify_report
+from assistant.verify import verify_line, verify_report
 from segment.change import RELATIVE, TREND, YEARLY, Visit
 from segment.errors import Refusal, ScanError
 from segment.measurement import EARLIER, Reason, Reliability
@@ -158,7 +158,10 @@ def test_a_trend_leaves_out_a_date_that_does_not_align_and_says_so(
     assert {t.reason for t in changes(report, TREND)} == {None}
     assert {t.comparator for t in changes(report, TREND)} == {"2022-06-01"}
     assert said in {line.text for line in report.lines}
-    assert said not in {line.text for line in drafted(today, last_year, larger).lines}
+    whole = drafted(today, last_year, larger, language=language)
+    assert said not in {line.text for line in whole.lines}
+    records = {m.id: m for m in whole.measurements}
+    assert verify_line(Line("technique", said, (), "stated"), records, prompts.load(language))
     assert verify_report(json.loads(report_bytes(report))) == ()
 
 

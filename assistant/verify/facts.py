@@ -7,10 +7,11 @@ from decimal import ROUND_HALF_EVEN, Decimal
 
 from assistant.ledger import evaluate, names_in
 from assistant.verify.lexer import Number
-from segment.measurement import PIECES, Measurement, Reason, Reliability
+from segment.measurement import EARLIER, PIECES, Measurement, Reason, Reliability
 
 APPROXIMATE_ABOVE = 0.20  # (upper - lower) / value above which a value must be hedged
 LOAD_CHANGE = "lesion volume change"
+VOLUME, TREND = "volume", "yearly volume trend"
 LOADS = ("lesion volume", "earlier lesion volume")  # one of each examination
 OF_LESION_CHANGE = re.compile(
     r"(relative )?lesion volume change|\w+ lesion change [A-Z]"
@@ -185,6 +186,13 @@ def _is_first(records: Sequence[Measurement]) -> bool:
     return all(record.comparator is None for record in records)
 
 
+def _is_trend_partial(records: Sequence[Measurement]) -> bool:
+    """Tell whether a trend leaves out a date of which there are volumes."""
+    dates = {record.date for record in records if record.quantity in (VOLUME, EARLIER)}
+    trends = [record.expression for record in records if record.quantity == TREND]
+    return any(len(names_in(trend)) < len(dates) for trend in trends if trend is not None)
+
+
 def _is_one_sided(records: Sequence[Measurement]) -> bool:
     """Tell whether the records are of one side alone."""
     return len({record.side for record in records}) == 1
@@ -256,7 +264,9 @@ CONDITIONS: Mapping[str, Callable[[Sequence[Measurement]], bool]] = {
     "answer.no_reference.": _is_without_reference,
     "answer.lesion_error.": _is_of_lesions,
     "answer.lesion_rate.": _is_of_lesions,
+    "answer.lesion_place.": lambda records: any(r.quantity in LOADS for r in records),
     "answer.load_differs.": lambda records: _signs_of_load(records) in ({1}, {-1}),
+    "technique.trend_dates": _is_trend_partial,
     "technique.lesion_change": lambda records: not _is_first(records),
     "technique.lesions_left_out": _is_cut_short,
     "technique.lesions_none": _is_empty_on_a_date,

@@ -76,6 +76,11 @@ def is_for_largest(asked: str, words: Phrasebook) -> bool:
     return is_about_lesions(asked, words) and _says(asked, words.lexicon["largest_asked"])
 
 
+def is_for_place(asked: str, words: Phrasebook) -> bool:
+    """Tell whether a simplified question asks where lesions lie."""
+    return is_about_lesions(asked, words) and _says(asked, words.lexicon["place_asked"])
+
+
 def is_for_total(asked: str, words: Phrasebook) -> bool:
     """Tell whether a simplified question asks for the volume of all lesions."""
     return _says(asked, words.lexicon["total_asked"])

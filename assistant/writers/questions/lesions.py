@@ -14,11 +14,12 @@ from assistant.writers.questions.hints import (
     is_about_lesions,
     is_for_count,
     is_for_largest,
+    is_for_place,
     is_for_total,
     lesions_named,
 )
 from assistant.writers.questions.names import named
-from assistant.writers.questions.topics import LESION, OF_TRUST, PRIOR, UNKNOWN
+from assistant.writers.questions.topics import LESION, LESION_PLACE, OF_TRUST, PRIOR, UNKNOWN
 from prompts import Phrasebook
 from segment.lesion_records import LARGE, LETTERS, LOAD, NUMBER
 from segment.measurement import EARLIER_LOAD, Measurement
@@ -40,6 +41,8 @@ def about_lesions(
     """Find which lesions a simplified question names; None where it names none of its own."""
     if not is_of_lesions(ledger):
         return None
+    if is_for_place(asked, words):
+        return Asked(LESION_PLACE)
     if letters := lesions_named(asked, words):
         found = _of_letters(letters, ledger)
         is_of_change = of_change or asks_for_change(asked, words)

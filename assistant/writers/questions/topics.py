@@ -5,6 +5,7 @@ UNCLEAR = "unclear"  # nothing measured is named, or nobody can tell what was as
 INSTRUCTIONS, WITH_INSTRUCTION = "instructions", "with_instruction"
 PRIOR = "prior"
 LESION = "lesion"  # lesions that are told one by one
+LESION_PLACE = "lesion_place"  # where in the brain a lesion lies
 REALITY, RATE = "reality", "rate"  # what of a change is asked
 OF_TRUST = ("sure", "reliable")
 OF_RECORDS = ("volume", "size", *OF_TRUST)

@@ -11,6 +11,7 @@ from assistant.writers.questions.topics import (
     ASIDE,
     DECLINED,
     LESION,
+    LESION_PLACE,
     OF_TRUST,
     PRIOR,
     RATE,
@@ -42,8 +43,8 @@ from segment.measurement import Measurement
 
 TOLD = (RELATIVE, YEARLY, TREND)  # of the records of a comparison
 OF_CLASSES = (NEW, ENLARGED, FATES[Fate.SHRUNK], FATES[Fate.RESOLVED])
-LESIONS = ("lesion_error", "lesion_rate", "load_differs")  # fixed answers
-FIXED = (*DECLINED, *ASIDE)  # topics that are answered alike whatever was measured
+LESIONS = ("lesion_error", "lesion_rate", "load_differs", LESION_PLACE)  # fixed answers
+FIXED = (*DECLINED, *ASIDE, LESION_PLACE)  # topics that are answered alike whatever was measured
 FIRST = "a"  # of the wordings that a fixed answer has
 
 
