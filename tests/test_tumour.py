@@ -36,6 +36,13 @@ def drafted(*radii_mm, language="en", role=None):
     return Assistant.from_settings(settings)(replace(now, role=role), priors=priors)
 
 
+def test_the_impression_tells_the_changes_that_the_criteria_are_held_against():
+    report = drafted(20, 8, 12)
+    of = {m.id: m.quantity for m in report.measurements}
+    short = [of[c] for line in report.lines if line.section == "impression" for c in line.cites]
+    assert {SINCE_SMALLEST, SINCE_BASELINE} <= set(short)
+
+
 def told(report):
     return {j.criterion: j.reason or j.outcome for j in report.judgements}
 

@@ -25,6 +25,8 @@ from segment.lesion_records import (
     LOAD_CHANGE,
     NEW,
     NUMBER,
+    SINCE_BASELINE,
+    SINCE_SMALLEST,
     excludes_no_change,
     includes_no_change,
     is_of_one,
@@ -42,7 +44,10 @@ SUPPLYING = (
 COMPARING = "technique.change"
 OF_LESIONS = ("technique.scan.lesions", "technique.{exam}", "technique.lesions")
 CHANGED = (NEW, ENLARGED, *(name for fate, name in FATES.items() if fate is not Fate.STABLE))
-LESIONS_IN_SHORT = (LOAD, NUMBER, LOAD_CHANGE, NEW, ENLARGED, FATES[Fate.RESOLVED])
+LESIONS_IN_SHORT = (
+    *(LOAD, NUMBER, LOAD_CHANGE, SINCE_SMALLEST, SINCE_BASELINE),
+    *(NEW, ENLARGED, FATES[Fate.RESOLVED]),
+)
 # Classes of lesions that are told in short where they occur.
 WHERE_ANY = tuple(
     FATES[fate] for fate in (Fate.SHRUNK, Fate.MERGED, Fate.SPLIT, Fate.MERGED_AND_SPLIT)
