@@ -137,6 +137,7 @@ class Placed:
         if self.alignment is not None:
             made["similarity"] = round(self.alignment.similarity, 3)
             made["disagreement_mm"] = round(self.alignment.disagreement_mm, 2)
+            made["head_growth"] = round(self.alignment.growth, 3)
         return made
 
 

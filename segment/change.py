@@ -23,7 +23,10 @@ TREND = "yearly volume trend"
 OF_EARLIER, OF_FIRST = "earlier volume", "first volume"  # denominators
 UNDATED = "earlier examination"  # the comparator of a change whose earlier date is unknown
 # Why two examinations cannot be compared; any other reason is one of a record of either.
-OF_EXAMINATIONS = (Reason.NOT_ALIGNED, Reason.OTHER_RESOLUTION, Reason.OTHER_PROTOCOL)
+OF_EXAMINATIONS = (
+    *(Reason.NOT_ALIGNED, Reason.OTHER_SIZE),
+    *(Reason.OTHER_RESOLUTION, Reason.OTHER_PROTOCOL),
+)
 FEWEST_DATES = 3  # of a trend
 LEAST_DAYS = 91  # for a yearly rate: over less, measurement errors are multiplied by four and more
 # Facts that must be alike where both files state them: words, and numbers of sequence and field.
@@ -341,4 +344,4 @@ def _reference(factor: float, within: Within, of: Repeatability) -> Reference:
 
 
 def _reference_of(lower: float, upper: float, within: Within, of: Repeatability) -> Reference:
-    return Reference(lower, upper, COVERAGE, within.subjects, of.source, of.scope)
+    return Reference(lower, upper, COVERAGE, within.subjects, *of.described(within))

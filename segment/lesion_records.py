@@ -175,8 +175,9 @@ def _since(
         relative = _relative(replace(blank, quantity=RELATIVE_LOAD_CHANGE, unit="%"), old, new)
         yield _withheld(relative, reason)
     if changes is None:
+        doubt = before.visit.doubt or Reason.NOT_ALIGNED
         for quantity in (NEW, ENLARGED, *COUNTS.values()):
-            yield replace(blank, quantity=quantity, unit=PIECES, reason=Reason.NOT_ALIGNED)
+            yield replace(blank, quantity=quantity, unit=PIECES, reason=doubt)
         return
     counts = {NEW: new_count(changes, SURE_MM), ENLARGED: enlarged_count(changes, SURE_MM)}
     counts |= {name: _plain(changes.of(fate)) for fate, name in COUNTS.items()}

@@ -45,6 +45,7 @@ class Reason(StrEnum):
     NOT_LABELLED = "not-labelled"
     NOT_HOUNSFIELD = "not-hounsfield"
     NOT_ALIGNED = "not-aligned"
+    OTHER_SIZE = "other-size"
     OTHER_RESOLUTION = "other-resolution"
     OTHER_PROTOCOL = "other-protocol"
     DATES_UNKNOWN = "dates-unknown"

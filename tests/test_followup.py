@@ -313,6 +313,14 @@ def test_an_alignment_is_trusted_if_it_fits_and_both_directions_agree(
     assert doubt(Alignment(np.eye(4), similarity, disagreement_mm)) is reason
 
 
+@pytest.mark.parametrize(
+    ("growth", "reason"),
+    [(1.02, None), (0.98, None), (1.04, Reason.OTHER_SIZE), (0.96, Reason.OTHER_SIZE)],
+)
+def test_heads_that_differ_in_size_cannot_be_compared(growth, reason):
+    assert doubt(Alignment(np.eye(4), 0.97, 0.2, growth)) is reason
+
+
 def test_a_study_that_cannot_be_aligned_keeps_its_own_place(today, last_year, askew):
     found = registered()
     current, prior = followup.between(today, found, [followup.aligned(today, found, last_year)])

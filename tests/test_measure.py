@@ -278,7 +278,8 @@ def test_every_reason_that_a_measuring_can_give_has_a_test_here():
     elsewhere = {Reason.IMPLAUSIBLE_VOLUME, Reason.OUTSIDE_FIELD, Reason.DEPENDS_ON_UNRELIABLE}
     of_masks = {Reason.NO_INTERVAL, Reason.NO_VOXELS, Reason.NOT_LABELLED, Reason.NOT_HOUNSFIELD}
     of_changes = {
-        *(Reason.NOT_ALIGNED, Reason.OTHER_RESOLUTION, Reason.OTHER_PROTOCOL),
+        *(Reason.NOT_ALIGNED, Reason.OTHER_SIZE),
+        *(Reason.OTHER_RESOLUTION, Reason.OTHER_PROTOCOL),
         *(Reason.DATES_UNKNOWN, Reason.DATES_TOO_CLOSE),
     }
     here = set(REASONS) | registration | elsewhere

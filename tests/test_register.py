@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from assistant.study import read_sample
 from segment.geometry import Geometry
 from segment.measurement import Reason
 from segment.register import Registration, doubt, register, template
+from segment.register.pair import align
+from segment.register.pair import doubt as pair_doubt
 from segment.resample import sample
 from segment.volume import Volume
 
@@ -92,6 +95,18 @@ def test_a_head_flipped_by_a_lying_header_is_withheld():
     head = template()
     flipped = Volume(np.ascontiguousarray(head.array[:, :, ::-1]), head.geometry, "flipped")
     assert doubt(register(flipped)) is not None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("times", [1.0, 0.98, 1.02])
+def test_a_head_of_another_size_is_measured_as_such(times):
+    volume = read_sample().volume
+    affine = np.array(volume.geometry.affine)
+    affine[:3, :3] *= times
+    larger = replace(volume, geometry=replace(volume.geometry, affine=affine))
+    alignment = align((volume, larger), (register(volume), register(larger)))
+    assert alignment.growth == pytest.approx(times**3, abs=0.012)
+    assert (pair_doubt(alignment) is None) is (times == 1.0)
 
 
 @pytest.mark.slow

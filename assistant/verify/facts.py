@@ -17,7 +17,10 @@ OF_LESION_CHANGE = re.compile(
     r"(relative )?lesion volume change|\w+ lesion change [A-Z]"
     r"|relative change of the (smallest|baseline) enhancing volume"
 )
-OF_EXAMINATIONS = (Reason.NOT_ALIGNED, Reason.OTHER_RESOLUTION, Reason.OTHER_PROTOCOL)
+OF_EXAMINATIONS = (
+    *(Reason.NOT_ALIGNED, Reason.OTHER_SIZE),
+    *(Reason.OTHER_RESOLUTION, Reason.OTHER_PROTOCOL),
+)
 NO_CHANGE = "no_change"  # the one key of the lexicon's bounds
 MOST_DECIMALS: Mapping[str, int] = {"mL": 2, "%": 1, "%/a": 1}
 

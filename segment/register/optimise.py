@@ -1,7 +1,7 @@
 """Refines one start of a registration, and says how well it fits. Knows nothing of other starts."""
 
 from contextlib import suppress
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import SimpleITK as sitk
@@ -67,11 +67,45 @@ def refine_rigid(
 
     They correlate where one sequence took both; of several, one tells of the other (Mattes).
     """
-    level = target.at(spacing_mm)
     rigid = sitk.VersorRigid3DTransform()
-    rigid.SetCenter(centre_mm)
-    rigid.SetMatrix(start[:3, :3].ravel(), 1e-6)
-    rigid.SetTranslation(start[:3, :3] @ centre_mm + start[:3, 3] - centre_mm)
+    _refine(rigid, target, moving, start, centre_mm, spacing_mm, metric)
+    transform = sitk.AffineTransform(3)
+    transform.SetCenter(rigid.GetCenter())
+    transform.SetMatrix(rigid.GetMatrix())
+    transform.SetTranslation(rigid.GetTranslation())
+    return transform
+
+
+def scale_of(
+    target: Target,
+    moving: sitk.Image,
+    start: Float64[np.ndarray, "4 4"],
+    centre_mm: Float64[np.ndarray, " 3"],
+    spacing_mm: float,
+) -> float:
+    """Return how many times as long the moving scan of a head is along every axis.
+
+    The start is the rigid map between both, which is let turn and shift a little more.
+    """
+    similar = sitk.Similarity3DTransform()
+    _refine(similar, target, moving, start, centre_mm, spacing_mm, "correlation")
+    return float(similar.GetScale())
+
+
+def _refine(
+    transform: Any,  # noqa: ANN401  a versor transform of SimpleITK, rigid or with a scale
+    target: Target,
+    moving: sitk.Image,
+    start: Float64[np.ndarray, "4 4"],
+    centre_mm: Float64[np.ndarray, " 3"],
+    spacing_mm: float,
+    metric: Metric,
+) -> None:
+    """Move a transform from a rigid start to where both scans are most alike."""
+    level = target.at(spacing_mm)
+    transform.SetCenter(centre_mm)
+    transform.SetMatrix(start[:3, :3].ravel(), 1e-6)
+    transform.SetTranslation(start[:3, :3] @ centre_mm + start[:3, 3] - centre_mm)
     method = _method(level, step_mm=0.5)
     if metric == "correlation":
         method.SetMetricAsCorrelation()
@@ -80,13 +114,8 @@ def refine_rigid(
     if spacing_mm < MEDIUM_MM:
         method.SetMetricSamplingStrategy(method.RANDOM)
         method.SetMetricSamplingPercentage(0.3, SEED)
-    method.SetInitialTransform(rigid, inPlace=True)
+    method.SetInitialTransform(transform, inPlace=True)
     _execute(method, level.image, shrunk(moving, spacing_mm))
-    transform = sitk.AffineTransform(3)
-    transform.SetCenter(rigid.GetCenter())
-    transform.SetMatrix(rigid.GetMatrix())
-    transform.SetTranslation(rigid.GetTranslation())
-    return transform
 
 
 def _execute(method: sitk.ImageRegistrationMethod, fixed: sitk.Image, moving: sitk.Image) -> None:

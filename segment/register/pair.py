@@ -14,13 +14,14 @@ from scipy.spatial.transform import Rotation
 
 from segment.measurement import Reason
 from segment.register import Registration
-from segment.register.optimise import MEDIUM_MM, matrix_of, refine_rigid, similarity_of
+from segment.register.optimise import MEDIUM_MM, matrix_of, refine_rigid, scale_of, similarity_of
 from segment.register.targets import FINE_MM, Target, isotropic, targets
 from segment.volume import Volume
 
 # Printed by tests/benchmarks/followup.py: pairs of one head against pairs of two.
 LEAST_SIMILARITY = 0.85
 LARGEST_DISAGREEMENT_MM = 1.5
+LARGEST_GROWTH = 1.03  # in volume, either way; printed by tests/benchmarks/head_size.py
 MIDDLE = np.array([0.0, -20.0, 10.0, 1.0])  # of the template's brain
 
 
@@ -30,11 +31,14 @@ class Alignment:
 
     ``similarity`` is the correlation of both scans inside the brain, in -1..1, the lower of both
     directions; ``disagreement_mm`` how far apart both directions put a point of the brain at most.
+    ``growth`` is the volume of the second scan's head over the first's, the one nearer to 1 of both
+    directions: 1 where these say opposite things.
     """
 
     matrix: Float64[np.ndarray, "4 4"]
     similarity: float
     disagreement_mm: float
+    growth: float = 1.0
 
 
 def align(scans: tuple[Volume, Volume], found: tuple[Registration, Registration]) -> Alignment:
@@ -47,14 +51,21 @@ def align(scans: tuple[Volume, Volume], found: tuple[Registration, Registration]
     points = _brain_points(found[0])
     apart = np.linalg.norm((points @ (returned - there).T)[:, :3], axis=1)
     matrix = mean_rigid([there, returned])
-    return Alignment(matrix, min(fit_there, fit_back), float(apart.max()))
+    growth = _growth(
+        _grown(images[0], images[1], found[0], matrix),
+        1 / _grown(images[1], images[0], found[1], np.linalg.inv(matrix)),
+    )
+    return Alignment(matrix, min(fit_there, fit_back), float(apart.max()), growth)
 
 
 def doubt(alignment: Alignment) -> Reason | None:
     """Return why an alignment cannot be trusted; None if it can."""
     is_fit = alignment.similarity >= LEAST_SIMILARITY
     is_agreed = alignment.disagreement_mm <= LARGEST_DISAGREEMENT_MM
-    return None if is_fit and is_agreed else Reason.NOT_ALIGNED
+    if not (is_fit and is_agreed):
+        return Reason.NOT_ALIGNED
+    is_alike = max(alignment.growth, 1 / alignment.growth) <= LARGEST_GROWTH
+    return None if is_alike else Reason.OTHER_SIZE
 
 
 def halfway(
@@ -114,6 +125,25 @@ def _refined(
         transform = refine_rigid(target, moving, start, centre, spacing_mm)
         start = matrix_of(transform)
     return start, similarity_of(target, moving, transform, FINE_MM)[0]
+
+
+def _grown(
+    fixed: sitk.Image,
+    moving: sitk.Image,
+    found: Registration,
+    matrix: Float64[np.ndarray, "4 4"],
+) -> float:
+    """Return the volume of the moving head over that of the fixed one."""
+    target = Target(fixed, _brain_mask(fixed, found))
+    centre = (found.template_to_scan @ MIDDLE)[:3]
+    return scale_of(target, moving, matrix, centre, FINE_MM) ** 3
+
+
+def _growth(one: float, other: float) -> float:
+    """Return the growth that both directions agree on."""
+    if (one - 1) * (other - 1) <= 0:
+        return 1.0
+    return min(one, other, key=lambda growth: abs(np.log(growth)))
 
 
 def _brain_mask(fixed: sitk.Image, found: Registration) -> sitk.Image:
