@@ -5,6 +5,7 @@ of each pair lie in the folder ``visits`` of the output. Knows nothing of who sh
 """
 
 import csv
+import hashlib
 import math
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -24,7 +25,7 @@ from segment.change import days_between, why_apart
 from segment.errors import Refusal, ScanError
 from segment.local.counted import name_of
 from segment.measure import VOLUME
-from segment.measurement import EARLIER, Measurement, Reason
+from segment.measurement import EARLIER, Measurement
 from segment.repeatability import VISITS, Repeatability, RepeatLevel, Within, are_alike
 from segment.retest import Retest, read_retests, within, write_retests
 from segment.retest_needs import FEWEST_SUBJECTS
@@ -34,6 +35,7 @@ KEPT = "visits"  # a folder: what was measured, a file a pair
 VISIT = "visit"  # the source of a row
 RETESTS, REPEATABILITY = "retests.csv", "repeatability.toml"
 EARLIER_FIRST = (EARLIER, VOLUME)
+NOT_PLACED = "its heads could not be aligned with confidence, or differ in size"
 
 
 @dataclass(frozen=True)
@@ -84,10 +86,10 @@ def read_visits(table: Path) -> Mapping[str, tuple[Path, ...]]:
 
 def visited(
     assistant: Assistant, visits: Mapping[str, Sequence[Path]], output: Path, shipped: Repeatability
-) -> Generator[Step, None, Repeatability]:
-    """Measure every visit, and write how far those of unchanged structures lie apart.
+) -> Generator[Step, None, tuple[Repeatability, Repeatability]]:
+    """Measure every visit; return what they show, and what stands and is written.
 
-    What is found stands where it is larger than what ``shipped`` says. Raises ScanError for scans
+    What they show stands where it is larger than what ``shipped`` says. Raises ScanError for scans
     that are not of one person, of one protocol or of this exam, and for too few subjects, before
     any is measured where the files already tell.
     """
@@ -104,14 +106,14 @@ def visited(
         found, why = _measured(assistant, pair, number, kept)
         rows += found
         if why is not None:
-            text = assistant.phrasebook.reasons[why]
-            yield Warned(f"subject {pair.subject}: a pair of visits is left out: {text}")
+            yield Warned(f"subject {pair.subject}: a pair of visits is left out: {why}")
         yield Progress("measuring", number, len(pairs))
-    estimated = yield from _estimated(assistant, rows, pairs, shipped)
+    own = yield from _estimated(assistant, rows, pairs)
+    standing = own.no_narrower_than(shipped)
     with written_whole(output) as folder:
         write_retests(folder / RETESTS, rows)
-        (folder / REPEATABILITY).write_text(estimated.to_toml(), encoding="utf-8")
-    return estimated
+        (folder / REPEATABILITY).write_text(standing.to_toml(), encoding="utf-8")
+    return own, standing
 
 
 def _read(visits: Mapping[str, Sequence[Path]]) -> Generator[Step, None, tuple[Pair, ...]]:
@@ -171,7 +173,7 @@ def _expect_nobody_else(owners: dict[str, str], subject: str, studies: Sequence[
 
 def _measured(
     assistant: Assistant, pair: Pair, number: int, folder: Path
-) -> tuple[tuple[Retest, ...], Reason | None]:
+) -> tuple[tuple[Retest, ...], str | None]:
     """Measure a pair as a draft does, unless that was done before; say why it cannot be used."""
     segmenter = assistant.loading.result()
     networks = (segmenter.name, segmenter.weights_sha256, segmenter.runtime)
@@ -191,7 +193,7 @@ def _measured(
     numbered = (
         replace(row, case=int(math.copysign(number, row.case)), subject=pair.number) for row in kept
     )
-    return tuple(numbered), None if kept else Reason.NOT_ALIGNED
+    return tuple(numbered), None if kept else NOT_PLACED
 
 
 def _last(steps: Generator[object, None, Measured]) -> Measured:
@@ -230,7 +232,7 @@ def _half_log(record: Measurement) -> float:
 
 
 def _estimated(
-    assistant: Assistant, rows: Sequence[Retest], pairs: Sequence[Pair], shipped: Repeatability
+    assistant: Assistant, rows: Sequence[Retest], pairs: Sequence[Pair]
 ) -> Generator[Step, None, Repeatability]:
     """Estimate the variation of each structure of which enough pairs are left."""
     structures: dict[str, Within] = {}
@@ -247,15 +249,15 @@ def _estimated(
     edges_mm = tuple(map(median, zip(*(pair.edges_mm for pair in pairs), strict=True)))
     level = RepeatLevel(edges_mm[-1], structures, edges_mm)
     segmenter = assistant.loading.result()
-    found = Repeatability(
-        id=f"{segmenter.name}-repeat-visits",
+    digest = hashlib.sha256("".join(sha for pair in pairs for sha in pair.sha256).encode())
+    return Repeatability(
+        id=f"{segmenter.name}-repeat-visits-{digest.hexdigest()[:8]}",
         source=_source(most, pairs),
         levels=(level,),
         scope=VISITS,
         weights_sha256=segmenter.weights_sha256,
         calibration=assistant.calibrated.id,
     )
-    return found.no_narrower_than(shipped)
 
 
 def _both_reportable(rows: Sequence[Retest]) -> Iterator[Retest]:

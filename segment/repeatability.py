@@ -17,6 +17,7 @@ LARGEST_RATIO = 1.2  # of the voxel edges and of the settings of two scans that 
 SAME_MM = 0.1  # how far slices of one thickness may differ
 COVERAGE = 0.95  # of the repeatability coefficient
 PSEUDO, VISITS = "pseudo_retest", "repeat_visits"  # keys of [scopes] in every phrasebook
+SIMULATED = "pseudo test-retest of scans that no network has seen"  # the source of the shipped
 FACTS = ("id", "source", "scope", "weights_sha256", "calibration")
 KEYS = {*FACTS, "levels"}
 
@@ -32,23 +33,31 @@ class Within:
 
     ``sd_log`` is the standard deviation of ln(volume) over repeats; ``correlation`` that of the
     errors of two volumes of one subject against an expert, as far as the width of the interval of
-    a change needs it; ``subjects`` and ``repeats`` say from how many both come.
+    a change needs it; ``subjects`` and ``repeats`` say from how many the SD comes. Among real
+    visits ``is_simulated`` marks an SD of simulated repeats, which was the larger one.
     """
 
     sd_log: float
     correlation: float
     subjects: int
     repeats: int
+    is_simulated: bool = False
 
     def __post_init__(self) -> None:
-        if not self.sd_log > 0 or not -1 <= self.correlation <= 1:
+        if not 0 < self.sd_log < math.inf or not -1 <= self.correlation <= 1:
             msg = f"expected an SD above 0 and a correlation of -1 to 1, found {self}"
+            raise ValueError(msg)
+        if not 1 < self.subjects <= self.repeats:
+            msg = f"expected two subjects or more and as many repeats, found {self}"
             raise ValueError(msg)
 
     def no_narrower_than(self, other: "Within") -> "Within":
-        """Return this one with the larger SD and the smaller correlation of both."""
-        sd_log = max(self.sd_log, other.sd_log)
-        return replace(self, sd_log=sd_log, correlation=min(self.correlation, other.correlation))
+        """Return the one with the larger SD, with the smaller correlation of both.
+
+        ``other`` is of simulated repeats, which is marked where its SD stands.
+        """
+        wider = self if self.sd_log >= other.sd_log else replace(other, is_simulated=True)
+        return replace(wider, correlation=min(self.correlation, other.correlation))
 
     @property
     def coefficient_log(self) -> float:
@@ -72,6 +81,11 @@ class RepeatLevel:
     spacing_mm: float
     structures: Mapping[str, Within]
     edges_mm: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.edges_mm and abs(max(self.edges_mm) - self.spacing_mm) > SAME_MM:
+            msg = f"expected slices of {self.spacing_mm} mm, found edges of {self.edges_mm}"
+            raise ValueError(msg)
 
     def is_for(self, spacing_mm: Sequence[float]) -> bool:
         """Tell whether a scan's voxels are alike those of real visits."""
@@ -130,6 +144,7 @@ class Repeatability:
                 lines += [f"sd_log = {within.sd_log:.5f}"]
                 lines += [f"correlation = {within.correlation:.5f}"]
                 lines += [f"subjects = {within.subjects}", f"repeats = {within.repeats}"]
+                lines += ["is_simulated = true"] * within.is_simulated
         return "\n".join(lines) + "\n"
 
     def level(self, spacing_mm: Sequence[float]) -> RepeatLevel | None:
@@ -155,6 +170,10 @@ class Repeatability:
             }
             levels.append(replace(level, structures=structures))
         return replace(self, levels=tuple(levels))
+
+    def described(self, within: Within) -> tuple[str, str]:
+        """Return the source and the scope of one of its variations."""
+        return (SIMULATED, PSEUDO) if within.is_simulated else (self.source, self.scope)
 
     @classmethod
     def unknown(cls) -> "Repeatability":

@@ -92,7 +92,7 @@ def test_a_pair_that_does_not_align_is_left_out_and_too_few_are_refused(
     )
     assert run(visits(tmp_path, 9), tmp_path / "out") == REFUSED
     told = capsys.readouterr()
-    assert told.out.count("could not be aligned") == 9
+    assert told.out.count("its heads could not be aligned") == 9
     assert "expected at least 9 subjects whose volumes are not withheld, found 0" in told.err
     assert not (tmp_path / "out" / "repeatability.toml").exists()
 
@@ -148,8 +148,14 @@ def test_what_visits_show_is_never_narrower_than_what_was_simulated():
         return Repeatability("id", "source", levels, scope)
 
     real = of(0.01, 0.99, VISITS)
-    both = real.no_narrower_than(of(0.02, 0.97, PSEUDO))
-    assert both == of(0.02, 0.97, VISITS)
+    simulated = of(0.02, 0.97, PSEUDO)
+    both = real.no_narrower_than(simulated)
+    (level,) = simulated.levels
+    within = replace(level.structures["hippocampus"], is_simulated=True)
+    assert both == replace(real, levels=(replace(level, structures={"hippocampus": within}),))
+    assert both.described(within)[1] == PSEUDO
+    assert Repeatability.from_toml(both.to_toml()) == both
+    assert real.no_narrower_than(of(0.005, 0.9, PSEUDO)) == of(0.01, 0.9, VISITS)
     assert real.no_narrower_than(of(0.005, 0.995, PSEUDO)) == real
     assert real.no_narrower_than(Repeatability.unknown()) == real
     thicker = replace(real, levels=(replace(real.levels[0], spacing_mm=5.0),))

@@ -56,21 +56,34 @@ def add_repeatability(commands: "Commands") -> None:
 
 def run_repeatability(chosen: argparse.Namespace) -> int:
     """Repeat scans, or read the real repeats of a table; write what follows and say it."""
-    result = _of_visits(chosen) if chosen.visits is not None else _simulated(chosen)
-    for level in result.levels:
-        for structure, within in level.structures.items():
-            told = f"within-subject CV {within.cv:.2%}, n = {within.subjects} subjects"
-            print(f"{level.spacing_mm:g} mm, {structure}: {told}, {within.repeats} repeats")
-    if chosen.visits is not None:
-        print(result.source)
-        file = chosen.output / "repeatability.toml"
-        weights = "" if chosen.weights is None else f" --weights {chosen.weights}"
-        print(f"now: voxcite draft SCAN --prior EARLIER --repeatability {file}{weights}")
+    if chosen.visits is None:
+        _print_levels(_simulated(chosen))
+        return OK
+    own, standing = _of_visits(chosen)
+    print(own.source)
+    _print_levels(own)
+    for structure, within in standing.levels[0].structures.items():
+        if within.is_simulated:
+            told = f"the {within.cv:.2%} of simulated repeats (n = {within.subjects}) stand instead"
+            print(f"{structure}: {told}, since they are larger; a report says so")
+    file = chosen.output / "repeatability.toml"
+    weights = "" if chosen.weights is None else f" --weights {chosen.weights}"
+    print(f"now: voxcite draft SCAN --prior EARLIER --repeatability {file}{weights}")
     return OK
 
 
-def _of_visits(chosen: argparse.Namespace) -> "Repeatability":
-    """Measure the visits of a table; what simulated repeats showed is the least that stands."""
+def _print_levels(found: "Repeatability") -> None:
+    for level in found.levels:
+        for structure, within in level.structures.items():
+            told = f"within-subject CV {within.cv:.2%}, n = {within.subjects} subjects"
+            print(f"{level.spacing_mm:.3g} mm, {structure}: {told}, {within.repeats} repeats")
+
+
+def _of_visits(chosen: argparse.Namespace) -> "tuple[Repeatability, Repeatability]":
+    """Measure the visits of a table; return what they show, and what stands of both.
+
+    What simulated repeats showed is the least that stands.
+    """
     from assistant.building import repeatability_of
     from assistant.settings import Settings
     from assistant.visits import read_visits, visited
@@ -93,6 +106,7 @@ def _simulated(chosen: argparse.Namespace) -> "Repeatability":
     from assistant.study import read_study
     from segment.errors import Refusal, ScanError
     from segment.models.training.plan import case_name
+    from segment.repeatability import SIMULATED
     from segment.retest import (
         Retest,
         estimate,
@@ -138,9 +152,8 @@ def _simulated(chosen: argparse.Namespace) -> "Repeatability":
     write_retests(chosen.output / RETESTS, found)
     name = f"{measuring.segmenter.name}-pseudo-retest"
     written = read_retests(chosen.output / RETESTS)  # what is shipped, to its last digit
-    source = "pseudo test-retest of scans that no network has seen"
     result = replace(
-        estimate(written, name, source),
+        estimate(written, name, SIMULATED),
         weights_sha256=measuring.segmenter.weights_sha256,
         calibration=measuring.calibrated.id,
     )
