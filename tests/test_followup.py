@@ -165,10 +165,17 @@ def test_a_trend_leaves_out_a_date_that_does_not_align_and_says_so(
     assert verify_report(json.loads(report_bytes(report))) == ()
 
 
-def test_a_prior_whose_head_is_not_found_leaves_the_current_volumes(today, last_year, monkeypatch):
+@languages
+def test_a_prior_whose_head_is_not_found_leaves_the_current_volumes(
+    today, last_year, monkeypatch, language
+):
     monkeypatch.setattr("assistant.pipeline.register", lambda volume: registered())
     monkeypatch.setattr("assistant.followup.register", lambda volume: registered(similarity=0.1))
-    report = drafted(today, last_year)
+    report = drafted(today, last_year, language=language)
+    earlier = {m.id for m in report.measurements if m.quantity == EARLIER}
+    told = [line.text for line in report.lines if earlier & {*line.cites}]
+    assert len(told) > 1
+    assert all("2023-06-01" in text for text in told)
     assert {change.reason for change in changes(report)} == {Reason.DEPENDS_ON_UNRELIABLE}
     assert {r.reliability for r in report.measurements[:7]} == {Reliability.REPORTABLE}
     assert verify_report(json.loads(report_bytes(report))) == ()

@@ -261,8 +261,9 @@ def withheld_statement(
 
 def _withheld(record: Measurement) -> str:
     """Say how a withheld record is called: a change is none of a reliable measurement."""
+    start = "earlier_" if record.quantity == EARLIER and record.date else ""
     if record.reliability is Reliability.NOT_ASSESSED:
-        return "not_assessed"
+        return f"{start}not_assessed"
     if record.comparator is None:
-        return "not_reliable"
+        return f"{start}not_reliable"
     return "not_comparable" if record.reason in OF_EXAMINATIONS else "change_withheld"
