@@ -55,6 +55,16 @@ def test_a_gradient_that_is_no_number_adds_nothing():
     torch.testing.assert_close(total[0], torch.zeros(2))
 
 
+def test_a_private_round_learns_in_half_precision(tmp_path):
+    site = site_of(tmp_path)
+    plan = tmp_path / "plan.toml"
+    text = plan.read_text(encoding="utf-8")
+    plan.write_text(text.replace('precision = "float32"', 'precision = "bfloat16"'))
+    sent, found = learnt(site)
+    assert "bfloat16" in plan.read_text(encoding="utf-8")
+    assert any(not torch.equal(found[name], sent[name]) for name in sent)
+
+
 def test_a_private_round_leaves_the_statistics_as_they_were_sent(tmp_path):
     sent, found = learnt(site_of(tmp_path))
     changed = {name for name, tensor in found.items() if not torch.equal(tensor, sent[name])}

@@ -1,7 +1,7 @@
 """Norms that meet scanners other than the training's. Knows nothing of any one network."""
 
 import torch
-from jaxtyping import Float32
+from jaxtyping import Float, Float32
 from torch import Tensor, nn
 
 # With the training's statistics alone (0) heads of other scanners came out at a third of their
@@ -31,8 +31,9 @@ class MixedNorm(nn.Module):
         self.register_buffer("running_mean", trained.running_mean)
         self.register_buffer("running_var", trained.running_var)
 
-    def forward(self, features: Float32[Tensor, "b c i j k"]) -> Float32[Tensor, "b c i j k"]:
-        """Normalise each window of a batch by itself."""
+    def forward(self, features: Float[Tensor, "b c i j k"]) -> Float32[Tensor, "b c i j k"]:
+        """Normalise each window of a batch by itself, in single precision."""
+        features = features.float()  # under autocast they come in half of it
         # two means: on processors torch.var_mean takes four times as long
         own = features.mean(dim=(2, 3, 4), keepdim=True)
         own_var = (features - own).square().mean(dim=(2, 3, 4))
