@@ -1,5 +1,6 @@
 """Other members than an ensemble's own, from its first network, and what is made of them."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +10,7 @@ from torch import nn
 
 import prompts
 from assistant import Assistant, exams
+from assistant.cli import OK, REFUSED, main
 from assistant.settings import Settings
 from assistant.writers.template.stock import fixed_statements
 from segment import models, organs
@@ -19,6 +21,7 @@ from segment.models import Box
 from segment.models.effort import Bent, spend, thinned
 from tests.ledgers import plain_ledger
 from tests.phantoms import ThresholdSegmenter, ball, calibrated, ellipsoid, grid
+from tests.test_cli import one_sentence
 
 SHAPE = (36, 50, 36)
 
@@ -179,3 +182,19 @@ def test_a_report_calls_one_network_no_ensemble(ensemble, effort, told):
         replace(plain, records=tuple(records)), exams.load("hippocampus"), words
     )
     assert words.phrases[told] in [statement.text for statement in said]
+
+
+def test_a_draft_is_asked_for_an_effort_by_its_name(capsys):
+    assert main(["draft", "sample", "--effort", "dropout"]) == REFUSED
+    assert "expected the template writer with the effort dropout" in one_sentence(capsys)
+
+
+@pytest.mark.slow
+def test_a_draft_of_another_effort_has_values_and_maps_and_no_interval(tmp_path):
+    given = ("--effort", "dropout", "--writer", "template", "-o", str(tmp_path))
+    assert main(["draft", "sample", *given]) == OK
+    report = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+    volumes = [m for m in report["measurements"] if m["quantity"] == "volume"]
+    assert all(m["interval"] is None for m in volumes)
+    assert any(m["value"] for m in volumes)
+    assert (tmp_path / "mutual_information.nii.gz").is_file()

@@ -13,6 +13,7 @@ from assistant.cli.terminal import (
     OK,
     SERIES_HELP,
     STUDY_HELP,
+    add_effort,
     add_intervals,
     add_reader,
     add_runtime,
@@ -90,6 +91,7 @@ def add_draft(commands: "Commands") -> None:
     )
     add_intervals(draft)
     add_runtime(draft)
+    add_effort(draft)
     add_reader(draft)
     draft.set_defaults(run=run_draft)
 
@@ -157,7 +159,7 @@ def run_draft(chosen: argparse.Namespace) -> int:
 
     referral = referral_of(chosen)
     settings = settings_of(chosen, chosen.exam, chosen.language, chosen.runtime)
-    settings = replace(settings, repeatability=chosen.repeatability)
+    settings = replace(settings, effort=chosen.effort, repeatability=chosen.repeatability)
     assistant = Assistant.from_settings(with_intervals(settings, chosen))
     words = assistant.phrasebook.steps
     with ExitStack() as shown:

@@ -193,6 +193,11 @@ def add_segmenter(command: argparse.ArgumentParser) -> None:
         "--weights", metavar="FOLDER", help="what `voxcite calibrate` wrote; default: the shipped"
     )
     add_runtime(command)
+    add_effort(command)
+
+
+def add_effort(command: argparse.ArgumentParser) -> None:
+    """Take the option that says how networks tell how sure they are."""
     command.add_argument(
         "--effort",
         choices=get_args(Effort),
