@@ -61,6 +61,19 @@ def test_a_total_is_as_sure_as_outlines_that_nobody_checked(question, has_prior)
         ("How many lesions grew?", "enlarged"),
         ("哪个病灶是新的？", "new"),
         ("哪些病灶消失了？", "resolved"),
+        ("Are there new lesions?", "new"),
+        ("Has a new lesion appeared?", "new"),
+        ("Were there new lesions since the last scan?", "new"),
+        ("New lesions?", "new"),
+        ("Did any lesion disappear?", "resolved"),
+        ("Did lesions vanish?", "resolved"),
+        ("Are some lesions gone?", "resolved"),
+        ("Did a lesion shrink?", "shrunk"),
+        ("有新病灶吗", "new"),
+        ("是否出现新病灶", "new"),
+        ("出现新发病变了吗？", "new"),
+        ("有病灶消失吗", "resolved"),
+        ("病灶消退了吗", "resolved"),
     ],
 )
 def test_lesions_of_a_kind_are_counted_and_listed(question, fate):
@@ -95,7 +108,13 @@ def test_a_lesion_that_is_named_is_told_by_itself(question):
 
 
 @pytest.mark.parametrize(
-    "question", ["Is that real?", "How fast?", "这是真的吗", "Are there any new lesions?"]
+    "question",
+    [
+        *("Is that real?", "How fast?", "这是真的吗", "Are there any new lesions?"),
+        *("Are there new lesions?", "Is there a new lesion?", "What about new lesions?"),
+        *("Did any lesion disappear?", "Did lesions vanish?", "Is lesion A new?"),
+        *("有新病灶吗", "是否出现新病灶", "病灶消失了吗", "病灶有融合吗"),
+    ],
 )
 def test_without_a_prior_no_change_of_lesions_is_answered(question):
     (text,), _ = told(question, pair()[0])

@@ -11,6 +11,7 @@ from assistant.writers.questions.criteria import holds
 from prompts import Phrasebook
 
 SIGNAL = "signal"
+OF_LESIONS_ALONE = ("new", "resolved", "merged", "split")  # fates that no total can have
 # Of these a question is taken for one about change where it speaks of time. One about size is told
 # with its change anyhow.
 MISHEARD = ("volume", "sure", "reliable", "sides", "asymmetry", "interval", SIGNAL)
@@ -52,6 +53,11 @@ def asked_of_change(asked: str, words: Phrasebook) -> str | None:
     return next((key for key, texts in of_change.items() if _says(asked, texts)), None)
 
 
+def asks_what_became(asked: str, words: Phrasebook) -> bool:
+    """Tell whether a simplified question asks for what only became of a lesion since before."""
+    return any(fate in OF_LESIONS_ALONE for fate in fates_asked(asked, words))
+
+
 def lesions_named(asked: str, words: Phrasebook) -> tuple[str, ...]:
     """List the letters of the lesions that a simplified question names, as "lesion c"."""
     found = re.finditer(words.lexicon["lesion_asked"], asked)
@@ -59,11 +65,16 @@ def lesions_named(asked: str, words: Phrasebook) -> tuple[str, ...]:
 
 
 def fates_asked(asked: str, words: Phrasebook) -> tuple[str, ...]:
-    """List what became of the lesions that a simplified question asks for, as "which are new"."""
-    if not _says(asked, words.lexicon["which_asked"]):
-        return ()
+    """List what became of the lesions that a simplified question asks for, as "which are new".
+
+    "Did the lesions grow?" may ask for their total, but "are there new lesions?" may not.
+    """
     fates = words.lexicon["fates_asked"]
-    return tuple(fate for fate, texts in fates.items() if _says(asked, texts))
+    found = tuple(fate for fate, texts in fates.items() if _says(asked, texts))
+    if _says(asked, words.lexicon["which_asked"]):
+        return found
+    is_of_fates = is_about_lesions(asked, words) and set(found) <= set(OF_LESIONS_ALONE)
+    return found if is_of_fates else ()
 
 
 def is_about_lesions(asked: str, words: Phrasebook) -> bool:

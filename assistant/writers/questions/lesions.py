@@ -10,6 +10,7 @@ from assistant.writers.questions.asked import Asked
 from assistant.writers.questions.hints import (
     asks_for_change,
     asks_for_earlier,
+    asks_what_became,
     fates_asked,
     is_about_lesions,
     is_for_count,
@@ -45,12 +46,12 @@ def about_lesions(
         return Asked(LESION_PLACE)
     if letters := lesions_named(asked, words):
         found = _of_letters(letters, ledger)
-        is_of_change = of_change or asks_for_change(asked, words)
+        is_of_change = of_change or asks_for_change(asked, words) or asks_what_became(asked, words)
         topic = PRIOR if is_of_change else LESION
         return Asked(topic, found, of_change=of_change) if found else Asked(UNKNOWN)
     if fates := fates_asked(asked, words):
         fated = _of_fates(fates, ledger)
-        return Asked(LESION, fated) if fated else Asked(PRIOR)
+        return Asked(LESION if fated else PRIOR, fated, of_change=of_change)
     if is_for_largest(asked, words):
         found = tuple(r for r in ledger.records if r.quantity == f"{LARGE} {LETTERS[0]}")
         return Asked(LESION, found) if found else Asked(UNKNOWN)
