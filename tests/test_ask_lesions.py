@@ -17,10 +17,10 @@ aligned = test_lesion_followup.aligned
 languages = pytest.mark.parametrize("language", prompts.languages())
 
 
-def told(question, *studies):
+def told(question, *studies, exam="follow-up"):
     """Return the texts of an answer, the quantities that each cites, and its report."""
     language = language_of(question)
-    settings = Settings(exam="follow-up", language=language, reader="none")
+    settings = Settings(exam=exam, language=language, reader="none")
     assistant = Assistant.from_settings(settings)
     report = assistant(studies[0], priors=studies[1:])
     answer = assistant.ask(report, question)
@@ -154,11 +154,32 @@ def test_a_total_is_told_by_itself_and_of_its_date(question, quantities):
         "How much did lesion C change between 2021-06-01 and 2022-06-01?",
         "Did it grow between 2021-01-01 and 2022-01-01?",
         "海马萎缩了吗？",
+        "Do any lesions enhance?",
+        "Do any lesions take up contrast?",
+        "Is lesion C enhancing?",
+        "How many Gd+ lesions are there?",
+        "Are there new enhancing lesions?",
+        "病灶强化吗",
+        "有没有强化病灶？",
+        "病灶摄取造影剂吗",
     ],
 )
 def test_what_no_record_of_lesions_holds_was_not_measured(question):
     (text,), _ = told(question, *pair())
     assert text == prompts.load(language_of(question)).phrases["answer.not_measured.a"]
+
+
+@pytest.mark.parametrize(
+    ("question", "first"),
+    [
+        ("How large is the enhancing tumour?", "lesion volume"),
+        ("Did the enhancing tumour grow?", "lesion volume change"),
+        ("强化肿瘤变大了吗", "lesion volume change"),
+    ],
+)
+def test_of_an_enhancing_tumour_enhancement_is_what_was_measured(question, first):
+    _, cited = told(question, *pair(), exam="tumour")
+    assert cited[0] == [first]
 
 
 @pytest.mark.parametrize(

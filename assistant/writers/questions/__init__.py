@@ -21,6 +21,7 @@ from assistant.writers.questions.hints import (
     asked_of_change,
     asks_for_change,
     asks_for_earlier,
+    is_for_enhancement,
     is_in_millilitres,
     is_of_change_alone,
     is_of_signal,
@@ -80,6 +81,18 @@ def understand(
     asked = simplified(question[:LONGEST_QUESTION])
     if asks_for_criteria(asked, words):
         return Asked(CRITERIA, rules=rules_named(asked, words))
+    heard = _of_measurements(asked, ledger, words, turns)
+    is_of_enhancement = is_of_lesions(ledger) and is_for_enhancement(asked, words)
+    return replace(heard, is_of_enhancement=is_of_enhancement)
+
+
+def language_of(question: str) -> str:
+    """Tell which language a question is asked in: Chinese where it holds a Chinese character."""
+    return "zh" if HAN.search(question) else "en"
+
+
+def _of_measurements(asked: str, ledger: Ledger, words: Phrasebook, turns: Sequence[Turn]) -> Asked:
+    """Find the topic and the records of a simplified question that asks for no criteria."""
     before = _cited(turns, ledger)
     of_change = asked_of_change(asked, words)
     if (found := about_lesions(asked, ledger, words, of_change)) is not None:
@@ -92,11 +105,6 @@ def understand(
     if is_of_lesions(ledger):
         heard = replace(heard, topic=topic_of_lesions(heard.topic, asked, words))
     return _on_its_dates(heard, asked, ledger)
-
-
-def language_of(question: str) -> str:
-    """Tell which language a question is asked in: Chinese where it holds a Chinese character."""
-    return "zh" if HAN.search(question) else "en"
 
 
 def _understood(

@@ -92,6 +92,12 @@ def is_for_place(asked: str, words: Phrasebook) -> bool:
     return is_about_lesions(asked, words) and _says(asked, words.lexicon["place_asked"])
 
 
+def is_for_enhancement(asked: str, words: Phrasebook) -> bool:
+    """Tell whether a simplified question asks for contrast uptake, not whether it was assessed."""
+    is_of_gaps = _says(asked, words.lexicon["gap_asked"])
+    return _says(asked, words.lexicon["enhancement_asked"]) and not is_of_gaps
+
+
 def is_for_total(asked: str, words: Phrasebook) -> bool:
     """Tell whether a simplified question asks for the volume of all lesions."""
     return _says(asked, words.lexicon["total_asked"])
