@@ -83,6 +83,29 @@ def test_lesions_of_a_kind_are_counted_and_listed(question, fate):
     assert all(quantity.startswith(f"{fate} lesion ") for (quantity,) in cited[1:])
 
 
+@pytest.mark.parametrize(
+    "question",
+    [
+        *("Is NEDA met?", "Is there disease activity?", "Is the disease active?"),
+        *("Are there any active lesions?", "Are there signs of activity?"),
+        *("有疾病活动吗", "疾病是否活动？", "有活动性病灶吗"),
+    ],
+)
+def test_activity_is_answered_by_criteria_that_say_that_it_is_activity(question):
+    language = language_of(question)
+    settings = Settings(exam="follow-up", language=language, reader="none")
+    assistant = Assistant.from_settings(settings)
+    now, before = pair()
+    lines = assistant.ask(assistant(now, priors=[before]), question).lines
+    assert [line.cites[0] for line in lines] == ["c1", "c2", "c3"]
+    words = prompts.load(language)
+    met = f"{words.outcomes['met']}{words.marks['colon']}{words.criteria['neda']['new_lesion']}"
+    assert lines[0].text.startswith(met)
+    assert {"en": "activity", "zh": "活动性"}[language] in met
+    alone = assistant.ask(assistant(now), question).lines
+    assert all(line.cites == () for line in alone)
+
+
 @pytest.mark.parametrize("question", ["How fast?", "How fast did it grow?", "多快？"])
 def test_no_rate_is_worked_out_for_lesions(question):
     (text,), _ = told(question, *pair())

@@ -14,13 +14,19 @@ import numpy as np
 from assistant.ledger import Ledger
 from assistant.writers import Turn
 from assistant.writers.questions.asked import Asked
-from assistant.writers.questions.criteria import CRITERIA, asks_for_criteria, rules_named
+from assistant.writers.questions.criteria import (
+    CRITERIA,
+    asks_for_criteria,
+    rules_meant,
+    rules_named,
+)
 from assistant.writers.questions.hints import (
     MISHEARD,
     SIGNAL,
     asked_of_change,
     asks_for_change,
     asks_for_earlier,
+    is_about_lesions,
     is_for_enhancement,
     is_in_millilitres,
     is_of_change_alone,
@@ -81,6 +87,11 @@ def understand(
     asked = simplified(question[:LONGEST_QUESTION])
     if asks_for_criteria(asked, words):
         return Asked(CRITERIA, rules=rules_named(asked, words))
+    if meant := rules_meant(asked, words):
+        if set(meant) & {judgement.rule for judgement in ledger.judgements}:
+            return Asked(CRITERIA, rules=meant)
+        if is_of_lesions(ledger) and is_about_lesions(asked, words):
+            return Asked(UNKNOWN)
     heard = _of_measurements(asked, ledger, words, turns)
     is_of_enhancement = is_of_lesions(ledger) and is_for_enhancement(asked, words)
     return replace(heard, is_of_enhancement=is_of_enhancement)
