@@ -112,7 +112,14 @@ def test_no_rate_is_worked_out_for_lesions(question):
     assert text == prompts.load(language_of(question)).phrases["answer.lesion_rate.a"]
 
 
-@pytest.mark.parametrize("question", ["Did it grow?", "变大了吗？"])
+@pytest.mark.parametrize(
+    "question",
+    [
+        *("Did it grow?", "变大了吗？", "Did the lesion load increase?"),
+        *("Has the lesion burden increased?", "Is the lesion load higher?"),
+        *("Did the total volume go up?", "病灶负荷有没有上升", "总体积是否升高？"),
+    ],
+)
 def test_growth_is_answered_in_short_and_not_of_each_lesion(question):
     _, cited = told(question, *pair())
     loads = ["lesion volume change", "relative lesion volume change"]
@@ -162,6 +169,12 @@ def test_a_claim_about_the_bounds_of_the_load_must_hold_of_them(language):
         ("病灶有多少？", ["lesion count"]),
         ("What was the total volume on 2023-06-01?", ["earlier lesion volume"]),
         ("2023-06-01的总体积是多少？", ["earlier lesion volume"]),
+        ("What was the earlier total volume?", ["earlier lesion volume"]),
+        ("What was the previous lesion load?", ["earlier lesion volume"]),
+        ("What was the lesion burden at the last scan?", ["earlier lesion volume"]),
+        ("既往病灶总体积是多少", ["earlier lesion volume"]),
+        ("上次病灶负荷是多少？", ["earlier lesion volume"]),
+        ("Is the total lesion volume larger than 5 mL?", ["lesion volume"]),
     ],
 )
 def test_a_total_is_told_by_itself_and_of_its_date(question, quantities):
@@ -177,6 +190,11 @@ def test_a_total_is_told_by_itself_and_of_its_date(question, quantities):
         "How much did lesion C change between 2021-06-01 and 2022-06-01?",
         "Did it grow between 2021-01-01 and 2022-01-01?",
         "海马萎缩了吗？",
+        "How many lesions were there before?",
+        "How many lesions did she have at the last scan?",
+        "What was the earlier lesion count?",
+        "以前有多少个病灶",
+        "上次病灶数量是多少？",
         "Do any lesions enhance?",
         "Do any lesions take up contrast?",
         "Is lesion C enhancing?",

@@ -30,6 +30,17 @@ def asks_for_earlier(asked: str, words: Phrasebook) -> bool:
     return is_told or re.search(words.lexicon["before_asked"], asked) is not None
 
 
+def compares_dates(asked: str, words: Phrasebook) -> bool:
+    """Tell whether a simplified question asks how something differs from what it was."""
+    is_of_limit = re.search(words.lexicon["limit_asked"], asked) is not None
+    return _says(asked, words.lexicon["compared_asked"]) and not is_of_limit
+
+
+def is_of_past(asked: str, words: Phrasebook) -> bool:
+    """Tell whether a simplified question points to an earlier examination."""
+    return _says(asked, words.lexicon["past_asked"]) or asks_for_earlier(asked, words)
+
+
 def is_of_signal(asked: str, words: Phrasebook) -> bool:
     """Tell whether a simplified question says itself that it is about the signal."""
     return _says(asked, words.lexicon["signal_asked"])
