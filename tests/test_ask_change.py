@@ -218,3 +218,26 @@ def test_a_question_that_names_dates_is_answered_of_these_alone():
     assert text == prompts.load("en").phrases["answer.not_measured.a"]
     _, latest = asked(f"Did the left hippocampus shrink between 2021-05-01 and {NOW}?", ledger)
     assert {ledger[cite].comparator for said in latest for cite in said.cites} == {"2021-05-01"}
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "What did the right hippocampus measure in {year}?",
+        "How large was the right hippocampus in {year}?",
+        "What was the right hippocampal volume in {year}?",
+        "{year}年右侧海马多大？",
+        "右侧海马在{year}年的体积是多少",
+    ],
+)
+def test_a_volume_that_is_asked_for_of_a_year_is_that_of_its_examination(question):
+    ledger = plain_ledger()
+    visits = [visit(ledger.records, 1.08, "2019-05-01"), visit(ledger.records, 1.04, "2021-05-01")]
+    ledger = followed(ledger, *visits)
+    for year in ("2019", "2021"):
+        _, said = asked(question.format(year=year), ledger, language_of(question))
+        (record,) = [ledger[cite] for one in said for cite in one.cites]
+        assert (record.structure, record.side) == ("hippocampus", "right")
+        assert (record.quantity, record.date[:4]) == ("earlier volume", year)
+    text, _ = asked(question.format(year="2017"), ledger, language_of(question))
+    assert text == prompts.load(language_of(question)).phrases["answer.not_measured.a"]

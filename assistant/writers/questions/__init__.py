@@ -20,6 +20,7 @@ from assistant.writers.questions.criteria import (
     rules_meant,
     rules_named,
 )
+from assistant.writers.questions.dates import in_its_year, on_its_dates
 from assistant.writers.questions.hints import (
     MISHEARD,
     SIGNAL,
@@ -41,7 +42,6 @@ from assistant.writers.questions.topics import (
     ANSWERED,
     DECLINED,
     INSTRUCTIONS,
-    LESION,
     OF_RECORDS,
     OF_TRUST,
     PRIOR,
@@ -52,10 +52,9 @@ from assistant.writers.questions.topics import (
 )
 from prompts import Phrasebook
 from segment.change import ABSOLUTE, RELATIVE, TREND, YEARLY
-from segment.measurement import EARLIER, EARLIER_LOAD, Measurement
+from segment.measurement import EARLIER, Measurement
 
 OF_SIDES = ("sides", "asymmetry")
-DATE = re.compile(r"(?<!\d)\d{4}-\d{2}-\d{2}(?!\d)")
 LETTER = re.compile(r"[^\W\d_]")
 HAN = re.compile(r"[\u3400-\u9fff]")
 SENTENCE = re.compile(r"(?<=[.!?。！？])\s*|(?<=[:：])\s*")
@@ -104,10 +103,12 @@ def language_of(question: str) -> str:
 
 def _of_measurements(asked: str, ledger: Ledger, words: Phrasebook, turns: Sequence[Turn]) -> Asked:
     """Find the topic and the records of a simplified question that asks for no criteria."""
+    if (of_year := in_its_year(asked, ledger, words)) is not None:
+        return of_year
     before = _cited(turns, ledger)
     of_change = asked_of_change(asked, words)
     if (found := about_lesions(asked, ledger, words, of_change)) is not None:
-        return _on_its_dates(found, asked, ledger)
+        return on_its_dates(found, asked, ledger)
     if is_of_change_alone(asked, words):
         is_of_answer = of_change == REALITY and before
         topic, records = ("reliable", before) if is_of_answer else (PRIOR, ())
@@ -115,7 +116,7 @@ def _of_measurements(asked: str, ledger: Ledger, words: Phrasebook, turns: Seque
     heard = replace(_understood(asked, ledger, words, before), of_change=of_change)
     if is_of_lesions(ledger):
         heard = replace(heard, topic=topic_of_lesions(heard.topic, asked, words))
-    return _on_its_dates(heard, asked, ledger)
+    return on_its_dates(heard, asked, ledger)
 
 
 def _understood(
@@ -167,26 +168,6 @@ def _compared(
     found = (record for record in ledger.records if record.quantity in wanted)
     mine = [r for r in found if any(r.structure == s and x in (r.side, "none") for s, x in names)]
     return tuple(mine)
-
-
-def _on_its_dates(heard: Asked, asked: str, ledger: Ledger) -> Asked:
-    """Keep the records of the dates that a question names; of another date nothing was measured.
-
-    Where a volume is asked for, that of an earlier examination is told of its own date.
-    """
-    dates = set(DATE.findall(asked))
-    known = {date for record in ledger.records for date in (record.date, record.comparator)}
-    if not dates or not any(known) or heard.topic not in (*OF_RECORDS, PRIOR, LESION):
-        return heard
-    told = heard.records or tuple(r for r in ledger.records if r.is_of_comparison)
-    if not told:
-        return heard
-    if kept := tuple(r for r in told if dates <= {r.date, r.comparator}):
-        return replace(heard, records=kept) if heard.records else heard
-    mine = {(record.structure, record.side) for record in told}
-    earlier = (r for r in ledger.records if r.quantity in (EARLIER, EARLIER_LOAD))
-    found = tuple(r for r in earlier if {r.date} == dates and (r.structure, r.side) in mine)
-    return Asked(PRIOR, found) if found else Asked(UNKNOWN)
 
 
 def _cited(turns: Sequence[Turn], ledger: Ledger) -> tuple[Measurement, ...]:

@@ -36,6 +36,13 @@ def compares_dates(asked: str, words: Phrasebook) -> bool:
     return _says(asked, words.lexicon["compared_asked"]) and not is_of_limit
 
 
+def years_asked(asked: str, words: Phrasebook) -> tuple[str, ...]:
+    """List the years of which a simplified question asks for a value, and for no change."""
+    if compares_dates(asked, words) or not _says(asked, words.lexicon["value_asked"]):
+        return ()
+    return tuple(re.findall(words.lexicon["year_of_asked"], asked))
+
+
 def is_of_past(asked: str, words: Phrasebook) -> bool:
     """Tell whether a simplified question points to an earlier examination."""
     return _says(asked, words.lexicon["past_asked"]) or asks_for_earlier(asked, words)

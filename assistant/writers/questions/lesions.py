@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from assistant.ledger import Ledger
 from assistant.writers.questions.asked import Asked
+from assistant.writers.questions.dates import lesions_in_its_year
 from assistant.writers.questions.hints import (
     asks_for_change,
     asks_what_became,
@@ -77,6 +78,9 @@ def _of_all(asked: str, ledger: Ledger, words: Phrasebook) -> Asked | None:
         return None
     if compares_dates(asked, words):
         return Asked(PRIOR) if wanted[LOAD] else None
+    quantities = (*((LOAD, EARLIER_LOAD) if wanted[LOAD] else ()), *((NUMBER,) * wanted[NUMBER]))
+    if (of_year := lesions_in_its_year(asked, ledger, words, quantities)) is not None:
+        return of_year
     if is_of_past(asked, words):
         return _of_all_before(ledger, is_of_total=wanted[LOAD])
     if asks_for_change(asked, words):
