@@ -30,7 +30,11 @@ def told(question, *studies, exam="follow-up"):
 
 
 @pytest.mark.parametrize(
-    "question", ["Is that real?", "Did it really grow?", "这是真的吗", "真的变大了吗？"]
+    "question",
+    [
+        *("Is that real?", "Did it really grow?", "这是真的吗", "真的变大了吗？"),
+        *("From how many people does the measurement error come?", "测量误差来自多少人"),
+    ],
 )
 @pytest.mark.parametrize(("before", "more"), [(BEFORE, []), ({STAYS: 2.0}, ["load_differs"])])
 def test_whether_a_change_of_lesions_is_real_nobody_knows(question, before, more):

@@ -20,28 +20,37 @@ from assistant.writers.questions.criteria import (
     rules_meant,
     rules_named,
 )
-from assistant.writers.questions.dates import in_its_year, on_its_dates
+from assistant.writers.questions.dates import in_its_year, on_earlier_dates, on_its_dates
 from assistant.writers.questions.hints import (
     MISHEARD,
     SIGNAL,
     asked_of_change,
     asks_for_change,
     asks_for_earlier,
+    asks_for_prior_date,
     is_about_lesions,
     is_for_enhancement,
     is_in_millilitres,
     is_of_change_alone,
+    is_of_error,
     is_of_signal,
     is_of_trust_alone,
     topic_of_one_side,
 )
 from assistant.writers.questions.lesions import about_lesions, is_of_lesions, topic_of_lesions
-from assistant.writers.questions.names import is_elsewhere, mentions_index, readings, simplified
+from assistant.writers.questions.names import (
+    is_elsewhere,
+    mentions_index,
+    named,
+    readings,
+    simplified,
+)
 from assistant.writers.questions.ngrams import ngram_scores
 from assistant.writers.questions.topics import (
     ANSWERED,
     DECLINED,
     INSTRUCTIONS,
+    INTERVAL,
     OF_RECORDS,
     OF_TRUST,
     PRIOR,
@@ -103,6 +112,8 @@ def language_of(question: str) -> str:
 
 def _of_measurements(asked: str, ledger: Ledger, words: Phrasebook, turns: Sequence[Turn]) -> Asked:
     """Find the topic and the records of a simplified question that asks for no criteria."""
+    if asks_for_prior_date(asked, words):
+        return on_earlier_dates(ledger)
     if (of_year := in_its_year(asked, ledger, words)) is not None:
         return of_year
     before = _cited(turns, ledger)
@@ -114,9 +125,20 @@ def _of_measurements(asked: str, ledger: Ledger, words: Phrasebook, turns: Seque
         topic, records = ("reliable", before) if is_of_answer else (PRIOR, ())
         return Asked(topic, records, of_change=of_change)
     heard = replace(_understood(asked, ledger, words, before), of_change=of_change)
+    if heard.topic in (INTERVAL, UNCLEAR) and is_of_error(asked, words):
+        heard = _of_error(asked, ledger, words)
     if is_of_lesions(ledger):
         heard = replace(heard, topic=topic_of_lesions(heard.topic, asked, words))
     return on_its_dates(heard, asked, ledger)
+
+
+def _of_error(asked: str, ledger: Ledger, words: Phrasebook) -> Asked:
+    """Find the changes that are told with their measurement error; that of lesions nobody knows."""
+    if is_of_lesions(ledger):
+        return Asked(PRIOR, of_change=REALITY)
+    names = named(asked, words)
+    compared = any(record.comparator for record in ledger.records)
+    return Asked(PRIOR, _compared(names, asked, ledger, words)) if compared else Asked(UNCLEAR)
 
 
 def _understood(

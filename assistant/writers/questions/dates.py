@@ -35,6 +35,13 @@ def on_its_dates(heard: Asked, asked: str, ledger: Ledger) -> Asked:
     return Asked(PRIOR, found) if found else Asked(UNKNOWN)
 
 
+def on_earlier_dates(ledger: Ledger) -> Asked:
+    """Find the earlier volumes, which say their dates, of what a report begins with."""
+    first = ledger.records[0].structure if ledger.records else None
+    earlier = (r for r in ledger.records if r.quantity in (EARLIER, EARLIER_LOAD))
+    return Asked(PRIOR, tuple(record for record in earlier if record.structure == first))
+
+
 def in_its_year(asked: str, ledger: Ledger, words: Phrasebook) -> Asked | None:
     """Find the volumes of a year, of the structures named; None where no such year is asked for.
 

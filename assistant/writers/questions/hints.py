@@ -43,6 +43,17 @@ def years_asked(asked: str, words: Phrasebook) -> tuple[str, ...]:
     return tuple(re.findall(words.lexicon["year_of_asked"], asked))
 
 
+def asks_for_prior_date(asked: str, words: Phrasebook) -> bool:
+    """Tell whether a simplified question asks when the earlier examination was."""
+    return re.search(words.lexicon["prior_date_asked"], asked) is not None
+
+
+def is_of_error(asked: str, words: Phrasebook) -> bool:
+    """Tell whether a simplified question is about the measurement error, and no interval."""
+    is_of_interval = _says(asked, words.lexicon["interval"])
+    return re.search(words.lexicon["error_asked"], asked) is not None and not is_of_interval
+
+
 def is_of_past(asked: str, words: Phrasebook) -> bool:
     """Tell whether a simplified question points to an earlier examination."""
     return _says(asked, words.lexicon["past_asked"]) or asks_for_earlier(asked, words)
