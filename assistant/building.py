@@ -17,6 +17,7 @@ from assistant.writers.template import NAME as TEMPLATE
 from segment import models
 from segment.calibration import Calibrated
 from segment.effort import EFFORT
+from segment.errors import Refusal, ScanError
 from segment.familiarity import Familiar
 from segment.models import FieldSegmenter
 from segment.predicted_dice import DiceCurve
@@ -82,7 +83,7 @@ def familiar_of(segmenter: str, settings: Settings) -> Familiar:
 def repeatability_of(segmenter: str, settings: Settings) -> Repeatability:
     """Read how far a segmenter's repeats lie apart; of a user's own networks nobody knows.
 
-    Raises ValueError for a file that is none, and for one of other networks or intervals.
+    Raises ScanError for a file that is none, and for one of other networks or intervals.
     """
     if settings.repeatability is not None:
         return _own_repeatability(Path(settings.repeatability), segmenter, settings)
@@ -95,18 +96,20 @@ def _own_repeatability(path: Path, segmenter: str, settings: Settings) -> Repeat
     """Read what a user measured, with these networks and these intervals and no others."""
     if segmenter == exams.SUPPLIED or settings.effort != EFFORT:
         msg = "--repeatability: expected an exam with networks and intervals of its own, found none"
-        raise ValueError(f"{msg}; leave it out")
+        raise ScanError(Refusal.BAD_OPTION, f"{msg}; leave it out")
     try:
         found = Repeatability.from_toml(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, ValueError, TypeError, KeyError) as error:
         msg = f"{path.name}: expected what `voxcite repeatability` wrote, found none that can be"
-        raise ValueError(f"{msg} read; give its repeatability.toml") from error
+        msg = f"{msg} read; give its repeatability.toml"
+        raise ScanError(Refusal.BAD_OPTION, msg) from error
     with weights_file(segmenter, settings) as weights:
         digest = hashlib.sha256(weights.read_bytes()).hexdigest()
     calibration = calibrated_of(segmenter, settings).id
     if (found.weights_sha256, found.calibration) != (digest, calibration):
         msg = f"{path.name}: expected the repeatability of these networks and intervals, found that"
-        raise ValueError(f"{msg} of others; measure it with the same --weights")
+        msg = f"{msg} of others; measure it with the networks that the draft is made with"
+        raise ScanError(Refusal.BAD_OPTION, msg)
     return found
 
 

@@ -218,3 +218,65 @@ def test_a_question_that_names_dates_is_answered_of_these_alone():
     assert text == prompts.load("en").phrases["answer.not_measured.a"]
     _, latest = asked(f"Did the left hippocampus shrink between 2021-05-01 and {NOW}?", ledger)
     assert {ledger[cite].comparator for said in latest for cite in said.cites} == {"2021-05-01"}
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "What did the right hippocampus measure in {year}?",
+        "How large was the right hippocampus in {year}?",
+        "What was the right hippocampal volume in {year}?",
+        "{year}年右侧海马多大？",
+        "右侧海马在{year}年的体积是多少",
+    ],
+)
+def test_a_volume_that_is_asked_for_of_a_year_is_that_of_its_examination(question):
+    ledger = plain_ledger()
+    visits = [visit(ledger.records, 1.08, "2019-05-01"), visit(ledger.records, 1.04, "2021-05-01")]
+    ledger = followed(ledger, *visits)
+    for year in ("2019", "2021"):
+        _, said = asked(question.format(year=year), ledger, language_of(question))
+        (record,) = [ledger[cite] for one in said for cite in one.cites]
+        assert (record.structure, record.side) == ("hippocampus", "right")
+        assert (record.quantity, record.date[:4]) == ("earlier volume", year)
+    text, _ = asked(question.format(year="2017"), ledger, language_of(question))
+    assert text == prompts.load(language_of(question)).phrases["answer.not_measured.a"]
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "When was the prior?",
+        "What is the date of the previous scan?",
+        "How long is the interval between the two examinations?",
+        "上次检查是什么时候",
+        "既往检查的日期是哪天？",
+    ],
+)
+def test_when_the_prior_was_is_answered_by_the_earlier_volumes(question):
+    ledger = followup_ledger(1.06)
+    text, said = asked(question, ledger, language_of(question))
+    told = [ledger[cite] for one in said for cite in one.cites]
+    assert [(r.quantity, r.structure) for r in told] == [("earlier volume", "hippocampus")] * 2
+    assert "2023-05-01" in text
+    text, _ = asked(question, plain_ledger(), language_of(question))
+    assert text == prompts.load(language_of(question)).phrases["answer.prior.a"]
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "From how many people does the measurement error come?",
+        "Where does the measurement error come from?",
+        "What is the measurement error based on?",
+        "On how many subjects is the error estimated?",
+        "测量误差来自多少人",
+        "测量误差是从哪里来的",
+    ],
+)
+def test_what_a_measurement_error_rests_on_stands_with_the_change(question):
+    text, said = asked(question, followup_ledger(1.06), language_of(question))
+    assert said[0].cites == (CHANGE,)
+    assert "17 cases" in text or "17 例" in text
+    text, _ = asked(question, plain_ledger(), language_of(question))
+    assert text == prompts.load(language_of(question)).phrases["answer.unclear.a"]

@@ -17,10 +17,10 @@ aligned = test_lesion_followup.aligned
 languages = pytest.mark.parametrize("language", prompts.languages())
 
 
-def told(question, *studies):
+def told(question, *studies, exam="follow-up"):
     """Return the texts of an answer, the quantities that each cites, and its report."""
     language = language_of(question)
-    settings = Settings(exam="follow-up", language=language, reader="none")
+    settings = Settings(exam=exam, language=language, reader="none")
     assistant = Assistant.from_settings(settings)
     report = assistant(studies[0], priors=studies[1:])
     answer = assistant.ask(report, question)
@@ -30,7 +30,11 @@ def told(question, *studies):
 
 
 @pytest.mark.parametrize(
-    "question", ["Is that real?", "Did it really grow?", "这是真的吗", "真的变大了吗？"]
+    "question",
+    [
+        *("Is that real?", "Did it really grow?", "这是真的吗", "真的变大了吗？"),
+        *("From how many people does the measurement error come?", "测量误差来自多少人"),
+    ],
 )
 @pytest.mark.parametrize(("before", "more"), [(BEFORE, []), ({STAYS: 2.0}, ["load_differs"])])
 def test_whether_a_change_of_lesions_is_real_nobody_knows(question, before, more):
@@ -61,6 +65,19 @@ def test_a_total_is_as_sure_as_outlines_that_nobody_checked(question, has_prior)
         ("How many lesions grew?", "enlarged"),
         ("哪个病灶是新的？", "new"),
         ("哪些病灶消失了？", "resolved"),
+        ("Are there new lesions?", "new"),
+        ("Has a new lesion appeared?", "new"),
+        ("Were there new lesions since the last scan?", "new"),
+        ("New lesions?", "new"),
+        ("Did any lesion disappear?", "resolved"),
+        ("Did lesions vanish?", "resolved"),
+        ("Are some lesions gone?", "resolved"),
+        ("Did a lesion shrink?", "shrunk"),
+        ("有新病灶吗", "new"),
+        ("是否出现新病灶", "new"),
+        ("出现新发病变了吗？", "new"),
+        ("有病灶消失吗", "resolved"),
+        ("病灶消退了吗", "resolved"),
     ],
 )
 def test_lesions_of_a_kind_are_counted_and_listed(question, fate):
@@ -70,13 +87,43 @@ def test_lesions_of_a_kind_are_counted_and_listed(question, fate):
     assert all(quantity.startswith(f"{fate} lesion ") for (quantity,) in cited[1:])
 
 
+@pytest.mark.parametrize(
+    "question",
+    [
+        *("Is NEDA met?", "Is there disease activity?", "Is the disease active?"),
+        *("Are there any active lesions?", "Are there signs of activity?"),
+        *("有疾病活动吗", "疾病是否活动？", "有活动性病灶吗"),
+    ],
+)
+def test_activity_is_answered_by_criteria_that_say_that_it_is_activity(question):
+    language = language_of(question)
+    settings = Settings(exam="follow-up", language=language, reader="none")
+    assistant = Assistant.from_settings(settings)
+    now, before = pair()
+    lines = assistant.ask(assistant(now, priors=[before]), question).lines
+    assert [line.cites[0] for line in lines] == ["c1", "c2", "c3"]
+    words = prompts.load(language)
+    met = f"{words.outcomes['met']}{words.marks['colon']}{words.criteria['neda']['new_lesion']}"
+    assert lines[0].text.startswith(met)
+    assert {"en": "activity", "zh": "活动性"}[language] in met
+    alone = assistant.ask(assistant(now), question).lines
+    assert all(line.cites == () for line in alone)
+
+
 @pytest.mark.parametrize("question", ["How fast?", "How fast did it grow?", "多快？"])
 def test_no_rate_is_worked_out_for_lesions(question):
     (text,), _ = told(question, *pair())
     assert text == prompts.load(language_of(question)).phrases["answer.lesion_rate.a"]
 
 
-@pytest.mark.parametrize("question", ["Did it grow?", "变大了吗？"])
+@pytest.mark.parametrize(
+    "question",
+    [
+        *("Did it grow?", "变大了吗？", "Did the lesion load increase?"),
+        *("Has the lesion burden increased?", "Is the lesion load higher?"),
+        *("Did the total volume go up?", "病灶负荷有没有上升", "总体积是否升高？"),
+    ],
+)
 def test_growth_is_answered_in_short_and_not_of_each_lesion(question):
     _, cited = told(question, *pair())
     loads = ["lesion volume change", "relative lesion volume change"]
@@ -95,7 +142,13 @@ def test_a_lesion_that_is_named_is_told_by_itself(question):
 
 
 @pytest.mark.parametrize(
-    "question", ["Is that real?", "How fast?", "这是真的吗", "Are there any new lesions?"]
+    "question",
+    [
+        *("Is that real?", "How fast?", "这是真的吗", "Are there any new lesions?"),
+        *("Are there new lesions?", "Is there a new lesion?", "What about new lesions?"),
+        *("Did any lesion disappear?", "Did lesions vanish?", "Is lesion A new?"),
+        *("有新病灶吗", "是否出现新病灶", "病灶消失了吗", "病灶有融合吗"),
+    ],
 )
 def test_without_a_prior_no_change_of_lesions_is_answered(question):
     (text,), _ = told(question, pair()[0])
@@ -120,6 +173,15 @@ def test_a_claim_about_the_bounds_of_the_load_must_hold_of_them(language):
         ("病灶有多少？", ["lesion count"]),
         ("What was the total volume on 2023-06-01?", ["earlier lesion volume"]),
         ("2023-06-01的总体积是多少？", ["earlier lesion volume"]),
+        ("What was the earlier total volume?", ["earlier lesion volume"]),
+        ("What was the previous lesion load?", ["earlier lesion volume"]),
+        ("What was the lesion burden at the last scan?", ["earlier lesion volume"]),
+        ("既往病灶总体积是多少", ["earlier lesion volume"]),
+        ("上次病灶负荷是多少？", ["earlier lesion volume"]),
+        ("What was the total volume in 2023?", ["earlier lesion volume"]),
+        ("2023年病灶总体积是多少？", ["earlier lesion volume"]),
+        ("How many lesions were there in 2024?", ["lesion count"]),
+        ("Is the total lesion volume larger than 5 mL?", ["lesion volume"]),
     ],
 )
 def test_a_total_is_told_by_itself_and_of_its_date(question, quantities):
@@ -135,11 +197,40 @@ def test_a_total_is_told_by_itself_and_of_its_date(question, quantities):
         "How much did lesion C change between 2021-06-01 and 2022-06-01?",
         "Did it grow between 2021-01-01 and 2022-01-01?",
         "海马萎缩了吗？",
+        "How many lesions were there before?",
+        "How many lesions did she have at the last scan?",
+        "What was the earlier lesion count?",
+        "以前有多少个病灶",
+        "上次病灶数量是多少？",
+        "How many lesions were there in 2023?",
+        "How many lesions were there on 2023-06-01?",
+        "What was the total volume in 2019?",
+        "Do any lesions enhance?",
+        "Do any lesions take up contrast?",
+        "Is lesion C enhancing?",
+        "How many Gd+ lesions are there?",
+        "Are there new enhancing lesions?",
+        "病灶强化吗",
+        "有没有强化病灶？",
+        "病灶摄取造影剂吗",
     ],
 )
 def test_what_no_record_of_lesions_holds_was_not_measured(question):
     (text,), _ = told(question, *pair())
     assert text == prompts.load(language_of(question)).phrases["answer.not_measured.a"]
+
+
+@pytest.mark.parametrize(
+    ("question", "first"),
+    [
+        ("How large is the enhancing tumour?", "lesion volume"),
+        ("Did the enhancing tumour grow?", "lesion volume change"),
+        ("强化肿瘤变大了吗", "lesion volume change"),
+    ],
+)
+def test_of_an_enhancing_tumour_enhancement_is_what_was_measured(question, first):
+    _, cited = told(question, *pair(), exam="tumour")
+    assert cited[0] == [first]
 
 
 @pytest.mark.parametrize(

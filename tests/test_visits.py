@@ -210,11 +210,24 @@ def test_a_draft_is_judged_by_the_visits_that_it_is_given(drafting, tmp_path, ca
 @pytest.mark.parametrize("fact", ["weights_sha256", "calibration"])
 def test_visits_that_other_networks_measured_are_refused(drafting, capsys, fact):
     assert drafting(**{fact: "another"}) == REFUSED
-    assert "expected the repeatability of these networks and intervals" in one_sentence(capsys)
+    sentence = one_sentence(capsys)
+    assert "expected the repeatability of these networks and intervals" in sentence
+    assert "measure it with the networks that the draft is made with" in sentence
+    assert sentence.endswith("[bad-option]\n")
 
 
 def test_a_file_that_is_no_repeatability_is_refused(tmp_path, capsys):
     (tmp_path / "ours.toml").write_text('id = "a"', encoding="utf-8")
     given = ("--repeatability", str(tmp_path / "ours.toml"), "--writer", "template")
     assert main(["draft", "sample", *given]) == REFUSED
-    assert "ours.toml: expected what `voxcite repeatability` wrote" in one_sentence(capsys)
+    sentence = one_sentence(capsys)
+    assert "ours.toml: expected what `voxcite repeatability` wrote" in sentence
+    assert sentence.endswith("[bad-option]\n")
+
+
+def test_an_exam_without_networks_of_its_own_takes_no_repeatability(tmp_path, capsys):
+    given = ("--exam", "ct-organs", "--repeatability", str(tmp_path / "ours.toml"))
+    assert main(["draft", "scan.nii.gz", *given]) == REFUSED
+    sentence = one_sentence(capsys)
+    assert "--repeatability: expected an exam with networks" in sentence
+    assert sentence.endswith("[bad-option]\n")

@@ -14,27 +14,43 @@ import numpy as np
 from assistant.ledger import Ledger
 from assistant.writers import Turn
 from assistant.writers.questions.asked import Asked
-from assistant.writers.questions.criteria import CRITERIA, asks_for_criteria, rules_named
+from assistant.writers.questions.criteria import (
+    CRITERIA,
+    asks_for_criteria,
+    rules_meant,
+    rules_named,
+)
+from assistant.writers.questions.dates import in_its_year, on_earlier_dates, on_its_dates
 from assistant.writers.questions.hints import (
     MISHEARD,
     SIGNAL,
     asked_of_change,
     asks_for_change,
     asks_for_earlier,
+    asks_for_prior_date,
+    is_about_lesions,
+    is_for_enhancement,
     is_in_millilitres,
     is_of_change_alone,
+    is_of_error,
     is_of_signal,
     is_of_trust_alone,
     topic_of_one_side,
 )
 from assistant.writers.questions.lesions import about_lesions, is_of_lesions, topic_of_lesions
-from assistant.writers.questions.names import is_elsewhere, mentions_index, readings, simplified
+from assistant.writers.questions.names import (
+    is_elsewhere,
+    mentions_index,
+    named,
+    readings,
+    simplified,
+)
 from assistant.writers.questions.ngrams import ngram_scores
 from assistant.writers.questions.topics import (
     ANSWERED,
     DECLINED,
     INSTRUCTIONS,
-    LESION,
+    INTERVAL,
     OF_RECORDS,
     OF_TRUST,
     PRIOR,
@@ -45,10 +61,9 @@ from assistant.writers.questions.topics import (
 )
 from prompts import Phrasebook
 from segment.change import ABSOLUTE, RELATIVE, TREND, YEARLY
-from segment.measurement import EARLIER, EARLIER_LOAD, Measurement
+from segment.measurement import EARLIER, Measurement
 
 OF_SIDES = ("sides", "asymmetry")
-DATE = re.compile(r"(?<!\d)\d{4}-\d{2}-\d{2}(?!\d)")
 LETTER = re.compile(r"[^\W\d_]")
 HAN = re.compile(r"[\u3400-\u9fff]")
 SENTENCE = re.compile(r"(?<=[.!?。！？])\s*|(?<=[:：])\s*")
@@ -80,23 +95,50 @@ def understand(
     asked = simplified(question[:LONGEST_QUESTION])
     if asks_for_criteria(asked, words):
         return Asked(CRITERIA, rules=rules_named(asked, words))
-    before = _cited(turns, ledger)
-    of_change = asked_of_change(asked, words)
-    if (found := about_lesions(asked, ledger, words, of_change)) is not None:
-        return _on_its_dates(found, asked, ledger)
-    if is_of_change_alone(asked, words):
-        is_of_answer = of_change == REALITY and before
-        topic, records = ("reliable", before) if is_of_answer else (PRIOR, ())
-        return Asked(topic, records, of_change=of_change)
-    heard = replace(_understood(asked, ledger, words, before), of_change=of_change)
-    if is_of_lesions(ledger):
-        heard = replace(heard, topic=topic_of_lesions(heard.topic, asked, words))
-    return _on_its_dates(heard, asked, ledger)
+    if meant := rules_meant(asked, words):
+        if set(meant) & {judgement.rule for judgement in ledger.judgements}:
+            return Asked(CRITERIA, rules=meant)
+        if is_of_lesions(ledger) and is_about_lesions(asked, words):
+            return Asked(UNKNOWN)
+    heard = _of_measurements(asked, ledger, words, turns)
+    is_of_enhancement = is_of_lesions(ledger) and is_for_enhancement(asked, words)
+    return replace(heard, is_of_enhancement=is_of_enhancement)
 
 
 def language_of(question: str) -> str:
     """Tell which language a question is asked in: Chinese where it holds a Chinese character."""
     return "zh" if HAN.search(question) else "en"
+
+
+def _of_measurements(asked: str, ledger: Ledger, words: Phrasebook, turns: Sequence[Turn]) -> Asked:
+    """Find the topic and the records of a simplified question that asks for no criteria."""
+    if asks_for_prior_date(asked, words):
+        return on_earlier_dates(ledger)
+    if (of_year := in_its_year(asked, ledger, words)) is not None:
+        return of_year
+    before = _cited(turns, ledger)
+    of_change = asked_of_change(asked, words)
+    if (found := about_lesions(asked, ledger, words, of_change)) is not None:
+        return on_its_dates(found, asked, ledger)
+    if is_of_change_alone(asked, words):
+        is_of_answer = of_change == REALITY and before
+        topic, records = ("reliable", before) if is_of_answer else (PRIOR, ())
+        return Asked(topic, records, of_change=of_change)
+    heard = replace(_understood(asked, ledger, words, before), of_change=of_change)
+    if heard.topic in (INTERVAL, UNCLEAR) and is_of_error(asked, words):
+        heard = _of_error(asked, ledger, words)
+    if is_of_lesions(ledger):
+        heard = replace(heard, topic=topic_of_lesions(heard.topic, asked, words))
+    return on_its_dates(heard, asked, ledger)
+
+
+def _of_error(asked: str, ledger: Ledger, words: Phrasebook) -> Asked:
+    """Find the changes that are told with their measurement error; that of lesions nobody knows."""
+    if is_of_lesions(ledger):
+        return Asked(PRIOR, of_change=REALITY)
+    names = named(asked, words)
+    compared = any(record.comparator for record in ledger.records)
+    return Asked(PRIOR, _compared(names, asked, ledger, words)) if compared else Asked(UNCLEAR)
 
 
 def _understood(
@@ -148,26 +190,6 @@ def _compared(
     found = (record for record in ledger.records if record.quantity in wanted)
     mine = [r for r in found if any(r.structure == s and x in (r.side, "none") for s, x in names)]
     return tuple(mine)
-
-
-def _on_its_dates(heard: Asked, asked: str, ledger: Ledger) -> Asked:
-    """Keep the records of the dates that a question names; of another date nothing was measured.
-
-    Where a volume is asked for, that of an earlier examination is told of its own date.
-    """
-    dates = set(DATE.findall(asked))
-    known = {date for record in ledger.records for date in (record.date, record.comparator)}
-    if not dates or not any(known) or heard.topic not in (*OF_RECORDS, PRIOR, LESION):
-        return heard
-    told = heard.records or tuple(r for r in ledger.records if r.is_of_comparison)
-    if not told:
-        return heard
-    if kept := tuple(r for r in told if dates <= {r.date, r.comparator}):
-        return replace(heard, records=kept) if heard.records else heard
-    mine = {(record.structure, record.side) for record in told}
-    earlier = (r for r in ledger.records if r.quantity in (EARLIER, EARLIER_LOAD))
-    found = tuple(r for r in earlier if {r.date} == dates and (r.structure, r.side) in mine)
-    return Asked(PRIOR, found) if found else Asked(UNKNOWN)
 
 
 def _cited(turns: Sequence[Turn], ledger: Ledger) -> tuple[Measurement, ...]:

@@ -11,7 +11,8 @@ class Asked:
 
     ``besides`` are topics of other sentences, which nobody measured: each wants to be told so.
     ``rules`` are those that a question about criteria names, ``of_change`` what is asked of a
-    change: its reality, its rate, or nothing of the kind.
+    change: its reality, its rate, or nothing of the kind. ``is_of_enhancement`` is what asks for
+    lesions that take up contrast, which not every exam of lesions looks for.
     """
 
     topic: str
@@ -19,3 +20,4 @@ class Asked:
     besides: tuple[str, ...] = ()
     rules: tuple[str, ...] = ()
     of_change: str | None = None
+    is_of_enhancement: bool = False

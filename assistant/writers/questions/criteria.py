@@ -1,6 +1,7 @@
 """Whether a question asks for the criteria of published rules, and of which. Knows no answers.
 
-No topic was trained for it: rules are called by their names, which are the same in every wording.
+No topic was trained for it: rules are called by their names, which are the same in every wording,
+or by what they judge where they were held against the study.
 """
 
 import re
@@ -20,6 +21,12 @@ def rules_named(asked: str, words: Phrasebook) -> tuple[str, ...]:
     """List the rules that a question names; none where it asks for criteria in general."""
     names = words.lexicon["rules_asked"]
     return tuple(rule for rule, texts in names.items() if any(holds(asked, t) for t in texts))
+
+
+def rules_meant(asked: str, words: Phrasebook) -> tuple[str, ...]:
+    """List the rules that a question asks for by what they judge, as "is there activity"."""
+    meant = words.lexicon["rules_meant"]
+    return tuple(rule for rule, texts in meant.items() if any(holds(asked, t) for t in texts))
 
 
 def _names(words: Phrasebook) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from assistant.writers.questions.criteria import holds
 from prompts import Phrasebook
 
 SIGNAL = "signal"
+OF_LESIONS_ALONE = ("new", "resolved", "merged", "split")  # fates that no total can have
 # Of these a question is taken for one about change where it speaks of time. One about size is told
 # with its change anyhow.
 MISHEARD = ("volume", "sure", "reliable", "sides", "asymmetry", "interval", SIGNAL)
@@ -27,6 +28,35 @@ def asks_for_earlier(asked: str, words: Phrasebook) -> bool:
     """Tell whether a simplified question asks for a value of the earlier examination."""
     is_told = _says(asked, words.lexicon["earlier_asked"])
     return is_told or re.search(words.lexicon["before_asked"], asked) is not None
+
+
+def compares_dates(asked: str, words: Phrasebook) -> bool:
+    """Tell whether a simplified question asks how something differs from what it was."""
+    is_of_limit = re.search(words.lexicon["limit_asked"], asked) is not None
+    return _says(asked, words.lexicon["compared_asked"]) and not is_of_limit
+
+
+def years_asked(asked: str, words: Phrasebook) -> tuple[str, ...]:
+    """List the years of which a simplified question asks for a value, and for no change."""
+    if compares_dates(asked, words) or not _says(asked, words.lexicon["value_asked"]):
+        return ()
+    return tuple(re.findall(words.lexicon["year_of_asked"], asked))
+
+
+def asks_for_prior_date(asked: str, words: Phrasebook) -> bool:
+    """Tell whether a simplified question asks when the earlier examination was."""
+    return re.search(words.lexicon["prior_date_asked"], asked) is not None
+
+
+def is_of_error(asked: str, words: Phrasebook) -> bool:
+    """Tell whether a simplified question is about the measurement error, and no interval."""
+    is_of_interval = _says(asked, words.lexicon["interval"])
+    return re.search(words.lexicon["error_asked"], asked) is not None and not is_of_interval
+
+
+def is_of_past(asked: str, words: Phrasebook) -> bool:
+    """Tell whether a simplified question points to an earlier examination."""
+    return _says(asked, words.lexicon["past_asked"]) or asks_for_earlier(asked, words)
 
 
 def is_of_signal(asked: str, words: Phrasebook) -> bool:
@@ -52,6 +82,11 @@ def asked_of_change(asked: str, words: Phrasebook) -> str | None:
     return next((key for key, texts in of_change.items() if _says(asked, texts)), None)
 
 
+def asks_what_became(asked: str, words: Phrasebook) -> bool:
+    """Tell whether a simplified question asks for what only became of a lesion since before."""
+    return any(fate in OF_LESIONS_ALONE for fate in fates_asked(asked, words))
+
+
 def lesions_named(asked: str, words: Phrasebook) -> tuple[str, ...]:
     """List the letters of the lesions that a simplified question names, as "lesion c"."""
     found = re.finditer(words.lexicon["lesion_asked"], asked)
@@ -59,11 +94,16 @@ def lesions_named(asked: str, words: Phrasebook) -> tuple[str, ...]:
 
 
 def fates_asked(asked: str, words: Phrasebook) -> tuple[str, ...]:
-    """List what became of the lesions that a simplified question asks for, as "which are new"."""
-    if not _says(asked, words.lexicon["which_asked"]):
-        return ()
+    """List what became of the lesions that a simplified question asks for, as "which are new".
+
+    "Did the lesions grow?" may ask for their total, but "are there new lesions?" may not.
+    """
     fates = words.lexicon["fates_asked"]
-    return tuple(fate for fate, texts in fates.items() if _says(asked, texts))
+    found = tuple(fate for fate, texts in fates.items() if _says(asked, texts))
+    if _says(asked, words.lexicon["which_asked"]):
+        return found
+    is_of_fates = is_about_lesions(asked, words) and set(found) <= set(OF_LESIONS_ALONE)
+    return found if is_of_fates else ()
 
 
 def is_about_lesions(asked: str, words: Phrasebook) -> bool:
@@ -79,6 +119,12 @@ def is_for_largest(asked: str, words: Phrasebook) -> bool:
 def is_for_place(asked: str, words: Phrasebook) -> bool:
     """Tell whether a simplified question asks where lesions lie."""
     return is_about_lesions(asked, words) and _says(asked, words.lexicon["place_asked"])
+
+
+def is_for_enhancement(asked: str, words: Phrasebook) -> bool:
+    """Tell whether a simplified question asks for contrast uptake, not whether it was assessed."""
+    is_of_gaps = _says(asked, words.lexicon["gap_asked"])
+    return _says(asked, words.lexicon["enhancement_asked"]) and not is_of_gaps
 
 
 def is_for_total(asked: str, words: Phrasebook) -> bool:

@@ -7,15 +7,18 @@ from collections.abc import Iterable
 
 from assistant.ledger import Ledger
 from assistant.writers.questions.asked import Asked
+from assistant.writers.questions.dates import lesions_in_its_year
 from assistant.writers.questions.hints import (
     asks_for_change,
-    asks_for_earlier,
+    asks_what_became,
+    compares_dates,
     fates_asked,
     is_about_lesions,
     is_for_count,
     is_for_largest,
     is_for_place,
     is_for_total,
+    is_of_past,
     lesions_named,
 )
 from assistant.writers.questions.names import named
@@ -45,18 +48,16 @@ def about_lesions(
         return Asked(LESION_PLACE)
     if letters := lesions_named(asked, words):
         found = _of_letters(letters, ledger)
-        is_of_change = of_change or asks_for_change(asked, words)
+        is_of_change = of_change or asks_for_change(asked, words) or asks_what_became(asked, words)
         topic = PRIOR if is_of_change else LESION
         return Asked(topic, found, of_change=of_change) if found else Asked(UNKNOWN)
     if fates := fates_asked(asked, words):
         fated = _of_fates(fates, ledger)
-        return Asked(LESION, fated) if fated else Asked(PRIOR)
+        return Asked(LESION if fated else PRIOR, fated, of_change=of_change)
     if is_for_largest(asked, words):
         found = tuple(r for r in ledger.records if r.quantity == f"{LARGE} {LETTERS[0]}")
         return Asked(LESION, found) if found else Asked(UNKNOWN)
-    if of_change is None and (found := _of_all(asked, ledger, words)):
-        return Asked(LESION, found)
-    return None
+    return None if of_change else _of_all(asked, ledger, words)
 
 
 def topic_of_lesions(topic: str, asked: str, words: Phrasebook) -> str:
@@ -70,15 +71,29 @@ def topic_of_lesions(topic: str, asked: str, words: Phrasebook) -> str:
     return UNKNOWN if topic in OF_STRUCTURES else topic
 
 
-def _of_all(asked: str, ledger: Ledger, words: Phrasebook) -> tuple[Measurement, ...]:
-    """List the total and the count that are asked for: today's, or what was before."""
-    if asks_for_earlier(asked, words):
-        quantities = {EARLIER_LOAD: is_for_total(asked, words)}
-    elif asks_for_change(asked, words):
-        return ()
-    else:
-        quantities = {LOAD: is_for_total(asked, words), NUMBER: is_for_count(asked, words)}
-    return tuple(record for record in ledger.records if quantities.get(record.quantity))
+def _of_all(asked: str, ledger: Ledger, words: Phrasebook) -> Asked | None:
+    """Find whether the total or the count is asked for: today's, what was before, or its change."""
+    wanted = {LOAD: is_for_total(asked, words), NUMBER: is_for_count(asked, words)}
+    if not any(wanted.values()):
+        return None
+    if compares_dates(asked, words):
+        return Asked(PRIOR) if wanted[LOAD] else None
+    quantities = (*((LOAD, EARLIER_LOAD) if wanted[LOAD] else ()), *((NUMBER,) * wanted[NUMBER]))
+    if (of_year := lesions_in_its_year(asked, ledger, words, quantities)) is not None:
+        return of_year
+    if is_of_past(asked, words):
+        return _of_all_before(ledger, is_of_total=wanted[LOAD])
+    if asks_for_change(asked, words):
+        return None
+    return Asked(LESION, tuple(r for r in ledger.records if wanted.get(r.quantity)))
+
+
+def _of_all_before(ledger: Ledger, *, is_of_total: bool) -> Asked:
+    """Find the total on each earlier date; lesions were counted on none."""
+    if not any(record.comparator for record in ledger.records):
+        return Asked(PRIOR)
+    found = tuple(record for record in ledger.records if record.quantity == EARLIER_LOAD)
+    return Asked(LESION, found) if is_of_total and found else Asked(UNKNOWN)
 
 
 def _of_letters(letters: Iterable[str], ledger: Ledger) -> tuple[Measurement, ...]:

@@ -6,10 +6,11 @@ INSTRUCTIONS, WITH_INSTRUCTION = "instructions", "with_instruction"
 PRIOR = "prior"
 LESION = "lesion"  # lesions that are told one by one
 LESION_PLACE = "lesion_place"  # where in the brain a lesion lies
+INTERVAL = "interval"  # what a prediction interval is
 REALITY, RATE = "reality", "rate"  # what of a change is asked
 OF_TRUST = ("sure", "reliable")
 OF_RECORDS = ("volume", "size", *OF_TRUST)
-ANSWERED = (*OF_RECORDS, "sides", PRIOR, "not_assessed", "asymmetry", "interval", "summary")
+ANSWERED = (*OF_RECORDS, "sides", PRIOR, "not_assessed", "asymmetry", INTERVAL, "summary")
 DECLINED = (
     *("other_structures", "signal", "diagnosis", "treatment", "age", "head_size", "identity"),
     UNKNOWN,

@@ -45,6 +45,7 @@ TOLD = (RELATIVE, YEARLY, TREND)  # of the records of a comparison
 OF_CLASSES = (NEW, ENLARGED, FATES[Fate.SHRUNK], FATES[Fate.RESOLVED])
 LESIONS = ("lesion_error", "lesion_rate", "load_differs", LESION_PLACE)  # fixed answers
 FIXED = (*DECLINED, *ASIDE, LESION_PLACE)  # topics that are answered alike whatever was measured
+ENHANCEMENT = "enhancement"  # where an exam lists it as not assessed, nobody looked for it
 FIRST = "a"  # of the wordings that a fixed answer has
 
 
@@ -76,6 +77,15 @@ def _criteria(rules: Sequence[str], brief: Brief) -> Iterator[Statement]:
 
 
 def _about_lesions(asked: Asked, brief: Brief) -> Iterator[Statement]:
+    """Answer from the lesions; of enhancement only where the exam looks for it."""
+    is_unseen = asked.is_of_enhancement and ENHANCEMENT in brief.exam.not_assessed
+    if is_unseen and asked.topic not in FIXED:
+        yield fixed(UNKNOWN, brief)
+    else:
+        yield from _told_of_lesions(asked, brief)
+
+
+def _told_of_lesions(asked: Asked, brief: Brief) -> Iterator[Statement]:
     """Answer from the lesions: what became of them, what was not assessed, else them in short."""
     compared = [record for record in brief.ledger.records if record.comparator]
     is_of_change = asked.topic == PRIOR or asked.of_change == REALITY
