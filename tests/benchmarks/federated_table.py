@@ -50,7 +50,7 @@ PLAN = Path(__file__).with_name("federated.toml")
 COVERAGE = 0.9
 SPREAD = 0.1  # of one network, which has no other: the sketches then reach a factor of e either way
 PARTS = STRUCTURES[1:]
-PRIVATE = Private(clip=1.0, noise=1.0, share=0.25, steps=8, delta=1e-2, most_epsilon=30.0)
+PRIVATE = Private(clip=1.0, noise=1.5, share=0.25, steps=8, delta=1e-2, most_epsilon=30.0)
 ALONE = tuple(site.name for site in FOUR)
 WAYS = ("federated", "centralised", *ALONE, "private", "six", "six with faults", "twenty")
 CHANGES: Mapping[str, Mapping[str, Any]] = {
