@@ -36,9 +36,19 @@ def check_parts(exam: Exam, settings: Settings) -> None:
         raise ValueError(f"{msg}; leave --intervals out")
     if settings.effort != EFFORT:
         _check_effort(exam, settings, is_supplied=is_supplied)
-    if settings.segmenter is not None and models.is_own(settings.segmenter) and not is_supplied:
-        msg = f"exam {exam.name}: expected its own segmenter, found a folder of the user's"
-        raise ValueError(f"{msg}; leave it out or choose --exam ct-organs")
+    if settings.segmenter is not None and models.is_own(settings.segmenter):
+        _check_networks(exam, is_supplied=is_supplied)
+
+
+def _check_networks(exam: Exam, *, is_supplied: bool) -> None:
+    """Refuse a user's own networks for an exam that they cannot draw; raises ValueError."""
+    if exam.takes_networks:
+        return
+    if is_supplied:
+        msg = f"exam {exam.name}: expected a segmentation of its lesions, found a folder of"
+        raise ValueError(f"{msg} networks; leave --model out and give --segmentation")
+    msg = f"exam {exam.name}: expected its own segmenter, found a folder of the user's"
+    raise ValueError(f"{msg}; leave it out or choose --exam ct-organs")
 
 
 def _check_effort(exam: Exam, settings: Settings, *, is_supplied: bool) -> None:

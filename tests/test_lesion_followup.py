@@ -431,6 +431,13 @@ def test_a_study_without_a_segmentation_is_refused_before_its_head_is_sought():
     with pytest.raises(ScanError, match="expected a segmentation of the scan") as refusal:
         drafted(replace(now, mask=None))
     assert refusal.value.code is Refusal.NO_SEGMENTATION
+    assert str(refusal.value).endswith("give its file with --segmentation")
+
+
+@pytest.mark.parametrize("exam", ["ms-lesions", "tumour", "follow-up"])
+def test_networks_are_refused_where_lesions_are_compared(exam):
+    with pytest.raises(ValueError, match=f"^exam {exam}: expected a segmentation of its lesions"):
+        Assistant.from_settings(Settings(exam=exam, segmenter="nnunet:/none"))
 
 
 @pytest.fixture
