@@ -175,6 +175,23 @@ def test_labels_on_another_grid_are_refused(tmp_path):
     assert "--resample" in str(error)
 
 
+TURN, SHIFT = np.eye(4), np.eye(4)
+TURN[:2, :2] = [[np.cos(0.1), -np.sin(0.1)], [np.sin(0.1), np.cos(0.1)]]
+SHIFT[:3, 3] = (0.3, 0, 0.4)
+OTHER_GRIDS = {
+    "shifted": (SHIFT, "found as many of this size, 1.34 mm away;"),
+    "turned": (TURN, "found as many of this size whose axes are turned by up to 5.73 degrees;"),
+    "mirrored": (np.diag([-1, 1, 1, 1]), "are turned by up to 180 degrees"),
+    "finer": (np.diag([0.5, 1, 1, 1]), "found others, "),
+}
+
+
+@pytest.mark.parametrize(("change", "told"), OTHER_GRIDS.values(), ids=OTHER_GRIDS)
+def test_a_refusal_says_in_what_the_grid_of_labels_differs(tmp_path, change, told):
+    error = refused(write(tmp_path / "mask.nii.gz", labels(), AFFINE @ change))
+    assert told in str(error)
+
+
 def test_labels_on_another_grid_take_the_nearest_one_when_asked(tmp_path):
     fine = np.repeat(labels(), 2, axis=0)
     affine = AFFINE @ np.diag([0.5, 1, 1, 1])
