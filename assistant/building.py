@@ -64,9 +64,13 @@ def _check_effort(exam: Exam, settings: Settings, *, is_supplied: bool) -> None:
 def calibrated_of(segmenter: str, settings: Settings) -> Calibrated:
     """Read the intervals of a segmenter; without any where other members are to be asked.
 
-    Raises ValueError where the calibration cannot group its cases as the settings ask.
+    Raises ValueError where there is no calibration, or none that groups as the settings ask.
     """
-    calibrated = models.calibrated(segmenter, weights_of(settings, CALIBRATION))
+    try:
+        calibrated = models.calibrated(segmenter, weights_of(settings, CALIBRATION))
+    except (FileNotFoundError, NotADirectoryError) as error:
+        msg = f"{CALIBRATION}: expected what `voxcite calibrate` writes at its end, found none in"
+        raise ValueError(f"{msg} the folder of --weights; run it to its end") from error
     chosen = settings.intervals or calibrated.intervals
     calibrated = replace(calibrated, intervals=chosen)
     calibrated.expect_grouped()
