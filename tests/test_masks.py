@@ -7,8 +7,10 @@ import nibabel
 import numpy as np
 import pytest
 
+import prompts
 from assistant import Assistant, Settings, exports, read_study
 from assistant.cli import main
+from assistant.edit import Manuscript, Overridden
 from assistant.report import Report
 from assistant.verify import verify_report
 from segment import organs
@@ -112,6 +114,32 @@ def test_an_empty_mask_is_a_volume_of_nothing_and_says_why(tmp_path):
     assert (spleen.reliability, spleen.reason) == (Reliability.NOT_RELIABLE, Reason.NO_VOXELS)
     assert record(report, "spleen", quantity="mean attenuation").value is None
     assert verify_report(report.to_json()) == ()
+
+
+def impression(report):
+    return [line.text for line in report.lines if line.section == "impression"]
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_an_impression_of_nothing_measured_is_one_sentence_that_must_hold(tmp_path, language):
+    empty = drafted(*write_pair(tmp_path, np.zeros(SHAPE, np.uint8)), language=language)
+    (said,) = impression(empty)
+    assert said == prompts.load(language).phrases["impression.nothing_measured"]
+    assert verify_report(empty.to_json()) == ()
+    (tmp_path / "full").mkdir()
+    full = drafted(*write_pair(tmp_path / "full"), language=language).to_json()
+    line = next(line for line in full["lines"] if line["section"] == "impression")
+    line.update(text=said, cites=[])
+    assert any("does not hold of these records" in problem for problem in verify_report(full))
+
+
+def test_a_volume_entered_by_a_person_takes_the_place_of_nothing_measured(tmp_path):
+    empty = drafted(*write_pair(tmp_path, np.zeros(SHAPE, np.uint8)))
+    change = Overridden("m2", 180.0, 160.0, 200.0, "Dr Test", "2021-03-04T05:06:07+00:00")
+    changed = Manuscript(empty).with_change(change).report
+    (said,) = impression(changed)
+    assert said.startswith("Volume of the spleen: approximately 180 mL (entered by hand")
+    assert verify_report(changed.to_json()) == ()
 
 
 def test_a_structure_without_a_label_was_not_assessed(tmp_path):

@@ -258,6 +258,7 @@ CONDITIONS: Mapping[str, Callable[[Sequence[Measurement]], bool]] = {
     "technique.interval": _is_predicted,
     "technique.bounds": _is_entered,
     "technique.parts": _is_entered,
+    "impression.nothing_measured": lambda records: all(r.is_withheld for r in records),
     "not_assessed.change": _is_first,
     "not_assessed.lesion_error": _is_beyond_outlines,
     "technique.change": lambda records: not _is_first(records),

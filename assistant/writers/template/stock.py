@@ -57,6 +57,7 @@ ATTENUATION = "mean attenuation"
 ONE_NETWORK = "technique.one_network"
 OTHER_EFFORTS = tuple(f", {effort}" for effort in get_args(Effort) if effort != EFFORT)
 OWN_MODEL, NETWORK = "technique.own_model", "nnU-Net "
+NOTHING = "impression.nothing_measured"
 CHANGE, LESION_ERROR = "change", "lesion_error"  # of an exam's not_assessed
 IN_SHORT = (RELATIVE, TREND)  # of the records of a comparison, what the impression holds
 COUNTS = ("one", "two", "three")  # how many records a stock sentence can withhold together
@@ -195,6 +196,9 @@ def whole_statements(brief: Brief, section: Section) -> Iterator[Statement]:
     if is_without_intervals(brief.ledger.records):
         yield from _listed(brief, section)
         return
+    if section == "impression" and exam.segmenter == SUPPLIED and is_nothing(brief.ledger.records):
+        yield phrase_statement(NOTHING, (), words, section)
+        return
     for records in together(brief.ledger.records):
         if records[0].is_of_comparison and records[0].quantity not in IN_SHORT:
             continue
@@ -224,6 +228,11 @@ def is_without_intervals(records: Sequence[Measurement]) -> bool:
     """Tell whether values are stated of which none has an interval to draw a conclusion from."""
     stated = [record for record in records if not record.is_withheld]
     return bool(stated) and all(record.interval is None for record in stated)
+
+
+def is_nothing(records: Sequence[Measurement]) -> bool:
+    """Tell whether no value at all is stated."""
+    return all(record.is_withheld for record in records)
 
 
 def _listed(brief: Brief, section: Section) -> Iterator[Statement]:
