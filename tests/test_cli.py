@@ -374,6 +374,11 @@ def test_an_evaluation_of_exact_masks_is_perfect(crop_file, tmp_path, capsys, wi
     dice = [row["mean"] for row in table["metrics"] if row["quantity"] == "dice"]
     assert dice == [1.0] * 3
     assert all(row["coverage_mean"] == 1 for row in table["coverage"])
+    lines = capsys.readouterr().out.splitlines()
+    told = [line for line in lines if " coverage, " in line]
+    assert told
+    assert all(line.endswith("; too few subjects to say") for line in told)
+    assert all("(n = 1)" in line for line in lines if " dice " in line)
 
 
 def test_what_is_no_head_is_not_evaluated_as_one(crop_file, tmp_path, capsys, in_place):
