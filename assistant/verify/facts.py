@@ -10,7 +10,7 @@ from assistant.verify.lexer import Number
 from segment.measurement import EARLIER, PIECES, Measurement, Reason, Reliability
 
 APPROXIMATE_ABOVE = 0.20  # (upper - lower) / value above which a value must be hedged
-LOAD_CHANGE = "lesion volume change"
+COUNT, LOAD_CHANGE = "lesion count", "lesion volume change"
 VOLUME, TREND = "volume", "yearly volume trend"
 LOADS = ("lesion volume", "earlier lesion volume")  # one of each examination
 OF_LESION_CHANGE = re.compile(
@@ -182,6 +182,12 @@ def _is_predicted(records: Sequence[Measurement]) -> bool:
 def _is_entered(records: Sequence[Measurement]) -> bool:
     """Tell whether some bounds rest on a person."""
     return not _is_predicted(records)
+
+
+def is_bounded_by_itself(record: Measurement) -> bool:
+    """Tell whether a count of lesions has bounds by its outlines that are the count itself."""
+    ends = None if record.interval is None else {record.interval.lower, record.interval.upper}
+    return (record.quantity, basis(record)) == (COUNT, "outlined") and ends == {record.value}
 
 
 def _is_first(records: Sequence[Measurement]) -> bool:

@@ -30,6 +30,7 @@ from segment.lesion_records import (
     excludes_no_change,
     includes_no_change,
     is_of_one,
+    is_same_by_all,
 )
 from segment.measurement import EARLIER, EARLIER_LOAD, Measurement, Reason, Reliability
 
@@ -179,6 +180,8 @@ def _key(record: Measurement, exam: Exam) -> str:
         return f"{_withheld(record)}.one"
     if record.quantity == ATTENUATION:
         return "attenuation.plain"
+    if is_same_by_all(record):
+        return "lesions.counted"
     if record.quantity in (LOAD, NUMBER) or record.quantity.startswith(LARGE):
         return "lesions.plain"
     if record.quantity == ASYMMETRY:
