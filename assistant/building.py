@@ -37,9 +37,19 @@ def check_parts(exam: Exam, settings: Settings) -> None:
         raise ValueError(f"{msg}; leave --intervals out")
     if settings.effort != EFFORT:
         _check_effort(exam, settings, is_supplied=is_supplied)
-    if settings.segmenter is not None and models.is_own(settings.segmenter) and not is_supplied:
-        msg = f"exam {exam.name}: expected its own segmenter, found a folder of the user's"
-        raise ValueError(f"{msg}; leave it out or choose --exam ct-organs")
+    if settings.segmenter is not None and models.is_own(settings.segmenter):
+        _check_networks(exam, is_supplied=is_supplied)
+
+
+def _check_networks(exam: Exam, *, is_supplied: bool) -> None:
+    """Refuse a user's own networks for an exam that they cannot draw; raises ValueError."""
+    if exam.takes_networks:
+        return
+    if is_supplied:
+        msg = f"exam {exam.name}: expected a segmentation of its lesions, found a folder of"
+        raise ValueError(f"{msg} networks; leave --model out and give --segmentation")
+    msg = f"exam {exam.name}: expected its own segmenter, found a folder of the user's"
+    raise ValueError(f"{msg}; leave it out or choose --exam ct-organs")
 
 
 def _check_effort(exam: Exam, settings: Settings, *, is_supplied: bool) -> None:
@@ -55,9 +65,13 @@ def _check_effort(exam: Exam, settings: Settings, *, is_supplied: bool) -> None:
 def calibrated_of(segmenter: str, settings: Settings) -> Calibrated:
     """Read the intervals of a segmenter; without any where other members are to be asked.
 
-    Raises ValueError where the calibration cannot group its cases as the settings ask.
+    Raises ValueError where there is no calibration, or none that groups as the settings ask.
     """
-    calibrated = models.calibrated(segmenter, weights_of(settings, CALIBRATION))
+    try:
+        calibrated = models.calibrated(segmenter, weights_of(settings, CALIBRATION))
+    except (FileNotFoundError, NotADirectoryError) as error:
+        msg = f"{CALIBRATION}: expected what `voxcite calibrate` writes at its end, found none in"
+        raise ValueError(f"{msg} the folder of --weights; run it to its end") from error
     chosen = settings.intervals or calibrated.intervals
     calibrated = replace(calibrated, intervals=chosen)
     calibrated.expect_grouped()

@@ -3,7 +3,7 @@
 Knows nothing of pages, files or of who may change what.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -20,7 +20,7 @@ from assistant.acts import (
 )
 from assistant.criteria import criteria_statements, told_together
 from assistant.denial import Denial
-from assistant.draft import Statement
+from assistant.draft import Section, Statement
 from assistant.ledger import Ledger
 from assistant.override import EditError, Overridden, expect_plausible, overridden, parts_fit
 from assistant.quality import quality_statements
@@ -30,7 +30,7 @@ from assistant.rows import decimals, one_line
 from assistant.rules import judge
 from assistant.verify import untold, verify_line
 from assistant.writers import Brief, drain
-from assistant.writers.template import Template, phrase_statement, stock_statement
+from assistant.writers.template import NOTHING, Template, phrase_statement, stock_statement
 from prompts import Phrasebook
 from segment import organs
 from segment.measurement import Reliability
@@ -320,7 +320,10 @@ def _rewritten(
     passage: Passage, ledger: Ledger, moved: set[str], words: Phrasebook, exam: exams.Exam
 ) -> Iterator[Passage]:
     """Return what becomes of one line."""
-    if not moved & set(passage.line.cites):
+    if passage.line.text == words.phrases[NOTHING]:
+        entered = (record.id for record in ledger.records if record.id in moved)
+        yield from _stocked(entered, "impression", ledger, words, exam)
+    elif not moved & set(passage.line.cites):
         yield passage
     elif passage.edited_by is not None:
         marked = _marked(passage.statement, passage.edited_by, ledger, words)
@@ -336,11 +339,18 @@ def _rewritten(
     else:
         section = passage.line.section
         place = section if section == "impression" else "findings"
-        for cite in (cite for cite in passage.line.cites if cite in ledger):
-            statement = stock_statement(ledger[cite], exam, words, place)
-            line = _holding(statement, ledger, words)
-            assert line is not None, statement.stock
-            yield Passage(line, statement)
+        yield from _stocked(passage.line.cites, place, ledger, words, exam)
+
+
+def _stocked(
+    cites: Iterable[str], section: Section, ledger: Ledger, words: Phrasebook, exam: exams.Exam
+) -> Iterator[Passage]:
+    """Say of each record that there is what its stock sentence says."""
+    for cite in (cite for cite in cites if cite in ledger):
+        statement = stock_statement(ledger[cite], exam, words, section)
+        line = _holding(statement, ledger, words)
+        assert line is not None, statement.stock
+        yield Passage(line, statement)
 
 
 def _holding(statement: Statement, ledger: Ledger, words: Phrasebook) -> Line | None:

@@ -1,6 +1,7 @@
 """Pictures of what a volume hangs on: three maps, three planes each. Knows nothing of networks."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from types import MappingProxyType
 
 import numpy as np
@@ -40,10 +41,14 @@ TITLES = MappingProxyType(
 )
 
 
-def explained_view(volume: Volume, explained: Explained) -> View:
-    """Draw the maps of one structure, orange where they are positive and blue where negative."""
+def explained_view(volume: Volume, explained: Explained, *, is_crop: bool = False) -> View:
+    """Draw the maps of one structure, orange where they are positive and blue where negative.
+
+    A crop keeps no place in the patient, so none is written on its planes.
+    """
     words = Words(ENGLISH)
-    three = planes(centre_of(explained.segmentation), "radiological")
+    middle_mm = centre_of(explained.segmentation)
+    three = [replace(p, is_placed=not is_crop) for p in planes(middle_mm, "radiological")]
     grey = windowed([sample(volume.array, volume.geometry, plane, np.nan) for plane in three])
     rows, titles = [], []
     for name, values in explained.maps.items():

@@ -56,7 +56,8 @@ def check_supplied(
     is_needed, modality = exam.segmenter == SUPPLIED, volume.modality
     if is_needed and not has_mask and not has_own:
         msg = f"exam {exam.name}: expected a segmentation of the scan, found none; give its file"
-        advice = "with --segmentation, or networks with --model nnunet:FOLDER"
+        own = ", or networks with --model nnunet:FOLDER" if exam.takes_networks else ""
+        advice = f"with --segmentation{own}"
         raise ScanError(Refusal.NO_SEGMENTATION, f"{msg} {advice}")
     if has_mask and has_own:
         msg = "expected a segmentation or networks, found both; leave --segmentation or --model out"
@@ -86,8 +87,8 @@ def check_head(volume: Volume) -> None:
     if max(extent_mm) < SMALLEST_HEAD_MM:
         msg = (
             f"the scan: expected a whole head, at least {SMALLEST_HEAD_MM:g} mm each way, found"
-            f" {_size(extent_mm)}; if it is the box around one hippocampus, add --crop and"
-            " --side left or right"
+            f" {_size(extent_mm)}; give one, or measure the box around one hippocampus with"
+            " `voxcite segment FILE --crop --side left` (or right)"
         )
         raise ScanError(Refusal.FIELD_TOO_SMALL, msg)
     if min(extent_mm) < SMALLEST_HEAD_MM:

@@ -17,6 +17,7 @@ from segment.errors import Refusal, ScanError
 from segment.geometry import Geometry
 from segment.infer import Found, Side
 from segment.reading import file_name
+from segment.segmentation import SUM_TOLERANCE
 
 UNREADABLE = (*(ImageFileError, HeaderDataError, WrapStructError), OSError, EOFError, zlib.error)
 
@@ -39,7 +40,7 @@ def probability_of(geometry: Geometry, sides: Sequence[Side]) -> Probability:
     """Lay the mean over the members of what was found onto the block that holds all of it.
 
     Labels are numbered as ``segment.infer.paint`` numbers them. At least one side must have been
-    found.
+    found. Where the boxes of both sides overlap and both claim a voxel, they share it.
     """
     found = [side for side in sides if isinstance(side, Found)]
     shapes = [side.segmentation.geometry.shape for side in found]
@@ -56,6 +57,7 @@ def probability_of(geometry: Geometry, sides: Sequence[Side]) -> Probability:
                 )
             )
             array[(slice(each * place, each * (place + 1)), *block)] = side.segmentation.mean[1:]
+    array /= np.maximum(array.sum(axis=0), 1)
     (i, j, k), (di, dj, dk) = start.tolist(), (stop - start).tolist()
     return Probability(array, geometry.block((i, j, k), (di, dj, dk)))
 
@@ -76,10 +78,15 @@ def read_probability(path: Path) -> Probability:
         raise _refusal(path, "a damaged or another file") from error
     if array.ndim != 4:
         raise _refusal(path, f"{array.ndim} dimensions")
-    i, j, k, _ = array.shape
+    i, j, k, labels = array.shape
+    if not (array.min() >= 0 and array.max() <= 1):
+        raise _refusal(path, f"{array.min():.3g} to {array.max():.3g}")
+    most = float(array.sum(axis=-1).max())
+    if most > 1 + SUM_TOLERANCE + labels * 0.5 / STEPS:  # each label is rounded by itself
+        raise _refusal(path, f"some that add up to {most:.3g}")
     return Probability(np.moveaxis(array, -1, 0), Geometry((i, j, k), image.affine))
 
 
 def _refusal(path: Path, found: str) -> ScanError:
-    msg = f"{file_name(path)}: expected the probability of each label, found {found}; draft again"
-    return ScanError(Refusal.UNREADABLE, msg)
+    msg = f"{file_name(path)}: expected the probability of each label, from 0 to 1 and together at"
+    return ScanError(Refusal.UNREADABLE, f"{msg} most 1, found {found}; draft again")

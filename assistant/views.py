@@ -78,7 +78,7 @@ class Plane:
     """A square window on the world: where its middle lies and which way its axes run.
 
     ``right`` and ``down`` are unit vectors in world axes; ``letters`` stand at the left, right,
-    upper and lower edge.
+    upper and lower edge. A crop's middle ``is_placed`` nowhere in the patient.
     """
 
     name: str
@@ -87,6 +87,7 @@ class Plane:
     down: tuple[int, int, int]
     letters: tuple[str, str, str, str]
     field_mm: float = FIELD_MM
+    is_placed: bool = True
 
     @property
     def side_px(self) -> int:
@@ -119,7 +120,8 @@ class Plane:
         """Say where the plane lies along its normal, as viewers do: ``S 12.0 mm``."""
         axis = int(np.flatnonzero(np.cross(self.down, self.right))[0])
         value = float(self.centre_mm[axis])
-        return f"{'RAS'[axis] if value >= 0 else 'LPI'[axis]} {abs(value):.1f} mm"
+        letter = "RAS"[axis] if value >= 0 else "LPI"[axis]
+        return f"{letter} {abs(value):.1f} mm" if self.is_placed else ""
 
 
 def overlays(
@@ -328,7 +330,8 @@ def marked(image: Image.Image, plane: Plane, words: Words) -> Image.Image:
     )
     for text, place, anchor in places:
         write_text(pen, place, text, anchor=anchor, size=LETTER_PX)
-    write_text(pen, (gap, gap), f"{words[plane.name]}  {plane.position}", anchor="lt", size=13)
+    title = f"{words[plane.name]}  {plane.position}".rstrip()
+    write_text(pen, (gap, gap), title, anchor="lt", size=13)
     bar, y = plane.bar_mm / plane.pixel_mm, side - 12
     pen.rectangle((side - 13 - bar, y - 2, side - 12, y + 3), fill=PAPER)
     pen.rectangle((side - 12 - bar, y - 1, side - 13, y + 2), fill=INK)

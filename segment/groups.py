@@ -6,11 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from segment.evaluate import Estimate, Json, bootstrap_interval
-
-# Of fewer subjects nothing is said: with all of nine covered the exact 95 % interval of a coverage
-# still begins at 66 %.
-LEAST_SUBJECTS = 10
+from segment.evaluate import LEAST_SUBJECTS, Estimate, Json, bootstrap_interval
 
 
 @dataclass(frozen=True)

@@ -75,6 +75,16 @@ def excludes_no_change(record: Measurement) -> bool:
     return _is_change(record) and not includes_no_change(record)
 
 
+def is_same_by_all(record: Measurement) -> bool:
+    """Tell whether a count of lesions has bounds by its outlines that are the count itself."""
+    interval = record.interval
+    return (
+        (record.quantity, record.basis) == (NUMBER, "outlined")
+        and interval is not None
+        and interval.lower == interval.upper == record.value
+    )
+
+
 def is_of_one(record: Measurement) -> bool:
     """Tell whether a record is the volume of one lesion, which has a letter."""
     return record.quantity[:-1].endswith(ONE_VOLUME)

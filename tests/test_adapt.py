@@ -250,7 +250,8 @@ def test_a_table_of_subjects_that_is_not_there_is_told_by_its_name(shelf, tmp_pa
     folders = ["--images", tmp_path / "images", "--labels", tmp_path / "labels"]
     words = ["adapt", *folders, "--organ", "amygdala", "--subjects", tmp_path / "none.csv"]
     assert main([*map(str, words), "--runs", str(tmp_path / "runs")]) == REFUSED
-    assert capsys.readouterr().err.startswith("voxcite: none.csv: No such file or directory; give")
+    told = "voxcite: none.csv: expected a file or a folder, found none; give"
+    assert capsys.readouterr().err.startswith(told)
     assert not (shelf / "amygdala").exists()
 
 

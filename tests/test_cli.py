@@ -16,6 +16,7 @@ from referencing import Registry, Resource
 import prompts
 from assistant import exams, rules, writers
 from assistant.cli import DOES_NOT_HOLD, NOTHING_MEASURED, OK, REFUSED, main
+from assistant.cli.terminal import without_folders
 from assistant.records import schema
 from segment import models, organs
 from tests.hostile.catalogue import BAD_INPUTS, make
@@ -373,6 +374,11 @@ def test_an_evaluation_of_exact_masks_is_perfect(crop_file, tmp_path, capsys, wi
     dice = [row["mean"] for row in table["metrics"] if row["quantity"] == "dice"]
     assert dice == [1.0] * 3
     assert all(row["coverage_mean"] == 1 for row in table["coverage"])
+    lines = capsys.readouterr().out.splitlines()
+    told = [line for line in lines if " coverage, " in line]
+    assert told
+    assert all(line.endswith("; too few subjects to say") for line in told)
+    assert all("(n = 1)" in line for line in lines if " dice " in line)
 
 
 def test_what_is_no_head_is_not_evaluated_as_one(crop_file, tmp_path, capsys, in_place):
@@ -420,7 +426,7 @@ def test_a_list_says_which_networks_are_untrained_and_what_trains_them(capsys):
         (("--segmenter", "mamba"), "train it with `voxcite train segmenter --network mamba`"),
         (("--segmenter", "threshold"), "threshold has no calibration, so no interval"),
         (("--segmenter", "vnet"), "unknown segmenter 'vnet'; there are "),
-        (("--weights", "nowhere"), "calibration.json: No such file or directory"),
+        (("--weights", "nowhere"), "expected what `voxcite calibrate` writes at its end"),
     ],
     ids=["untrained", "no calibration", "unknown", "no weights"],
 )
@@ -429,6 +435,27 @@ def test_a_segmenter_that_cannot_measure_is_refused(chosen, sentence, crop_file,
     assert run(*command) == REFUSED
     assert sentence in one_sentence(capsys)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_holds_no_calibration_yet_is_told_what_writes_one(
+    crop_file, tmp_path, capsys
+):
+    (tmp_path / "runs" / "counted").mkdir(parents=True)
+    command = ("segment", crop_file, "-o", tmp_path / "labels.nii.gz", *SIDES)
+    assert run(*command, "--weights", tmp_path / "runs") == REFUSED
+    assert "found none in the folder of --weights; run it to its end" in one_sentence(capsys)
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (FileNotFoundError(2, "No such file or directory", "/p/a.csv"), "found none; give one"),
+        (PermissionError(13, "Permission denied", "/p/a.csv"), "found permission denied; give"),
+    ],
+)
+def test_a_file_that_cannot_be_had_is_told_by_its_name_in_words(error, told):
+    assert without_folders(error).startswith("a.csv: expected ")
+    assert told in without_folders(error)
 
 
 @pytest.mark.slow

@@ -238,6 +238,18 @@ def test_resampling_subjects_widens_the_interval_of_doubled_values():
     assert (paired.n, paired.groups) == (80, 40)
 
 
+def test_one_subject_has_a_mean_and_no_interval():
+    estimate = bootstrap_interval([1.0, 3.0], np.random.default_rng(0), groups=["a", "a"])
+    assert (estimate.mean, estimate.n, estimate.groups) == (2.0, 2, 1)
+    assert (estimate.lower, estimate.upper) == (None, None)
+
+
+def test_a_stratum_of_few_subjects_is_marked():
+    rng = np.random.default_rng(5)
+    every, *_, hardest = coverage_table(judged(45, width=0.2, rng=rng), 100, rng)
+    assert (every.to_dict()["is_too_small"], hardest.to_dict()["is_too_small"]) == (False, True)
+
+
 def test_the_same_generator_gives_the_same_interval():
     first, second = (
         bootstrap_interval([1.0, 2.0, 4.0], np.random.default_rng(7)) for _ in range(2)

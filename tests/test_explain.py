@@ -175,6 +175,17 @@ def test_a_picture_shows_three_maps_in_three_planes(explained):
     assert colourful.mean() > 0.01
 
 
+@pytest.mark.parametrize("is_crop", [True, False])
+def test_the_planes_of_a_crop_have_no_place_in_the_patient(explained, is_crop, monkeypatch):
+    written = []
+    monkeypatch.setattr(
+        "assistant.views.write_text", lambda pen, at, text, **how: written.append(text)
+    )
+    explained_view(PHANTOM.volume, explained, is_crop=is_crop)
+    assert ("sagittal" in written) is is_crop
+    assert any(re.match(r"sagittal  [RL] ", text) for text in written) is not is_crop
+
+
 def test_the_strongest_change_has_the_sign_of_the_volumes():
     segmentation = segmentation_of(ball(grid(field_mm=30), 8))
     falls = np.zeros((2, 2, 2), np.float32)

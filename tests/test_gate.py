@@ -1,11 +1,13 @@
 """Only an MR of the right size goes on; everything else is told what to do."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from assistant import exams
+from assistant.cli import parser
 from assistant.gate import (
     LARGEST_FITTING,
     LEAST_LOOKING,
@@ -62,10 +64,13 @@ def test_a_crop_passes_as_a_crop():
     check_crop(scan((36, 50, 36), (1, 1, 1)))
 
 
-def test_a_crop_given_as_a_head_is_told_of_the_crop_option():
+def test_a_crop_given_as_a_head_is_told_of_the_command_that_measures_crops():
     error = refusal(check_head, scan((36, 50, 36), (1, 1, 1)))
     assert error.code is Refusal.FIELD_TOO_SMALL
-    assert "--crop and --side" in str(error)
+    assert "give one, or" in str(error)
+    (command,) = re.findall(r"`voxcite (.*)`", str(error))
+    chosen = parser().parse_args([*command.split(), "-o", "labels.nii.gz"])
+    assert (chosen.crop, chosen.side) == (True, "left")
 
 
 def test_a_head_given_as_a_crop_is_told_to_leave_the_option_out():

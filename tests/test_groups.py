@@ -57,6 +57,12 @@ def test_a_coverage_of_few_subjects_is_marked_though_the_group_has_many():
     assert "coverage 1.000 (1.000 to 1.000) of 2; too few" in _of_group(row.to_dict())
 
 
+def test_a_group_of_one_is_told_without_an_interval():
+    (row,) = rows_of([fared("a", dice=0.91)])
+    told = _of_group(row.to_dict())
+    assert "; dice 0.910; coverage 1.000; too few subjects to say" in told
+
+
 def test_a_group_without_any_interval_has_no_coverage():
     (row,) = rows_of([fared(0, is_covered=None)])
     assert row.coverage is None

@@ -210,6 +210,13 @@ def test_without_a_prior_lesions_are_counted_and_change_is_said_to_be_unassessed
 
 
 @languages
+@pytest.mark.parametrize("exam", ["ms-lesions", "tumour", "follow-up"])
+def test_how_lesions_were_outlined_holds_of_one_examination_as_of_several(language, exam):
+    words = prompts.load(language).phrases
+    assert {"en": "each examination", "zh": "各次检查"}[language] not in words[f"technique.{exam}"]
+
+
+@languages
 def test_lesions_that_have_all_gone_are_resolved(language):
     now, before = study_of("a", "2024-06-01", {}), study_of("b", "2023-06-01", {STAYS: 5.0})
     report = drafted(now, before, language=language)
@@ -431,6 +438,13 @@ def test_a_study_without_a_segmentation_is_refused_before_its_head_is_sought():
     with pytest.raises(ScanError, match="expected a segmentation of the scan") as refusal:
         drafted(replace(now, mask=None))
     assert refusal.value.code is Refusal.NO_SEGMENTATION
+    assert str(refusal.value).endswith("give its file with --segmentation")
+
+
+@pytest.mark.parametrize("exam", ["ms-lesions", "tumour", "follow-up"])
+def test_networks_are_refused_where_lesions_are_compared(exam):
+    with pytest.raises(ValueError, match=f"^exam {exam}: expected a segmentation of its lesions"):
+        Assistant.from_settings(Settings(exam=exam, segmenter="nnunet:/none"))
 
 
 @pytest.fixture

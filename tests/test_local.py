@@ -174,7 +174,7 @@ BAD = {
     "empty": (lambda labels, affine: (labels * 0, affine), "expected labels of the hippocampus"),
     "unknown": (unknown, "expected the labels 1 = left hippocampus anterior, 2 = left hippo"),
     "a part": (only_posterior, "expected every part of a side that is traced, found no voxel of"),
-    "elsewhere": (moved, "expected the voxels of the scan, 36x36x36 of 1x1x1 mm, found others"),
+    "elsewhere": (moved, "expected the voxels of the scan, 36x36x36 of 1x1x1 mm, found as many"),
 }
 
 

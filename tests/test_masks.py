@@ -7,8 +7,10 @@ import nibabel
 import numpy as np
 import pytest
 
+import prompts
 from assistant import Assistant, Settings, exports, read_study
 from assistant.cli import main
+from assistant.edit import Manuscript, Overridden
 from assistant.report import Report
 from assistant.verify import verify_report
 from segment import organs
@@ -114,6 +116,32 @@ def test_an_empty_mask_is_a_volume_of_nothing_and_says_why(tmp_path):
     assert verify_report(report.to_json()) == ()
 
 
+def impression(report):
+    return [line.text for line in report.lines if line.section == "impression"]
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_an_impression_of_nothing_measured_is_one_sentence_that_must_hold(tmp_path, language):
+    empty = drafted(*write_pair(tmp_path, np.zeros(SHAPE, np.uint8)), language=language)
+    (said,) = impression(empty)
+    assert said == prompts.load(language).phrases["impression.nothing_measured"]
+    assert verify_report(empty.to_json()) == ()
+    (tmp_path / "full").mkdir()
+    full = drafted(*write_pair(tmp_path / "full"), language=language).to_json()
+    line = next(line for line in full["lines"] if line["section"] == "impression")
+    line.update(text=said, cites=[])
+    assert any("does not hold of these records" in problem for problem in verify_report(full))
+
+
+def test_a_volume_entered_by_a_person_takes_the_place_of_nothing_measured(tmp_path):
+    empty = drafted(*write_pair(tmp_path, np.zeros(SHAPE, np.uint8)))
+    change = Overridden("m2", 180.0, 160.0, 200.0, "Dr Test", "2021-03-04T05:06:07+00:00")
+    changed = Manuscript(empty).with_change(change).report
+    (said,) = impression(changed)
+    assert said.startswith("Volume of the spleen: approximately 180 mL (entered by hand")
+    assert verify_report(changed.to_json()) == ()
+
+
 def test_a_structure_without_a_label_was_not_assessed(tmp_path):
     table = tmp_path / "table.csv"
     table.write_text(HEADER + "1,milz,spleen,none\n")
@@ -173,6 +201,23 @@ def test_labels_on_another_grid_are_refused(tmp_path):
     error = refused(write(tmp_path / "mask.nii.gz", labels(), moved))
     assert error.code is Refusal.WRONG_GRID
     assert "--resample" in str(error)
+
+
+TURN, SHIFT = np.eye(4), np.eye(4)
+TURN[:2, :2] = [[np.cos(0.1), -np.sin(0.1)], [np.sin(0.1), np.cos(0.1)]]
+SHIFT[:3, 3] = (0.3, 0, 0.4)
+OTHER_GRIDS = {
+    "shifted": (SHIFT, "found as many of this size, 1.34 mm away;"),
+    "turned": (TURN, "found as many of this size whose axes are turned by up to 5.73 degrees;"),
+    "mirrored": (np.diag([-1, 1, 1, 1]), "are turned by up to 180 degrees"),
+    "finer": (np.diag([0.5, 1, 1, 1]), "found others, "),
+}
+
+
+@pytest.mark.parametrize(("change", "told"), OTHER_GRIDS.values(), ids=OTHER_GRIDS)
+def test_a_refusal_says_in_what_the_grid_of_labels_differs(tmp_path, change, told):
+    error = refused(write(tmp_path / "mask.nii.gz", labels(), AFFINE @ change))
+    assert told in str(error)
 
 
 def test_labels_on_another_grid_take_the_nearest_one_when_asked(tmp_path):

@@ -13,11 +13,13 @@ from scipy.ndimage import binary_dilation, binary_erosion
 from assistant.cli import DOES_NOT_HOLD, NOTHING_MEASURED, OK, REFUSED, main
 from assistant.folder import ENTROPY, LABELS, PROBABILITY, REPORT
 from assistant.output import write_draft
-from assistant.probability import read_probability
+from assistant.probability import probability_of, read_probability
 from assistant.report import report_from_json
 from assistant.study import Study
 from assistant.surfaces import draft_surfaces, label_surfaces
 from assistant.written import now
+from segment.infer import Found
+from segment.segmentation import Segmentation
 from tests.phantoms import ThresholdSegmenter, ball, grid, head, registered
 from tests.shared_data import REPOSITORY, shared_data
 from tests.supplied import write_pair
@@ -181,6 +183,47 @@ def test_a_probability_of_three_dimensions_is_refused(copy, capsys):
     shutil.copy(copy / ENTROPY, copy / PROBABILITY)
     assert run(copy) == REFUSED
     assert "found 3 dimensions" in refusal(capsys)
+
+
+def tampered(path, change):
+    image = nibabel.load(path)
+    array = change(np.asarray(image.dataobj, dtype=np.float32))
+    nibabel.Nifti1Image(array, image.affine).to_filename(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda array: np.full_like(array, 0.475), "found some that add up to 1.9;"),
+        (lambda array: array + 0.5, "found 0.5 to 1.48;"),
+        (lambda array: array - 0.5, "found -0.5 to 0.476;"),
+        (lambda array: np.where(array > 0.5, np.nan, array), "found nan to nan;"),
+    ],
+)
+def test_what_is_no_probability_is_not_drawn(copy, change, told, capsys):
+    tampered(copy / PROBABILITY, change)
+    assert run(copy) == REFUSED
+    said = refusal(capsys)
+    assert "from 0 to 1 and together at most 1, " + told in said
+    assert not list(copy.glob("*.glb"))
+
+
+def test_sides_that_claim_the_same_voxels_share_them():
+    structures, where = ("background", "anterior", "posterior"), grid(field_mm=10)
+    certain = np.stack([np.full(where.shape, p, np.float32) for p in (0.1, 0.6, 0.3)])[None]
+    sides = [
+        Found(
+            side,
+            Segmentation(certain, structures, side, where, "toy"),
+            (0, 0, 0),
+            0.0,
+            is_truncated=False,
+        )
+        for side in ("left", "right")
+    ]
+    shared = probability_of(where, sides).array
+    assert np.allclose(shared.sum(axis=0), 1)
+    assert np.allclose(shared[0], 0.6 / 1.8)
 
 
 def test_a_report_that_does_not_hold_is_not_drawn(copy, capsys):

@@ -48,6 +48,28 @@ def test_count_load_and_the_largest_lesions_are_told_and_the_report_verifies(lan
     assert prompts.load(language).quantities[f"{LARGE} A"] in report.markdown()
 
 
+@languages
+def test_a_count_whose_bounds_are_the_count_is_told_as_that_of_the_segmentation(language):
+    report, words = drafted(RADII_MM, language=language), prompts.load(language)
+    assert bounds(report)["lesion count"] == (len(RADII_MM),) * 3
+    key = next(m.id for m in report.measurements if m.quantity == "lesion count")
+    told = [line.text for line in report.lines if key in line.cites]
+    amount, range_ = words.amount(6, "{lesions}", 0), words.range(6, 6, "{lesions}", 0)
+    where = {"en": "in the supplied segmentation", "zh": "所提供的分割中"}[language]
+    assert len(told) == 2
+    assert all(amount in text and where in text and range_ not in text for text in told)
+    assert range_ in report.markdown()
+
+
+def test_a_count_is_told_with_bounds_that_differ_from_it():
+    report = drafted({**RADII_MM, (0, -30, 0): 0.9})
+    assert "is 7 lesions (outline bounds 6 to 7 lesions)" in report.markdown()
+    table = json.loads(report_bytes(report))
+    line = next(line for line in table["lines"] if "is 7 lesions (outline" in line["text"])
+    line["text"] = line["text"].replace(" (outline bounds 6 to 7 lesions)", "")
+    assert any("a value stands with its interval" in problem for problem in verify_report(table))
+
+
 def test_the_box_of_each_large_lesion_stands_in_the_report():
     report = drafted(RADII_MM)
     lesions = lesions_in_mask(balls(RADII_MM), GEOMETRY)

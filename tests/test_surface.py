@@ -88,6 +88,18 @@ def test_smoothing_flattens_steps_without_shrinking():
     assert spread[1] < 0.75 * spread[0]
 
 
+@pytest.mark.parametrize("half_mm", [(24, 3, 2), (9, 8, 3), (14, 14, 1.5)], ids=str)
+def test_smoothing_takes_nothing_from_what_is_thin(half_mm):
+    geometry = grid((3.0, 3.0, 3.0), field_mm=60.0)
+    thin = (np.abs(world_of(geometry)) / half_mm <= 1).all(axis=-1)
+    field = np.where(thin, 1, -1).astype(np.float32)
+    rough, smooth = (surface_of("x", field, geometry, passes=n) for n in (0, 10))
+    assert smooth.is_watertight
+    assert smooth.volume_ml == pytest.approx(rough.volume_ml, rel=0.001)
+    moved_mm = np.linalg.norm(smooth.points - rough.points, axis=1)
+    assert moved_mm.max() < 1.5  # half a voxel
+
+
 def test_a_structure_that_leaves_the_field_has_an_open_surface_and_no_volume():
     geometry = grid(field_mm=40.0)
     mask = ball(geometry, 10, centre_mm=(15.0, 0.0, 0.0)).mask

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from assistant.cli.terminal import Commands
     from segment.evaluate import Json
 
+TOO_FEW = "; too few subjects to say"
+
 
 def add_evaluate(commands: "Commands") -> None:
     """Describe the command."""
@@ -68,13 +70,13 @@ def run_evaluate(chosen: argparse.Namespace) -> int:
     for row in table["metrics"]:
         print(
             f"{row['structure']:32s} {row['quantity']:32s} {row['mean']:8.3f}"
-            f"  ({row['lower']:.3f} to {row['upper']:.3f}, n = {row['n']})"
+            f"  ({_between(row['lower'], row['upper'], ', ')}n = {row['n']})"
         )
     for row in table["coverage"]:
         print(
             f"{row['structure']:32s} coverage, {row['stratum']:22s} {row['coverage_mean']:8.3f}"
             f"  (accepted {row['band_lower']:.3f} to {row['band_upper']:.3f}, n = {row['n']},"
-            f" relative width {row['width_mean']:.3f})"
+            f" relative width {row['width_mean']:.3f}){TOO_FEW if row['is_too_small'] else ''}"
         )
     for row in table.get("by_group", ()):
         print(_of_group(row))
@@ -87,9 +89,15 @@ def _of_group(row: "Json") -> str:
     for name in ("volume_error", "dice", "coverage"):
         mean, lower, upper = (row[f"{name}_{part}"] for part in ("mean", "lower", "upper"))
         if mean is not None:
-            told += f"; {name.replace('_', ' ')} {mean:.3f} ({lower:.3f} to {upper:.3f})"
+            interval = "" if lower is None else f" ({_between(lower, upper)})"
+            told += f"; {name.replace('_', ' ')} {mean:.3f}{interval}"
             told += "" if row[f"{name}_n"] == row["n"] else f" of {row[f'{name}_n']}"
-    return f"{told}; too few subjects to say" if row["is_too_small"] else told
+    return f"{told}{TOO_FEW}" if row["is_too_small"] else told
+
+
+def _between(lower: str | float | None, upper: str | float | None, then: str = "") -> str:
+    """Write an interval and what follows it; nothing of a mean of one subject, which has none."""
+    return "" if lower is None else f"{lower:.3f} to {upper:.3f}{then}"
 
 
 def _validation_ids(path: Path) -> list[int]:

@@ -78,7 +78,7 @@ def run_explain(chosen: argparse.Namespace) -> int:
         with written_whole(chosen.output) as folder:
             for kind, values in explained.maps.items():
                 write_map(folder / f"{kind}_{explained.side}.nii.gz", values, volume.geometry)
-            write_png(explained_view(volume, explained), folder)
+            write_png(explained_view(volume, explained, is_crop=side is not None), folder)
         print(_told(explained, records[explained.side]))
     return OK
 

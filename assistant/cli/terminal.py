@@ -275,7 +275,11 @@ def without_folders(error: OSError) -> str:
     """Say what is wrong with a file by its name alone: a path above it can name a patient."""
     if error.filename is None:
         return str(error)
-    return f"{Path(os.fsdecode(error.filename)).name}: {error.strerror}; give another file"
+    name = Path(os.fsdecode(error.filename)).name
+    if isinstance(error, FileNotFoundError):
+        return f"{name}: expected a file or a folder, found none; give one that is there"
+    why = str(error.strerror).lower()
+    return f"{name}: expected what can be read or written, found {why}; give another"
 
 
 def bar_of(total: int, description: str) -> "tqdm[NoReturn]":

@@ -58,6 +58,11 @@ class Exam:
             msg = f"exam {self.name}: the asymmetry of {unknown} needs their volumes"
             raise ValueError(msg)
 
+    @property
+    def takes_networks(self) -> bool:
+        """Whether a user's own networks can draw in the place of a segmentation."""
+        return self.segmenter == SUPPLIED and self.compares != "lesions"
+
 
 def available() -> tuple[str, ...]:
     """Name the exams that have a file here or on the user's shelves."""

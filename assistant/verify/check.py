@@ -288,7 +288,11 @@ def _check_value_complete(
 ) -> Iterator[str]:
     """Say what is missing beside a value."""
     is_alone = record.reliability is Reliability.WITHOUT_INTERVAL
-    if not is_alone and "interval" not in sentence.roles(record):
+    if (
+        not is_alone
+        and not facts.is_bounded_by_itself(record)
+        and "interval" not in sentence.roles(record)
+    ):
         yield f"{record.id}: a value stands with its interval"
     if record.quantity not in sentence.keys("quantity"):
         yield f"{record.id}: a value stands with its quantity, {record.quantity}"

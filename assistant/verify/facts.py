@@ -10,7 +10,7 @@ from assistant.verify.lexer import Number
 from segment.measurement import EARLIER, PIECES, Measurement, Reason, Reliability
 
 APPROXIMATE_ABOVE = 0.20  # (upper - lower) / value above which a value must be hedged
-LOAD_CHANGE = "lesion volume change"
+COUNT, LOAD_CHANGE = "lesion count", "lesion volume change"
 VOLUME, TREND = "volume", "yearly volume trend"
 LOADS = ("lesion volume", "earlier lesion volume")  # one of each examination
 OF_LESION_CHANGE = re.compile(
@@ -184,6 +184,12 @@ def _is_entered(records: Sequence[Measurement]) -> bool:
     return not _is_predicted(records)
 
 
+def is_bounded_by_itself(record: Measurement) -> bool:
+    """Tell whether a count of lesions has bounds by its outlines that are the count itself."""
+    ends = None if record.interval is None else {record.interval.lower, record.interval.upper}
+    return (record.quantity, basis(record)) == (COUNT, "outlined") and ends == {record.value}
+
+
 def _is_first(records: Sequence[Measurement]) -> bool:
     """Tell whether nothing is compared with an earlier examination."""
     return all(record.comparator is None for record in records)
@@ -258,6 +264,7 @@ CONDITIONS: Mapping[str, Callable[[Sequence[Measurement]], bool]] = {
     "technique.interval": _is_predicted,
     "technique.bounds": _is_entered,
     "technique.parts": _is_entered,
+    "impression.nothing_measured": lambda records: all(r.is_withheld for r in records),
     "not_assessed.change": _is_first,
     "not_assessed.lesion_error": _is_beyond_outlines,
     "technique.change": lambda records: not _is_first(records),

@@ -7,6 +7,7 @@ from segment.errors import Refusal, ScanError
 from segment.geometry import Geometry
 from segment.masks.table import LARGEST_LABEL
 
+SMALLEST_TURN = 0.1  # degrees; grids that are turned by less are told apart by how far they lie
 OFF_VOXELS = 0.02  # how far, in voxels, a label may lie off a voxel of the scan and still be on it
 
 
@@ -29,9 +30,8 @@ def placed(
         return _nearest(labels, source, grid), False
     if not resample:
         msg = (
-            f"{name}: expected the voxels of the scan, {_size(grid)}, found others, {_size(source)}"
-            " or elsewhere; give the segmentation of this scan, or add --resample to take the"
-            " nearest label"
+            f"{name}: expected the voxels of the scan, {_size(grid)}, found {_other(source, grid)};"
+            " give the segmentation of this scan, or add --resample to take the nearest label"
         )
         raise ScanError(Refusal.WRONG_GRID, msg)
     return _nearest(labels, source, grid), True
@@ -61,8 +61,7 @@ def _is_aligned(source: Geometry, grid: Geometry) -> bool:
     )
     if not is_turn:
         return False
-    corners = np.array(np.meshgrid(*[(0, n - 1) for n in source.shape])).reshape(3, 8).T
-    found = grid.to_indices(source.to_world(corners.astype(np.float64)))
+    found = grid.to_indices(source.to_world(_corners(source.shape)))
     is_on = bool((np.abs(found - np.rint(found)) <= OFF_VOXELS).all())
     return is_on and bool((found > -0.5).all() and (found < np.array(grid.shape) - 0.5).all())
 
@@ -88,6 +87,24 @@ def _nearest(
 def _inside(indices: Float64[np.ndarray, "n 3"], last: np.ndarray) -> Bool[np.ndarray, " n"]:
     """Mark the places that lie in a field of so many voxels."""
     return np.asarray(((indices > -0.5) & (indices < last - 0.5)).all(axis=1))
+
+
+def _other(source: Geometry, grid: Geometry) -> str:
+    """Say in what one grid differs from another: in its voxels, else in how they lie."""
+    if _size(source) != _size(grid):
+        return f"others, {_size(source)}"
+    ours, theirs = (one.affine[:3, :3] / one.spacing_mm for one in (source, grid))
+    turned = float(np.degrees(np.arccos(np.clip((ours * theirs).sum(axis=0), -1, 1))).max())
+    if turned > SMALLEST_TURN:
+        return f"as many of this size whose axes are turned by up to {turned:.3g} degrees"
+    ends = [one.to_world(_corners(one.shape)) for one in (source, grid)]
+    return f"as many of this size, {np.linalg.norm(ends[0] - ends[1], axis=1).max():.3g} mm away"
+
+
+def _corners(shape: tuple[int, int, int]) -> Float64[np.ndarray, "8 3"]:
+    """Return the indices of the eight voxels at the corners of a grid."""
+    ends = np.meshgrid(*[(0, n - 1) for n in shape])
+    return np.array(ends, dtype=np.float64).reshape(3, 8).T
 
 
 def _size(geometry: Geometry) -> str:

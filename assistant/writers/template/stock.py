@@ -30,6 +30,7 @@ from segment.lesion_records import (
     excludes_no_change,
     includes_no_change,
     is_of_one,
+    is_same_by_all,
 )
 from segment.measurement import EARLIER, EARLIER_LOAD, Measurement, Reason, Reliability
 
@@ -57,6 +58,7 @@ ATTENUATION = "mean attenuation"
 ONE_NETWORK = "technique.one_network"
 OTHER_EFFORTS = tuple(f", {effort}" for effort in get_args(Effort) if effort != EFFORT)
 OWN_MODEL, NETWORK = "technique.own_model", "nnU-Net "
+NOTHING = "impression.nothing_measured"
 CHANGE, LESION_ERROR = "change", "lesion_error"  # of an exam's not_assessed
 IN_SHORT = (RELATIVE, TREND)  # of the records of a comparison, what the impression holds
 COUNTS = ("one", "two", "three")  # how many records a stock sentence can withhold together
@@ -178,6 +180,8 @@ def _key(record: Measurement, exam: Exam) -> str:
         return f"{_withheld(record)}.one"
     if record.quantity == ATTENUATION:
         return "attenuation.plain"
+    if is_same_by_all(record):
+        return "lesions.counted"
     if record.quantity in (LOAD, NUMBER) or record.quantity.startswith(LARGE):
         return "lesions.plain"
     if record.quantity == ASYMMETRY:
@@ -194,6 +198,9 @@ def whole_statements(brief: Brief, section: Section) -> Iterator[Statement]:
         return
     if is_without_intervals(brief.ledger.records):
         yield from _listed(brief, section)
+        return
+    if section == "impression" and exam.segmenter == SUPPLIED and is_nothing(brief.ledger.records):
+        yield phrase_statement(NOTHING, (), words, section)
         return
     for records in together(brief.ledger.records):
         if records[0].is_of_comparison and records[0].quantity not in IN_SHORT:
@@ -224,6 +231,11 @@ def is_without_intervals(records: Sequence[Measurement]) -> bool:
     """Tell whether values are stated of which none has an interval to draw a conclusion from."""
     stated = [record for record in records if not record.is_withheld]
     return bool(stated) and all(record.interval is None for record in stated)
+
+
+def is_nothing(records: Sequence[Measurement]) -> bool:
+    """Tell whether no value at all is stated."""
+    return all(record.is_withheld for record in records)
 
 
 def _listed(brief: Brief, section: Section) -> Iterator[Statement]:
