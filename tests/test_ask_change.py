@@ -9,9 +9,10 @@ from assistant import exams
 from assistant.finish import compose
 from assistant.ledger import Ledger
 from assistant.writers import Brief, Turn, drain
-from assistant.writers.questions import language_of
+from assistant.writers.questions import language_of, understand
+from assistant.writers.questions.topics import PRIOR
 from assistant.writers.template import Template
-from segment.change import RELATIVE
+from segment.change import RELATIVE, YEARLY
 from tests.ledgers import NOW, followed, followup_ledger, plain_ledger, visit
 
 EXAM = exams.load("hippocampus")
@@ -280,3 +281,30 @@ def test_what_a_measurement_error_rests_on_stands_with_the_change(question):
     assert "17 cases" in text or "17 例" in text
     text, _ = asked(question, plain_ledger(), language_of(question))
     assert text == prompts.load(language_of(question)).phrases["answer.unclear.a"]
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "What is the rate of change of the right hippocampus?",
+        "How fast does the right hippocampus change?",
+        "右侧海马变化多快？",
+        "右侧海马的变化有多快",
+        "右侧海马萎缩得多快？",
+        "右侧海马的年变化率是多少",
+    ],
+)
+def test_a_rate_of_a_structure_that_is_named_is_the_rate_of_its_change(question):
+    found = understand(question, followup_ledger(1.06), prompts.load(language_of(question)))
+    assert found.topic == PRIOR
+    assert YEARLY in {record.quantity for record in found.records}
+    assert {record.side for record in found.records} == {"right"}
+
+
+@pytest.mark.parametrize(
+    "question",
+    ["What is the blood flow rate of the left hippocampus?", "左侧海马的血流速度是多少？"],
+)
+def test_another_rate_of_a_structure_was_not_measured(question):
+    found = understand(question, followup_ledger(1.06), prompts.load(language_of(question)))
+    assert found.topic != PRIOR

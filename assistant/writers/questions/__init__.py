@@ -54,6 +54,7 @@ from assistant.writers.questions.topics import (
     OF_RECORDS,
     OF_TRUST,
     PRIOR,
+    RATE,
     REALITY,
     TOPICS,
     UNCLEAR,
@@ -170,6 +171,9 @@ def _understood(
 
 def _plainly(topic: str, asked: str, words: Phrasebook, *, is_named: bool) -> str:
     """Return the topic that a question says plainly, whatever it was heard as."""
+    if is_named and asked_of_change(asked, words) == RATE:
+        is_change = topic == UNKNOWN and asks_for_change(asked, words)
+        topic = PRIOR if is_change or topic == "size" else topic
     if topic in MISHEARD and asks_for_change(asked, words):
         is_signal = topic == SIGNAL and (not is_named or is_of_signal(asked, words))
         return topic if is_signal else PRIOR
