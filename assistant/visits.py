@@ -17,11 +17,11 @@ from assistant import exams
 from assistant.followup import Priors, visit_of
 from assistant.gate import check_head
 from assistant.pipeline import Assistant
-from assistant.steps import Measured
 from assistant.study import Study, patient_ids, read_study
+from assistant.writers import drain
 from assistant.written import written_whole
 from segment.adapt.prepare import Progress, Step, Warned
-from segment.change import days_between, why_apart
+from segment.change import days_between, half_width_log, why_apart
 from segment.errors import Refusal, ScanError
 from segment.local.counted import name_of
 from segment.measure import VOLUME
@@ -182,7 +182,7 @@ def _measured(
     if not path.exists():
         before, after = map(read_study, pair.scans)
         try:
-            measured = _last(assistant.measuring(after, priors=(before,)))
+            measured = drain(assistant.measuring(after, priors=(before,)))
         except ScanError as error:
             raise ScanError(error.code, f"subject {pair.subject}: {error}") from error
         why = measured.earlier[0].doubt
@@ -196,16 +196,6 @@ def _measured(
     return tuple(numbered), None if kept else NOT_PLACED
 
 
-def _last(steps: Generator[object, None, Measured]) -> Measured:
-    """Take all steps and return what they return."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            found: Measured = end.value
-            return found
-
-
 def _rows(records: Sequence[Measurement], pair: Pair) -> tuple[Retest, ...]:
     """Write one row for each volume of both dates, the earlier first."""
     return tuple(
@@ -217,18 +207,13 @@ def _rows(records: Sequence[Measurement], pair: Pair) -> tuple[Retest, ...]:
             repeat=EARLIER_FIRST.index(record.quantity),
             structure=record.structure,
             value_ml=record.value or 0.0,
-            half_log=_half_log(record),
+            half_log=half_width_log(record.interval) if record.interval else 0.0,
             reason=str(record.reason or ""),
         )
         for quantity in EARLIER_FIRST
         for record in records
         if record.quantity == quantity
     )
-
-
-def _half_log(record: Measurement) -> float:
-    interval = record.interval
-    return 0.0 if interval is None else math.log(interval.upper / interval.lower) / 2
 
 
 def _estimated(

@@ -157,8 +157,7 @@ class Desk:
             priors = read_earlier(item, modality)
             clock.end("read")
             placed: list[Placed] = []
-            steps = _noting(_measuring(assistant, study, priors, item), placed)
-            measured = _run(steps, clock)
+            measured = _run(_measuring(assistant, study, priors, item), clock, placed)
         except Exception as error:  # a batch goes on when one study breaks
             return _of_scan(study, self._fault(item, error, clock))
         return _Begun(item, assistant, measured, clock, tuple(placed))
@@ -253,8 +252,11 @@ def _until_broken(drafts: Iterator[tuple[int, Draft]]) -> Iterator[tuple[int, Dr
         return
 
 
-def _run(steps: Generator[Step, None, T], clock: _Clock) -> T:
-    """Take steps of a study, with the time of each stage; return what comes of them."""
+def _run(steps: Generator[Step, None, T], clock: _Clock, placed: list[Placed] | None = None) -> T:
+    """Take steps of a study, with the time of each stage; return what comes of them.
+
+    Where earlier studies lie is kept in ``placed``, for the pictures of what changed.
+    """
     while True:
         try:
             step = next(steps)
@@ -263,20 +265,8 @@ def _run(steps: Generator[Step, None, T], clock: _Clock) -> T:
             return result
         if type(step) in ENDS:
             clock.end(ENDS[type(step)])
-
-
-def _noting(
-    steps: Generator[Step, None, Measured], placed: list[Placed]
-) -> Generator[Step, None, Measured]:
-    """Pass steps on and keep where earlier studies lie, for the pictures of what changed."""
-    while True:
-        try:
-            step = next(steps)
-        except StopIteration as end:
-            measured: Measured = end.value
-            return measured
-        placed += [step] if isinstance(step, Placed) else []
-        yield step
+        if placed is not None and isinstance(step, Placed):
+            placed.append(step)
 
 
 def _measuring(
