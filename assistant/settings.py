@@ -26,11 +26,11 @@ class Settings:
     files of such a folder run code. ``weights`` is a folder that `voxcite calibrate` wrote: the
     segmenter's weights and their intervals; ``repeatability`` is a file that `voxcite
     repeatability` wrote of these, for changes. ``runtime`` is what runs its networks: "torch", or
-    "openvino", or "cuda" for torch on a GPU, or "auto" for the GPU where there is one, else for
-    OpenVINO where it is installed and can. ``effort`` is how they say how sure they are: all of
-    the ensemble, or its first alone, by "temperature", "augmentation" or "dropout", which no
-    interval was calibrated for. ``reader`` is the name of one, "none", or "auto" for the first
-    that is installed with its weights. ``model`` is what a
+    "openvino", or "openvino-bfloat16" for half precision, or "cuda" for torch on a GPU, or "auto"
+    for the GPU where there is one, else for OpenVINO where it is installed and can. ``effort`` is
+    how they say how sure they are: all of the ensemble, or its first alone, by "temperature",
+    "augmentation" or "dropout", which no interval was calibrated for. ``reader`` is the name of
+    one, "none", or "auto" for the first that is installed with its weights. ``model`` is what a
     writer with a language model writes with: None for the embedded one, else a folder or a name on
     the hub; ``adapter`` is a folder. ``server`` is the address of an OpenAI-compatible server, and
     ``model`` then a name in its list. With ``fallback`` the template writes where the model cannot

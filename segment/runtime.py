@@ -2,4 +2,5 @@
 
 from typing import Literal
 
-Runtime = Literal["auto", "torch", "openvino", "cuda"]
+Runtime = Literal["auto", "torch", "openvino", "openvino-bfloat16", "cuda"]
+OF_OPENVINO: tuple[Runtime, ...] = ("openvino", "openvino-bfloat16")

@@ -27,6 +27,18 @@ with_openvino = pytest.mark.skipif(
 )
 
 
+def has_bfloat16():
+    """Whether OpenVINO computes in half precision on this processor."""
+    if find_spec("openvino") is None:
+        return False
+    from segment.models.compiled import openvino
+
+    return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+with_bfloat16 = pytest.mark.skipif(not has_bfloat16(), reason="the processor has no bfloat16")
+
+
 class Doubled(nn.Module):
     """Two channels: what came in, and twice that."""
 
@@ -124,6 +136,40 @@ def test_each_member_finds_the_volumes_that_it_finds_in_torch(shipped, crop):
     volumes = [np.array([np.bincount(m, minlength=3)[1:] for m in part]) for part in labels]
     assert volumes[0].min() > 500  # voxels of 1 mm: a hippocampus was found
     assert np.abs(volumes[1] / volumes[0] - 1).max() < 1e-3
+
+
+@with_bfloat16
+def test_half_precision_finds_the_volumes_of_the_ensemble_within_half_a_percent(shipped, crop):
+    in_half = models.load("unet", runtime="openvino-bfloat16")
+    assert in_half.runtime.startswith("OpenVINO ")
+    assert in_half.runtime.endswith(" in bfloat16")
+    (wanted,), (found,) = (segmenter([crop]) for segmenter in (shipped[0], in_half))
+    assert np.abs(found - wanted).max() > 1e-4  # else it did not compute in half precision
+    wholes = [int((p.mean(axis=0).argmax(axis=0) > 0).sum()) for p in (wanted, found)]
+    assert wholes[0] > 2000  # voxels of 1 mm
+    assert abs(wholes[1] / wholes[0] - 1) < 5e-3
+
+
+@with_bfloat16
+def test_features_are_never_in_half_precision(shipped):
+    in_half = models.load("unet", runtime="openvino-bfloat16")
+    window = torch.rand(1, 1, 32, 48, 32, generator=torch.Generator().manual_seed(2))
+    assert torch.equal(in_half.encoder(window), shipped[1].encoder(window))
+
+
+@with_openvino
+def test_half_precision_is_refused_where_the_processor_has_none(cache, monkeypatch):
+    from segment.models.compiled import openvino
+
+    class Core(openvino.Core):
+        def get_property(self, device, name):
+            return ["FP32"]
+
+    monkeypatch.setattr(openvino, "Core", Core)
+    with pytest.raises(ValueError, match=r"found that it cannot compute in bfloat16 on this proce"):
+        chosen(Doubled(), "openvino-bfloat16")
+    _, name = chosen(Doubled(), "openvino")
+    assert "bfloat16" not in name
 
 
 @with_gpu
@@ -249,6 +295,7 @@ def test_torch_runs_the_networks_where_it_was_chosen():
 
 def test_a_runtime_that_nobody_knows_is_refused():
     with pytest.raises(
-        ValueError, match=r"^runtime: expected one of auto, torch, openvino, cuda, found"
+        ValueError,
+        match=r"^runtime: expected one of auto, torch, openvino, openvino-bfloat16, cuda, found",
     ):
         Settings(runtime="tensorrt")

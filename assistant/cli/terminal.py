@@ -94,7 +94,8 @@ def add_runtime(command: argparse.ArgumentParser) -> None:
         choices=get_args(Runtime),
         default="torch",
         help="what runs the segmenter's networks (cuda: torch on a GPU; auto: a GPU"
-        " where torch sees one, else OpenVINO where it is installed)",
+        " where torch sees one, else OpenVINO where it is installed; openvino-bfloat16: faster,"
+        " in half precision, on processors that have it)",
     )
 
 

@@ -27,9 +27,10 @@ with hidden("openvino_telemetry"):
 
 SETTINGS = {
     "PERFORMANCE_HINT": "LATENCY",
-    "INFERENCE_PRECISION_HINT": "f32",  # else bfloat16 wherever a processor has it
     "ENABLE_CPU_PINNING": False,  # the processes of a batch would all choose the same cores
 }
+PRECISION = "INFERENCE_PRECISION_HINT"  # unless told, bfloat16 wherever a processor has it
+SINGLE, HALF = "f32", "bf16"
 TOLERANCE = 1e-3  # of a probability, or of the largest feature, against torch
 FEATURE_AXES = 2  # of features: window, feature
 MANIFEST = "whole.json"
@@ -53,26 +54,35 @@ class Compiled:
 
 
 def compiled(
-    build: Callable[[], Sequence[nn.Module]], window: Sequence[int], origin: str
+    build: Callable[[], Sequence[nn.Module]],
+    window: Sequence[int],
+    origin: str,
+    *,
+    in_bfloat16: bool = False,
 ) -> tuple[Compiled, ...]:
     """Compile networks for a window, from the cache or from what ``build`` returns.
 
-    Each conversion is compared with torch before it is kept. Where the cache cannot be written,
-    they are converted anew each time. Raises ConversionError.
+    Each conversion is compared with torch, in single precision, before it is kept. Where the cache
+    cannot be written, they are converted anew each time. Raises ConversionError, also where the
+    processor has no bfloat16 and that was asked for.
     """
     folder = cache_folder() / f"openvino-{_recipe(window, origin)}"
     core = openvino.Core()
+    if in_bfloat16 and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        msg = "cannot compute in bfloat16 on this processor"
+        raise ConversionError(msg)
+    precision = HALF if in_bfloat16 else SINGLE
     if _is_whole(folder):
         names = sorted(path.name for path in folder.glob("*.xml"))
-        return tuple(_compile(core, core.read_model(folder / name)) for name in names)
+        return tuple(_compile(core, core.read_model(folder / name), precision) for name in names)
     networks = build()
     models = [_converted(network, window) for network in networks]
-    made = tuple(_compile(core, model) for model in models)
+    made = tuple(_compile(core, model, SINGLE) for model in models)
     for network, one in zip(networks, made, strict=True):
         _expect_same(network, one, window)
     with suppress(OSError, RuntimeError):  # without a cache they are converted at each start
         _keep(models, folder)
-    return made
+    return tuple(_compile(core, model, HALF) for model in models) if in_bfloat16 else made
 
 
 def _recipe(window: Sequence[int], origin: str) -> str:
@@ -96,9 +106,10 @@ def _converted(network: nn.Module, window: Sequence[int]) -> openvino.Model:
     return model
 
 
-def _compile(core: openvino.Core, model: openvino.Model) -> Compiled:
+def _compile(core: openvino.Core, model: openvino.Model, precision: str) -> Compiled:
     """Compile for this machine's processor, for as many threads as torch may use."""
-    settings = {**SETTINGS, "INFERENCE_NUM_THREADS": torch.get_num_threads()}
+    threads = torch.get_num_threads()
+    settings = {**SETTINGS, PRECISION: precision, "INFERENCE_NUM_THREADS": threads}
     try:
         return Compiled(core.compile_model(model, "CPU", settings))
     except RuntimeError as error:

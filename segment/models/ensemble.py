@@ -33,7 +33,7 @@ from segment.models.windows import (
     tiles,
 )
 from segment.resume import replacing
-from segment.runtime import Runtime
+from segment.runtime import OF_OPENVINO, Runtime
 
 BATCH = 4  # windows at once: more takes memory and no less time
 
@@ -177,7 +177,10 @@ def _encoder(
     runtime: Runtime,
     digest: str,
 ) -> Network | None:
-    """Return what gives the first network's features, where its model keeps those of cases."""
+    """Return what gives the first network's features, where its model keeps those of cases.
+
+    Never in half precision: the cases' own features are not.
+    """
     if describe(network).get("features") is None:
         return None
 
@@ -185,7 +188,8 @@ def _encoder(
         whole = first if isinstance(first, nn.Module) else build()[0]
         return [Bottleneck(whole).eval()]
 
-    (encoder,), _ = networks_in(runtime, made, WINDOW, f"bottleneck of {network} {digest}")
+    exact: Runtime = "openvino" if runtime in OF_OPENVINO else runtime
+    (encoder,), _ = networks_in(exact, made, WINDOW, f"bottleneck of {network} {digest}")
     return encoder
 
 

@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 from torch import Tensor, nn
 
 from segment.models.devices import device_here, device_name, placed
-from segment.runtime import Runtime
+from segment.runtime import OF_OPENVINO, Runtime
 
 PACKAGE = "openvino"
 INSTALL = "pip install 'voxcite[cpu]', or choose --runtime torch"
@@ -37,23 +37,25 @@ def networks_in(
     ``build`` makes them in torch, and is not called where they were converted before; ``origin``
     names their weights and architecture. ``torch`` is the processor, ``cuda`` torch on a GPU.
     ``auto`` is the GPU where torch sees one, else OpenVINO where it is installed, and torch where
-    it is not or where it cannot take the networks, which the name then says. Raises ValueError
-    where ``openvino`` or ``cuda`` was asked for and cannot be had.
+    it is not or where it cannot take the networks, which the name then says.
+    ``openvino-bfloat16`` is OpenVINO in half precision. Raises ValueError where OpenVINO or
+    ``cuda`` was asked for and cannot be had.
     """
     if runtime == "cuda" or (runtime == "auto" and device_here().type == "cuda"):
         return _on_gpu(build)
     if runtime == "torch":
         return tuple(build()), torch_version()
     if find_spec(PACKAGE) is None:
-        if runtime == "openvino":
+        if runtime in OF_OPENVINO:
             msg = f"expected OpenVINO, found it not installed; {INSTALL}"
             raise ValueError(msg)
         return tuple(build()), torch_version()
-    name = f"OpenVINO {version(PACKAGE)}"
+    in_bfloat16 = runtime == "openvino-bfloat16"
+    name = f"OpenVINO {version(PACKAGE)}{' in bfloat16' if in_bfloat16 else ''}"
     try:
-        return _compiled(build, window, origin), name
+        return _compiled(build, window, origin, in_bfloat16=in_bfloat16), name
     except ConversionError as error:
-        if runtime == "openvino":
+        if runtime in OF_OPENVINO:
             msg = f"expected networks that {name} can run, found that it {error}"
             raise ValueError(f"{msg}; choose --runtime torch") from error
         return tuple(build()), f"{torch_version()}, since {name} {error}"
@@ -68,14 +70,18 @@ def _on_gpu(build: Callable[[], Sequence[nn.Module]]) -> tuple[tuple[Network, ..
 
 
 def _compiled(
-    build: Callable[[], Sequence[nn.Module]], window: Sequence[int], origin: str
+    build: Callable[[], Sequence[nn.Module]],
+    window: Sequence[int],
+    origin: str,
+    *,
+    in_bfloat16: bool,
 ) -> tuple[Network, ...]:
     try:
         from segment.models.compiled import compiled
     except ImportError as error:  # installed, and a library of the system is missing
         msg = "cannot be imported"
         raise ConversionError(msg) from error
-    return compiled(build, window, origin)
+    return compiled(build, window, origin, in_bfloat16=in_bfloat16)
 
 
 def torch_version() -> str:

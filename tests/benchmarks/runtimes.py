@@ -1,8 +1,8 @@
-"""Seconds and memory of the segmenter's networks in torch and in OpenVINO, by turns.
+"""Seconds and memory of the segmenter's networks in torch and in OpenVINO's ways, by turns.
 
 python -m tests.benchmarks.runtimes [--runs 7]
 
-Either runtime has a process of its own; they take turns, so that whatever else the machine does
+Each runtime has a process of its own; they take turns, so that whatever else the machine does
 slows both. Ratios are what to look at: seconds depend on the machine and on what runs beside this.
 """
 
@@ -16,6 +16,7 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from assistant.threads import spin_briefly
@@ -23,16 +24,17 @@ from segment import models
 from segment.geometry import Geometry
 from segment.infer import segment_crop
 from segment.models.windows import WINDOW, cut, tiles
+from segment.runtime import OF_OPENVINO, Runtime
 from segment.volume import Volume
 
-RUNTIMES = ("torch", "openvino")
+RUNTIMES: tuple[Runtime, ...] = ("torch", *OF_OPENVINO)
 CROP = (36, 50, 36)
 LARGE = (128, 128, 128)
 FLIPS = ((), (3,), (4,), (3, 4))  # of a ``batch 1 i j k`` window: left stays left
 SECONDS, PROCESSOR, PEAK = range(3)
 
 
-def as_shipped(runtime: str) -> Callable[[], object]:
+def as_shipped(runtime: Runtime) -> Callable[[], object]:
     """Segment a crop as a report does."""
     segmenter = models.load("unet", runtime=runtime)
     array = np.random.default_rng(0).normal(100, 20, CROP).astype(np.float32)
@@ -40,7 +42,7 @@ def as_shipped(runtime: str) -> Callable[[], object]:
     return lambda: segment_crop(crop, "left", segmenter)
 
 
-def flipped(runtime: str) -> Callable[[], object]:
+def flipped(runtime: Runtime) -> Callable[[], object]:
     """Average five members over four flips of a window; torch sees the flips as one batch."""
     networks = models.load("unet", runtime=runtime).networks
     window = torch.rand(1, 1, *WINDOW, generator=torch.Generator().manual_seed(0))
@@ -57,7 +59,7 @@ def flipped(runtime: str) -> Callable[[], object]:
     return averaged
 
 
-def large(runtime: str) -> Callable[[], object]:
+def large(runtime: Runtime) -> Callable[[], object]:
     """Run one member over a volume of 128 voxels a side, window by window as a report does."""
     ensemble = models.load("unet", runtime=runtime)
     volume = np.random.default_rng(0).random(LARGE, np.float32)
@@ -72,7 +74,7 @@ TASKS = {
 }
 
 
-def serve(task: str, runtime: str) -> None:
+def serve(task: str, runtime: Runtime) -> None:
     """Do a task once for every line that comes in; tell what it took."""
     work = TASKS[task](runtime)
     work()
@@ -85,7 +87,7 @@ def serve(task: str, runtime: str) -> None:
         print(*took, peak, flush=True)
 
 
-def start(task: str, runtime: str) -> subprocess.Popen[str]:
+def start(task: str, runtime: Runtime) -> subprocess.Popen[str]:
     """Start a process that waits for its turns."""
     command = [sys.executable, "-m", "tests.benchmarks.runtimes", "--task", task, runtime]
     begun = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -115,11 +117,14 @@ def compare(task: str, runs: int) -> str:
     for process in processes:
         end(process)
     best, peak = turns.min(axis=0), turns.max(axis=0)[:, PEAK]
-    cells = [
-        f"{best[0, column]:.3f} / {best[1, column]:.3f} ({best[0, column] / best[1, column]:.1f} x)"
-        for column in (SECONDS, PROCESSOR)
-    ]
-    return f"| {task} | {' | '.join(cells)} | {peak[0]:.2f} / {peak[1]:.2f} |"
+    cells = [_beside(best[:, column]) for column in (SECONDS, PROCESSOR)]
+    return f"| {task} | {' | '.join(cells)} | {' / '.join(f'{gb:.2f}' for gb in peak)} |"
+
+
+def _beside(seconds: Float[np.ndarray, " runtime"]) -> str:
+    """Write the first's seconds, and each other's with how many times as fast it is."""
+    others = [f"{s:.3f} ({seconds[0] / s:.1f} x)" for s in seconds[1:]]
+    return " / ".join([f"{seconds[0]:.3f}", *others])
 
 
 def main() -> None:
@@ -130,7 +135,8 @@ def main() -> None:
     arguments.add_argument("--convert", action="store_true")
     chosen = arguments.parse_args()
     if chosen.task is not None:
-        serve(*chosen.task)
+        task, runtime = chosen.task
+        serve(task, next(known for known in RUNTIMES if known == runtime))
         return
     if chosen.convert:
         for make in TASKS.values():
@@ -138,7 +144,7 @@ def main() -> None:
         return
     spin_briefly()  # what the command line does; the processes inherit it
     load = f", {os.getloadavg()[0]:.1f} processes waiting or running" if os.name == "posix" else ""
-    print(f"{os.cpu_count()} cores{load}; torch / OpenVINO, best of {chosen.runs} by turns\n")
+    print(f"{os.cpu_count()} cores{load}; {' / '.join(RUNTIMES)}, best of {chosen.runs} by turns\n")
     # What is done once on a machine is no part of a start, and its memory none of a report's.
     subprocess.run([sys.executable, "-m", "tests.benchmarks.runtimes", "--convert"], check=True)
     print("| what | seconds | processor seconds | peak memory, GB |\n|---|---|---|---|", flush=True)
