@@ -8,20 +8,18 @@ import pytest
 from segment.models.devices import device_name
 from segment.models.training.plan import case_name
 from tests.benchmarks.few_labels import (
-    WHOLE,
     Cell,
     add_line,
     chosen_cases,
     chosen_settings,
     chosen_words,
-    figure,
     finished,
     parser,
     run_beside,
     run_cells,
     shipped_settings,
-    table,
 )
+from tests.benchmarks.few_labels_curve import WHOLE, figure, table
 from tests.benchmarks.suggest import slug_of
 from tests.benchmarks.suggest import table as table_of_rounds
 from tests.shared_data import shared_data

@@ -35,13 +35,12 @@ from segment.reading import read_nifti
 from segment.suggest import Candidate, looks_of, suggest
 from tests.benchmarks.few_labels import (
     STRUCTURES,
-    WHOLE,
     add_line,
     digest_of,
     finished_in,
     judged_alone,
-    ranged,
 )
+from tests.benchmarks.few_labels_curve import WHOLE, ranged
 from tests.shared_data import shared_data
 
 WAYS = ("suggested", "random")
