@@ -10,6 +10,8 @@ from prompts import Phrasebook
 from segment.measurement import Measurement
 
 MARKUP = re.compile(r"<[^<>\s]{0,40}>|[<>{}\[\]|`]")
+DATED = re.compile(r"(?<!\d)(?:19|20)\d{2}(?:-\d{2}-\d{2})?(?!\d)")
+A_YEAR = "2020"
 OTHER = {"left": "right", "right": "left"}
 
 Names = tuple[tuple[str, str], ...]  # structures, each with a side
@@ -47,9 +49,9 @@ def simplified(text: str) -> str:
 
 
 def plain(asked: str, words: Phrasebook) -> str:
-    """Read every name of a structure as the same one: which it is says nothing of the topic."""
+    """Read every name of a structure and every date as the same: which it is tells no topic."""
     pattern, _ = _names(words)
-    return pattern.sub(words.lexicon["structure"], asked)
+    return pattern.sub(words.lexicon["structure"], DATED.sub(A_YEAR, asked))
 
 
 def named(asked: str, words: Phrasebook) -> Names:

@@ -180,8 +180,10 @@ def _exchange(author: Author) -> Exchange:
     topic = _topic(author)
     record = _subject(author, topic)
     wordings = author.phrasings.questions[PRIOR if topic == CHANGE else topic]
-    question = _asked(author, wordings, record)
-    answer = _answer(author, topic, record)
+    wording = _wording(author, wordings, record)
+    of = _one_of(author, _changes(author)) if topic == CHANGE and "{" in wording else record
+    question = _named(author, wording, of)
+    answer = _answer(author, topic, of)
     if any(statement.cites for statement in answer) and author.chance(WITH_INSTRUCTION):
         around = author.one_of(of_part(author.phrasings.questions["with_instruction"], author.part))
         question = around.replace("{question}", question)
@@ -202,33 +204,39 @@ def _follow_up(author: Author, first: Exchange) -> Exchange:
     record = first.record
     if first.topic == CHANGE and topic in OF_CHANGES and author.chance(0.7):
         told = [author.ledger[cite] for said in first.answer for cite in said.cites]
-        question = _asked(author, author.phrasings.follow_ups[topic], told[0])
+        wording = _wording(author, author.phrasings.follow_ups[topic], told[0])
+        question = _named(author, wording, told[0])
         return Exchange(topic, question, tuple(author.tell(r, "answer", "range") for r in told))
     is_same = record is not None and first.topic in ("volume", "size", "sure", "reliable")
     if not is_same or record is None or author.chance(0.3):
         return _exchange(author)
-    if topic == "volume":
-        record = _volume(author)
-    elif record.reason is not None:
+    if topic != "volume" and record.reason is not None:
         topic = "reliable"
     elif topic == "size" and record.quantity == ASYMMETRY:
         topic = "sure"
-    question = _asked(author, author.phrasings.follow_ups[topic], record)
+    wording = _wording(author, author.phrasings.follow_ups[topic], record)
+    if topic == "volume" and "{" in wording:
+        record = _volume(author)
+    question = _named(author, wording, record)
     return Exchange(topic, question, _answer(author, topic, record), record)
 
 
-def _asked(author: Author, wordings: tuple[str, ...], record: Measurement | None) -> str:
-    """Choose the wording of a question and put the record's name into it.
+def _wording(author: Author, wordings: tuple[str, ...], record: Measurement | None) -> str:
+    """Choose the wording of a question.
 
     An index has the name of the structures that it compares: it is asked for by its quantity.
     """
     wordings = of_part(wordings, author.part)
     if record is not None and record.quantity == ASYMMETRY:
         wordings = tuple(w for w in wordings if QUANTITY in w) or wordings
-    wording = author.one_of(wordings)
-    if record is None:
+    return author.one_of(wordings)
+
+
+def _named(author: Author, wording: str, record: Measurement | None) -> str:
+    """Put the record's name into a wording, or some volume's where it is about no record."""
+    if "{" not in wording:
         return wording
-    return fill(wording, (record,), author.words, author.phrasings)
+    return fill(wording, (record or _volume(author),), author.words, author.phrasings)
 
 
 def _subject(author: Author, topic: str) -> Measurement | None:
@@ -258,6 +266,11 @@ def _volumes(author: Author) -> list[Measurement]:
     return [record for record in _of_today(author) if record.quantity != ASYMMETRY]
 
 
+def _changes(author: Author) -> list[Measurement]:
+    """List the relative changes, one a structure that is compared."""
+    return [record for record in author.ledger.records if record.quantity == RELATIVE]
+
+
 def _volume(author: Author) -> Measurement:
     """Draw a volume, a whole structure more often than a part."""
     volumes = _volumes(author)
@@ -273,6 +286,8 @@ def _answer(author: Author, topic: str, record: Measurement | None) -> tuple[Sta
     """Answer a question of a topic from the ledger, or by a fixed sentence."""
     if record is not None and topic in OF_RECORD:
         return OF_RECORD[topic](author, record)
+    if topic == CHANGE and record is not None:
+        return _tell_change(author, record)
     if topic in OF_LEDGER:
         return OF_LEDGER[topic](author)
     return (author.fixed(topic),)
@@ -301,6 +316,13 @@ def _tell_changes(author: Author) -> tuple[Statement, ...]:
     """Say how the whole structures changed and how fast."""
     told = [r for r in author.ledger.records if whole(r) and r.quantity in TOLD]
     return tuple(author.tell(record, "answer", "range") for record in told)
+
+
+def _tell_change(author: Author, change: Measurement) -> tuple[Statement, ...]:
+    """Say how the structure of a change changed and how fast."""
+    told = (r for r in author.ledger.records if r.quantity in TOLD)
+    of = (change.structure, change.side)
+    return tuple(author.tell(r, "answer", "range") for r in told if (r.structure, r.side) == of)
 
 
 def _summary(author: Author) -> tuple[Statement, ...]:
