@@ -65,6 +65,7 @@ from segment.change import ABSOLUTE, RELATIVE, TREND, YEARLY
 from segment.measurement import EARLIER, Measurement
 
 OF_SIDES = ("sides", "asymmetry")
+HOW_SURE = "sure"
 LETTER = re.compile(r"[^\W\d_]")
 HAN = re.compile(r"[\u3400-\u9fff]")
 SENTENCE = re.compile(r"(?<=[.!?。！？])\s*|(?<=[:：])\s*")
@@ -177,6 +178,8 @@ def _plainly(topic: str, asked: str, words: Phrasebook, *, is_named: bool) -> st
     if topic in MISHEARD and asks_for_change(asked, words):
         is_signal = topic == SIGNAL and (not is_named or is_of_signal(asked, words))
         return topic if is_signal else PRIOR
+    if topic not in OF_TRUST and is_of_trust_alone(asked, words):
+        return HOW_SURE
     if topic in OF_SIDES and is_named:
         return topic_of_one_side(asked, words) or topic
     return topic
