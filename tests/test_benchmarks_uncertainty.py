@@ -10,6 +10,7 @@ from scipy.stats import norm
 from segment.calibration import volume_interval
 from segment.crossfit import Case, score
 from segment.pools import LEAST, Pool
+from tests.benchmarks.calibration_error import told as calibration_error
 from tests.benchmarks.scoring import aurc, crps_gaussian, crps_samples
 from tests.benchmarks.shifts import NONE, SHIFTS, STRENGTHS, Shift
 from tests.benchmarks.uncertainty import Row, expected_calibration_error, in_order, run
@@ -118,6 +119,18 @@ def test_shares_that_are_as_said_have_no_calibration_error():
     truth = np.tile([True, False, False, False], 100).tolist() + [True, True, True, False] * 100
     assert expected_calibration_error(probability, np.array(truth)) == pytest.approx(0)
     assert expected_calibration_error(probability, np.ones(800, bool)) == pytest.approx(0.5)
+
+
+def test_the_calibration_error_of_each_structure_is_its_own_mean_over_unshifted_crops():
+    plain, noisy = SHIFTS[0], SHIFTS[1]
+    errors = {(1, "whole"): 0.1, (3, "whole"): 0.3, (1, "part"): 0.5, (3, "part"): 0.7}
+    rows = [
+        replace(row(case, plain), structure=name, ece=ece) for (case, name), ece in errors.items()
+    ]
+    rows.append(replace(row(5, noisy), structure="whole", ece=0.9))
+    head, _, *lines = calibration_error(rows)
+    assert head.endswith("| whole | part |")
+    assert lines == ["| ensemble | 2 | 2 | 0.200 | 0.600 |"]
 
 
 @pytest.mark.parametrize("method", [SPLIT, NORMALISED, SIGNED, MONDRIAN])
