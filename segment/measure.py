@@ -182,6 +182,7 @@ class _Counted:
         name = self.structure.name
         disagree = agreement(self.found.segmentation, self.structure)
         checks = (
+            (self.found.has_blank_slices, Reason.BLANK_SLICES),
             (self.value_ml == 0, Reason.EMPTY),
             (self.found.shift_mm > FARTHEST_MM, Reason.MISPLACED),
             (self.found.is_truncated, Reason.TRUNCATED),

@@ -153,6 +153,7 @@ def test_the_date_of_the_scan_stands_in_every_record():
 
 
 REASONS = {
+    Reason.BLANK_SLICES: (lambda: found(has_blank_slices=True), {}),
     Reason.EMPTY: (empty, {}),
     Reason.MISPLACED: (lambda: found(shift_mm=15.1), {}),
     Reason.TRUNCATED: (lambda: found(is_truncated=True), {}),
