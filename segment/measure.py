@@ -18,6 +18,7 @@ from segment.calibration import (
     calibration_of,
     volume_interval,
 )
+from segment.fragments import MOST_APART, share_apart
 from segment.geometry import MM3_PER_ML
 from segment.infer import Found, Missing, Side
 from segment.measurement import Interval, Measurement, Reason, Reference, Reliability
@@ -188,6 +189,7 @@ class _Counted:
             (self.found.is_truncated, Reason.TRUNCATED),
             (disagree < calibrated.least_agreement[name], Reason.MEMBERS_DISAGREE),
             (not self.structure.is_plausible(self.value_ml), Reason.IMPLAUSIBLE_VOLUME),
+            (share_apart(self.mask) > MOST_APART, Reason.FRAGMENTED),
             (level is None, Reason.OUTSIDE_CALIBRATION),
             (interval is None, Reason.NO_INTERVAL),
             (_is_wider(interval, self.value_ml, wanted), Reason.INTERVAL_TOO_WIDE),

@@ -40,6 +40,7 @@ class Reason(StrEnum):
     INTERVAL_TOO_WIDE = "interval-too-wide"
     OUTSIDE_CALIBRATION = "outside-calibration"
     BLANK_SLICES = "blank-slices"
+    FRAGMENTED = "fragmented"
     DEPENDS_ON_UNRELIABLE = "depends-on-unreliable"
     NO_INTERVAL = "no-interval"
     NO_VOXELS = "no-voxels"
