@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, UInt8
 from scipy import ndimage
 
+from segment.blank import has_blank_slices
 from segment.canonical import canonical, mirrored
 from segment.geometry import Geometry
 from segment.measurement import Reason
@@ -35,7 +36,8 @@ class Found:
     ``segmentation`` lies on the block of the scan's grid that begins at ``start``. ``shift_mm``
     is how far the middle of the mask lies from where the registration expected it (0 in a crop);
     ``is_truncated`` says that the mask touches the edge of the field or of the box. ``features``
-    are those that the segmenter gives of the picture, if it gives any.
+    are those that the segmenter gives of the picture, if it gives any. ``has_blank_slices`` says
+    that slices of what was looked at hold no picture.
     """
 
     side: Which
@@ -44,6 +46,7 @@ class Found:
     shift_mm: float
     is_truncated: bool
     features: Float32[np.ndarray, " feature"] | None = None
+    has_blank_slices: bool = False
 
 
 @dataclass(frozen=True)
@@ -179,7 +182,15 @@ def _found(
         whole / whole.sum(axis=1, keepdims=True), segmenter.structures, side, block, segmenter.name
     )
     truncated = _is_truncated(mask, inside)
-    return Found(side, segmentation, start, _shift_mm(mask), truncated, looked.features)
+    return Found(
+        side,
+        segmentation,
+        start,
+        _shift_mm(mask),
+        truncated,
+        looked.features,
+        has_blank_slices(volume, grid),
+    )
 
 
 def _bounds(

@@ -18,6 +18,7 @@ from segment.calibration import (
     calibration_of,
     volume_interval,
 )
+from segment.fragments import MOST_APART, share_apart
 from segment.geometry import MM3_PER_ML
 from segment.infer import Found, Missing, Side
 from segment.measurement import Interval, Measurement, Reason, Reference, Reliability
@@ -182,11 +183,13 @@ class _Counted:
         name = self.structure.name
         disagree = agreement(self.found.segmentation, self.structure)
         checks = (
+            (self.found.has_blank_slices, Reason.BLANK_SLICES),
             (self.value_ml == 0, Reason.EMPTY),
             (self.found.shift_mm > FARTHEST_MM, Reason.MISPLACED),
             (self.found.is_truncated, Reason.TRUNCATED),
             (disagree < calibrated.least_agreement[name], Reason.MEMBERS_DISAGREE),
             (not self.structure.is_plausible(self.value_ml), Reason.IMPLAUSIBLE_VOLUME),
+            (share_apart(self.mask) > MOST_APART, Reason.FRAGMENTED),
             (level is None, Reason.OUTSIDE_CALIBRATION),
             (interval is None, Reason.NO_INTERVAL),
             (_is_wider(interval, self.value_ml, wanted), Reason.INTERVAL_TOO_WIDE),

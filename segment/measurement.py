@@ -39,6 +39,8 @@ class Reason(StrEnum):
     EMPTY = "empty"
     INTERVAL_TOO_WIDE = "interval-too-wide"
     OUTSIDE_CALIBRATION = "outside-calibration"
+    BLANK_SLICES = "blank-slices"
+    FRAGMENTED = "fragmented"
     DEPENDS_ON_UNRELIABLE = "depends-on-unreliable"
     NO_INTERVAL = "no-interval"
     NO_VOXELS = "no-voxels"

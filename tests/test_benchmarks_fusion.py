@@ -8,12 +8,16 @@ import numpy as np
 import pytest
 
 from segment import models
+from segment.detection import Scan
 from segment.models import training
 from segment.models.training.plan import TrainingPlan, plan_runs
+from segment.objects import lesions_in_mask, lesions_in_probability
 from segment.synthetic_lesions import Head
 from tests.benchmarks import fusion_crops
+from tests.benchmarks.froc import BEGIN, END, told
 from tests.benchmarks.fusion import DOCUMENT, FULL, MISSING, NETWORKS, Cell, line_of, table
 from tests.benchmarks.fusion_crops import HEADS, RESERVED, Read
+from tests.phantoms import grid
 
 CELL = Cell(
     network="fusion_early",
@@ -68,6 +72,31 @@ def test_the_document_has_a_place_for_the_table():
     text = DOCUMENT.read_text(encoding="utf-8")
     assert text.count("<!-- printed by tests.benchmarks.fusion -->") == 1
     assert text.count("<!-- end of what was printed -->") == 1
+
+
+def test_recall_precision_and_froc_are_of_both_heads_together():
+    geometry = grid(field_mm=12)
+    marked, probability = np.zeros((2, *geometry.shape), bool), np.zeros(geometry.shape)
+    marked[0, 1:3, 1:3, 1:3] = marked[1, 6:8, 6:8, 6:8] = True
+    probability[1:3, 1:3, 1:3], probability[6:8, 6:8, 8:11] = 0.9, 0.95
+    scans = [
+        Scan(
+            lesions_in_mask(one, geometry, smallest_mm3=0.0),
+            lesions_in_probability(probability, geometry, threshold=0.5, smallest_mm3=0.0),
+        )
+        for one in marked
+    ]
+    lines = list(told({"toy": scans}))
+    assert lines[0].startswith("n = 2 heads, patient07 and patient26, with 1 and 1 lesions.")
+    assert "| toy | any overlap | 0.50 (1 of 2) | 0.25 (1 of 4) | 1.5 |" in lines
+    assert (
+        lines[-3] == "| toy | any overlap | 0.00 | 0.00 | 0.50 | 0.50 | 0.50 | 0.50 | 0.50 | 0.50 |"
+    )
+
+
+def test_the_document_has_a_place_for_the_tables_of_single_lesions():
+    text = DOCUMENT.read_text(encoding="utf-8")
+    assert text.index(BEGIN) < text.index("FROC: recall at") < text.index(END)
 
 
 def plan():

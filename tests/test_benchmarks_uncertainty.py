@@ -10,9 +10,17 @@ from scipy.stats import norm
 from segment.calibration import volume_interval
 from segment.crossfit import Case, score
 from segment.pools import LEAST, Pool
+from tests.benchmarks.calibration_error import told as calibration_error
 from tests.benchmarks.scoring import aurc, crps_gaussian, crps_samples
 from tests.benchmarks.shifts import NONE, SHIFTS, STRENGTHS, Shift
-from tests.benchmarks.uncertainty import Row, expected_calibration_error, in_order, run
+from tests.benchmarks.uncertainty import (
+    Row,
+    expected_calibration_error,
+    in_order,
+    read_rows,
+    run,
+    run_again,
+)
 from tests.benchmarks.uncertainty_table import (
     BEGIN,
     DOCUMENT,
@@ -57,12 +65,12 @@ def row(case, shift):
 class Counting:
     """Measures nothing and keeps what it was asked."""
 
-    def __init__(self):
-        self.asked = []
+    def __init__(self, **changes):
+        self.asked, self.changes = [], changes
 
     def rows(self, case, shift):
         self.asked.append((case, shift))
-        return [row(case, shift)]
+        return [replace(row(case, shift), **self.changes)]
 
 
 @pytest.mark.parametrize("shift", SHIFTS, ids=lambda shift: f"{shift.name} {shift.strength}")
@@ -120,6 +128,18 @@ def test_shares_that_are_as_said_have_no_calibration_error():
     assert expected_calibration_error(probability, np.ones(800, bool)) == pytest.approx(0.5)
 
 
+def test_the_calibration_error_of_each_structure_is_its_own_mean_over_unshifted_crops():
+    plain, noisy = SHIFTS[0], SHIFTS[1]
+    errors = {(1, "whole"): 0.1, (3, "whole"): 0.3, (1, "part"): 0.5, (3, "part"): 0.7}
+    rows = [
+        replace(row(case, plain), structure=name, ece=ece) for (case, name), ece in errors.items()
+    ]
+    rows.append(replace(row(5, noisy), structure="whole", ece=0.9))
+    head, _, *lines = calibration_error(rows)
+    assert head.endswith("| whole | part |")
+    assert lines == ["| ensemble | 2 | 2 | 0.200 | 0.600 |"]
+
+
 @pytest.mark.parametrize("method", [SPLIT, NORMALISED, SIGNED, MONDRIAN])
 def test_a_conformal_interval_holds_its_share_of_its_own_cases(method):
     mine = cases(180)
@@ -151,6 +171,21 @@ def test_a_measuring_that_was_stopped_goes_on_with_what_is_missing(tmp_path):
     assert len(list(run(second, [1, 2], path, 60))) == 2 * len(SHIFTS) - 3
     assert set(first.asked).isdisjoint(second.asked)
     assert list(run(Counting(), [1, 2], path, 60)) == []
+
+
+def test_what_is_measured_again_stands_where_it_stood_and_the_rest_is_as_it_was(tmp_path):
+    path = tmp_path / "rows.csv"
+    list(run(Counting(), [1, 3], path, 60))
+    before = path.read_text(encoding="utf-8").splitlines()
+    better = Counting(dice=0.25)
+    list(run_again(better, "blur", path))
+    assert [(case, shift.name) for case, shift in better.asked] == [(1, "blur"), (3, "blur")] * 2
+    after = path.read_text(encoding="utf-8").splitlines()
+    changed = [line for line, other in zip(after, before, strict=True) if line != other]
+    assert [line.split(",")[:3] for line in changed] == [
+        [str(case), "blur", strength] for strength in ("2", "3.5") for case in (1, 3)
+    ]
+    assert {row.dice for row in read_rows(path) if row.shift == "blur"} == {0.25}
 
 
 def test_under_shift_each_subject_comes_once_before_any_comes_twice():

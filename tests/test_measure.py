@@ -62,6 +62,15 @@ def disagreeing(side="left"):
     )
 
 
+def in_two_parts(side="left"):
+    """Cut a slab out of a ball, across the border of its parts, which leaves four pieces."""
+    phantom = ball(GRIDS["1 mm"], 9.3)
+    mask = phantom.mask.copy()
+    middle = mask.shape[0] // 2
+    mask[middle : middle + 2] = False
+    return found(side, segmentation=segmentation_of(replace(phantom, mask=mask), members=2))
+
+
 def measured(*sides, calibration=None, spacing_mm=SPACING_MM, wanted=WANTED, date=None):
     return measure(sides, ORGAN, wanted, calibration or calibrated(), spacing_mm, date)
 
@@ -153,10 +162,12 @@ def test_the_date_of_the_scan_stands_in_every_record():
 
 
 REASONS = {
+    Reason.BLANK_SLICES: (lambda: found(has_blank_slices=True), {}),
     Reason.EMPTY: (empty, {}),
     Reason.MISPLACED: (lambda: found(shift_mm=15.1), {}),
     Reason.TRUNCATED: (lambda: found(is_truncated=True), {}),
     Reason.MEMBERS_DISAGREE: (disagreeing, {}),
+    Reason.FRAGMENTED: (in_two_parts, {}),
     Reason.OUTSIDE_CALIBRATION: (found, {"spacing_mm": (4.0, 1.0, 1.0)}),
     Reason.INTERVAL_TOO_WIDE: (found, {"calibration": calibrated(floor=0.4)}),
 }

@@ -1,11 +1,12 @@
 """What five ways of being unsure say of the validation crops, as they are and under shift.
 
-    python -m tests.benchmarks.uncertainty [--seconds 230]
+    python -m tests.benchmarks.uncertainty [--seconds 230] [--again missing]
     python -m tests.benchmarks.uncertainty_table [--write]
 
 No network has seen these subjects. Each line of shifts.csv is one crop, shift, method and
 structure, with what the expert counted. It goes on where it was stopped, one crop and shift after
-the other; delete the file to begin anew. The second command prints the tables from it.
+the other; delete the file to begin anew. ``--again`` measures what it holds of one kind of shift
+anew, in the same place. The second command prints the tables from it.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from importlib.resources import files
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy import ndimage
@@ -35,8 +37,9 @@ from segment.models.training.plan import case_name, subject_of
 from segment.models.windows import WINDOW
 from segment.organs import Structure
 from segment.reading import read_nifti
+from segment.resume import replacing
 from segment.volume import Volume
-from tests.benchmarks.shifts import NONE, SHIFTS, Shift
+from tests.benchmarks.shifts import NONE, SHIFTS, STRENGTHS, Shift
 from tests.shared_data import shared_data
 
 MEASURED = Path(str(files("segment.models.unet").joinpath("shifts.csv")))
@@ -253,6 +256,26 @@ def run(bench: Bench, cases: list[int], path: Path, seconds: float) -> Iterator[
             yield case, shift
 
 
+def run_again(bench: Bench, name: str, path: Path) -> Iterator[tuple[int, Shift]]:
+    """Measure anew what the file holds of one kind of shift; all is written at the end."""
+    with path.open(newline="", encoding="utf-8") as file:
+        lines: list[dict[str, Any]] = list(csv.DictReader(file))
+    fresh: dict[tuple[int, float], list[Row]] = {}
+    for place, line in enumerate(lines):
+        if line["shift"] != name:
+            continue
+        case, strength = int(line["case"]), float(line["strength"])
+        if (case, strength) not in fresh:
+            (shift,) = (s for s in SHIFTS if (s.name, s.strength) == (name, strength))
+            fresh[case, strength] = list(bench.rows(case, shift))
+            yield case, shift
+        lines[place] = fresh[case, strength].pop(0).cells()
+    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        table = csv.DictWriter(file, [field.name for field in fields(Row)])
+        table.writeheader()
+        table.writerows(lines)
+
+
 def in_order(cases: list[int]) -> Iterator[tuple[Shift, int]]:
     """List what is measured: all crops as they are, then under shift one crop a subject first."""
     first = {subject_of(case): case for case in reversed(cases)}
@@ -267,11 +290,16 @@ def main() -> None:
     """Go on measuring."""
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--seconds", type=float, default=math.inf)
+    arguments.add_argument("--again", choices=[NONE, *STRENGTHS])
     arguments.add_argument("--rows", type=Path, default=MEASURED)
     chosen = arguments.parse_args()
     split = json.loads((shared_data("hippocampus") / "split.json").read_text())
     begun = time.monotonic()
-    for case, shift in run(Bench(), split["val"], chosen.rows, chosen.seconds):
+    if chosen.again:
+        measuring = run_again(Bench(), chosen.again, chosen.rows)
+    else:
+        measuring = run(Bench(), split["val"], chosen.rows, chosen.seconds)
+    for case, shift in measuring:
         told = f"{shift.name} {shift.strength:g}"
         print(f"{time.monotonic() - begun:6.0f} s  crop {case}, {told}", flush=True)
 

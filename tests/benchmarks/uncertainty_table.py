@@ -24,6 +24,7 @@ from segment.models.training.plan import subject_of
 from segment.pools import pool_of
 from segment.predicted_dice import DiceCurve, curves_to_toml, fit_dice
 from segment.quantiles import quantile, reach
+from tests.benchmarks.calibration_error import told as calibration_error
 from tests.benchmarks.risk import named
 from tests.benchmarks.risk import told as gate
 from tests.benchmarks.scoring import aurc, crps_gaussian, crps_samples
@@ -355,7 +356,7 @@ def predicted(rows: Sequence[Row]) -> Iterator[str]:
 
 
 def printed(rows: Sequence[Row]) -> str:
-    """Write all tables about the whole structure."""
+    """Write all tables."""
     whole = [row for row in rows if row.structure == WHOLE]
     path = Path(str(files("segment.models.unet").joinpath("cases.csv")))
     judged = read_judged(path)
@@ -363,6 +364,7 @@ def printed(rows: Sequence[Row]) -> str:
     own = [row for row in whole if row.method == EFFORT]
     parts = (
         ("Methods", one_table(whole, cases)),
+        ("Expected calibration error of each structure", calibration_error(rows)),
         ("Coverage under shift", under_shift(whole, cases)),
         ("Weighted for shift", weighted(own, judged)),
         ("The gate by distance", gate(own)),
