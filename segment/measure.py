@@ -189,7 +189,10 @@ class _Counted:
             (self.found.is_truncated, Reason.TRUNCATED),
             (disagree < calibrated.least_agreement[name], Reason.MEMBERS_DISAGREE),
             (not self.structure.is_plausible(self.value_ml), Reason.IMPLAUSIBLE_VOLUME),
-            (share_apart(self.mask) > MOST_APART, Reason.FRAGMENTED),
+            (
+                self.structure.is_one_piece and share_apart(self.mask) > MOST_APART,
+                Reason.FRAGMENTED,
+            ),
             (level is None, Reason.OUTSIDE_CALIBRATION),
             (interval is None, Reason.NO_INTERVAL),
             (_is_wider(interval, self.value_ml, wanted), Reason.INTERVAL_TOO_WIDE),

@@ -336,3 +336,10 @@ def test_what_speaks_against_a_value_counts_more_than_that_it_has_no_interval():
     record, *_ = measured(found(is_truncated=True), calibration=without_scores(volume=1))
     assert (record.reliability, record.reason) == (Reliability.NOT_RELIABLE, Reason.TRUNCATED)
     assert record.calibration is None
+
+
+def test_a_structure_that_may_lie_in_pieces_is_not_withheld_for_them():
+    parts = tuple(replace(structure, is_one_piece=False) for structure in ORGAN.structures)
+    organ = replace(ORGAN, structures=parts)
+    record = measure((in_two_parts(),), organ, WANTED, calibrated(), SPACING_MM)[0]
+    assert record.reason is not Reason.FRAGMENTED

@@ -16,6 +16,7 @@ class Structure:
     """A part of an organ: which labels make it up and what it is expected to measure.
 
     ``volume_percentiles_ml`` are evenly spaced from the lower to the upper end of the reference.
+    ``is_one_piece`` is known of few: another may lie in several pieces in everybody.
     """
 
     name: str
@@ -25,6 +26,7 @@ class Structure:
     volume_reference: Reference | None
     asymmetry_reference: Reference | None
     volume_percentiles_ml: tuple[float, ...] = ()
+    is_one_piece: bool = False
 
     def is_plausible(self, volume_ml: float) -> bool:
         """Whether a volume lies in the plausible range; any does where none is known."""
@@ -115,6 +117,7 @@ def _structure(name: str, entry: Mapping[str, Any], table: Mapping[str, Any]) ->
         plausible_ml=None if least is None else (least, most),
         volume_reference=_reference(reference, "volume_ml", name),
         asymmetry_reference=_reference(reference, "asymmetry_percent", name),
+        is_one_piece=entry.get("one_piece", False),
         volume_percentiles_ml=tuple(reference.get("volume_percentiles_ml", {}).get(name, ())),
     )
 
