@@ -25,6 +25,7 @@ from assistant.writers.questions.hints import (
     MISHEARD,
     SIGNAL,
     asked_of_change,
+    asks_for_caution,
     asks_for_change,
     asks_for_earlier,
     asks_for_prior_date,
@@ -164,13 +165,16 @@ def _understood(
     if wants_index and not names:
         names = tuple((r.structure, r.side) for r in _of_today(ledger) if r.expression)
     records = _records(names, ledger, wants_index=wants_index) if names else before
-    if not records and topic in OF_TRUST and is_of_trust_alone(asked, words):
+    is_of_all = is_of_trust_alone(asked, words) or asks_for_caution(asked, words)
+    if not records and topic in OF_TRUST and is_of_all:
         records = _first(ledger)
     return Asked(topic if records else UNCLEAR, records, besides)
 
 
 def _plainly(topic: str, asked: str, words: Phrasebook, *, is_named: bool) -> str:
     """Return the topic that a question says plainly, whatever it was heard as."""
+    if topic not in (*OF_TRUST, INSTRUCTIONS) and asks_for_caution(asked, words):
+        return "reliable"
     if is_named and asked_of_change(asked, words) == RATE:
         is_change = topic == UNKNOWN and asks_for_change(asked, words)
         topic = PRIOR if is_change or topic == "size" else topic

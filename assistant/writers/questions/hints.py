@@ -70,6 +70,11 @@ def is_of_trust_alone(asked: str, words: Phrasebook) -> bool:
     return re.fullmatch(words.lexicon["trust_asked"], whole) is not None
 
 
+def asks_for_caution(asked: str, words: Phrasebook) -> bool:
+    """Tell whether a simplified question asks for caution in reading a report."""
+    return _says(asked, words.lexicon["caution_asked"])
+
+
 def is_of_change_alone(asked: str, words: Phrasebook) -> bool:
     """Tell whether a simplified question asks for a change, real or fast, and names nothing."""
     whole = asked.strip().rstrip("?？!.。 ")

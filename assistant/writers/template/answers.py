@@ -20,6 +20,7 @@ from assistant.writers.questions.topics import (
 )
 from assistant.writers.template.stock import (
     ASYMMETRY,
+    CAUTION,
     gaps,
     occurs,
     phrase_statement,
@@ -50,7 +51,19 @@ FIRST = "a"  # of the wordings that a fixed answer has
 
 
 def respond(asked: Asked, brief: Brief) -> Iterator[Statement]:
-    """Answer about the records asked for, about all of them, or in a fixed sentence."""
+    """Answer about the records asked for, about all of them, or in a fixed sentence.
+
+    Trust in a report that is to be taken with caution is answered with that sentence first.
+    """
+    if asked.topic in OF_TRUST and brief.is_cautious:
+        yield phrase_statement(CAUTION, (), brief.phrasebook, "answer")
+    yield from _of_topic(asked, brief)
+    for topic in asked.besides:
+        yield fixed(topic, brief)
+
+
+def _of_topic(asked: Asked, brief: Brief) -> Iterator[Statement]:
+    """Answer about the topic alone."""
     if asked.topic == CRITERIA:
         yield from _criteria(asked.rules, brief)
     elif brief.exam.compares == "lesions":
@@ -64,8 +77,6 @@ def respond(asked: Asked, brief: Brief) -> Iterator[Statement]:
         yield from OF_LEDGER[asked.topic](brief)
     else:
         yield fixed(asked.topic, brief)
-    for topic in asked.besides:
-        yield fixed(topic, brief)
 
 
 def _criteria(rules: Sequence[str], brief: Brief) -> Iterator[Statement]:
