@@ -37,6 +37,7 @@ from assistant.writers.questions.hints import (
     is_of_signal,
     is_of_trust_alone,
     topic_of_one_side,
+    topic_of_parts,
 )
 from assistant.writers.questions.lesions import about_lesions, is_of_lesions, topic_of_lesions
 from assistant.writers.questions.names import (
@@ -53,6 +54,7 @@ from assistant.writers.questions.topics import (
     INSTRUCTIONS,
     INTERVAL,
     OF_RECORDS,
+    OF_SIDES,
     OF_TRUST,
     PRIOR,
     RATE,
@@ -65,7 +67,6 @@ from prompts import Phrasebook
 from segment.change import ABSOLUTE, RELATIVE, TREND, YEARLY
 from segment.measurement import EARLIER, Measurement
 
-OF_SIDES = ("sides", "asymmetry")
 LETTER = re.compile(r"[^\W\d_]")
 HAN = re.compile(r"[\u3400-\u9fff]")
 SENTENCE = re.compile(r"(?<=[.!?。！？])\s*|(?<=[:：])\s*")
@@ -182,8 +183,8 @@ def _plainly(topic: str, asked: str, words: Phrasebook, *, is_named: bool) -> st
         is_signal = topic == SIGNAL and (not is_named or is_of_signal(asked, words))
         return topic if is_signal else PRIOR
     if topic in OF_SIDES and is_named:
-        return topic_of_one_side(asked, words) or topic
-    return topic
+        topic = topic_of_one_side(asked, words) or topic
+    return topic_of_parts(topic, asked, words) if is_named else topic
 
 
 def _compared(

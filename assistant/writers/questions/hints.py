@@ -8,9 +8,11 @@ import re
 from collections.abc import Iterable
 
 from assistant.writers.questions.criteria import holds
+from assistant.writers.questions.names import mentions_index, mentions_part
+from assistant.writers.questions.topics import OF_RECORDS, OF_SIDES, UNCLEAR, UNKNOWN
 from prompts import Phrasebook
 
-SIGNAL = "signal"
+SIGNAL, SIDES = "signal", "sides"
 OF_LESIONS_ALONE = ("new", "resolved", "merged", "split")  # fates that no total can have
 # Of these a question is taken for one about change where it speaks of time. One about size is told
 # with its change anyhow.
@@ -158,6 +160,20 @@ def topic_of_one_side(asked: str, words: Phrasebook) -> str | None:
     if _says(asked, words.lexicon["norm_asked"]):
         return "size"
     return "volume" if re.search(words.lexicon["number_asked"], asked) else None
+
+
+def topic_of_parts(topic: str, asked: str, words: Phrasebook) -> str:
+    """Return what is asked of parts: their volumes are told side by side, a ratio nobody measured.
+
+    The asymmetry index compares whole structures.
+    """
+    if not mentions_part(asked, words) or mentions_index(asked, words):
+        return topic
+    if _says(asked, words.lexicon["ratio_asked"]):
+        return UNKNOWN if topic in (*OF_RECORDS, *OF_SIDES, UNCLEAR) else topic
+    if topic != SIDES:
+        return topic
+    return "size" if _says(asked, words.lexicon["norm_asked"]) else "volume"
 
 
 def _says(asked: str, texts: Iterable[str]) -> bool:

@@ -78,6 +78,11 @@ def is_elsewhere(read: str, words: Phrasebook) -> bool:
     return re.search(beside, read) is not None
 
 
+def mentions_part(asked: str, words: Phrasebook) -> bool:
+    """Tell whether a simplified text is about a part of a structure."""
+    return any(_said(asked, words.lexicon["parts"]))
+
+
 def mentions_index(asked: str, words: Phrasebook) -> bool:
     """Tell whether a simplified text is about the asymmetry index."""
     return _any_of(words.lexicon["quantities"]["asymmetry index"]).search(asked) is not None
@@ -122,8 +127,10 @@ def _bare(asked: str, words: Phrasebook, before: Sequence[Measurement]) -> Readi
         known = {record.side for record in before}
         sides = tuple(known) if len(known) == 1 else ("none",)
     side, part, noun = _sides(words), _terms(words.lexicon["parts"]), _nouns(words)
-    bare = rf"(?:{side} ?)?{part}{noun}|{side}(?: ?{_joint(words)} ?{side})?"
-    text, count = re.subn(rf"(?:{bare}){_after(words)}", words.lexicon["structure"], asked)
+    of_sides, of_parts = words.lexicon["after_side"], words.lexicon["after_part"]
+    bare_part = rf"(?:{side} ?)?{part}{noun}{_before((*of_sides, *of_parts))}"
+    bare_side = rf"{side}(?: ?{_joint(words)} ?{side})?{_before(of_sides)}"
+    text, count = re.subn(rf"{bare_part}|{bare_side}", words.lexicon["structure"], asked)
     found = tuple((structure, side) for structure in structures for side in sides)
     return Reading(text, found) if count else None
 
@@ -148,9 +155,9 @@ def _nouns(words: Phrasebook) -> str:
     return rf"(?: ?{_any_of(words.lexicon['side_nouns']).pattern.join(('(?:', ')'))})?"
 
 
-def _after(words: Phrasebook) -> str:
+def _before(after: Iterable[str]) -> str:
     """What stands behind a side that is not that of something else, as in "left kidney"."""
-    known = _any_of(words.lexicon["after_side"]).pattern
+    known = _any_of(after).pattern
     return rf"(?=\s*(?:$|[^\w\s]|\d|{known}))"
 
 

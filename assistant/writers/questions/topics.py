@@ -9,6 +9,7 @@ LESION_PLACE = "lesion_place"  # where in the brain a lesion lies
 INTERVAL = "interval"  # what a prediction interval is
 REALITY, RATE = "reality", "rate"  # what of a change is asked
 OF_TRUST = ("sure", "reliable")
+OF_SIDES = ("sides", "asymmetry")
 OF_RECORDS = ("volume", "size", *OF_TRUST)
 ANSWERED = (*OF_RECORDS, "sides", PRIOR, "not_assessed", "asymmetry", INTERVAL, "summary")
 DECLINED = (
