@@ -41,9 +41,11 @@ from assistant.writers.questions.hints import (
 )
 from assistant.writers.questions.lesions import about_lesions, is_of_lesions, topic_of_lesions
 from assistant.writers.questions.names import (
+    cited,
     is_elsewhere,
     mentions_index,
     named,
+    plain,
     readings,
     simplified,
 )
@@ -53,6 +55,7 @@ from assistant.writers.questions.topics import (
     DECLINED,
     INSTRUCTIONS,
     INTERVAL,
+    LESION,
     OF_RECORDS,
     OF_SIDES,
     OF_TRUST,
@@ -115,6 +118,8 @@ def language_of(question: str) -> str:
 
 def _of_measurements(asked: str, ledger: Ledger, words: Phrasebook, turns: Sequence[Turn]) -> Asked:
     """Find the topic and the records of a simplified question that asks for no criteria."""
+    if (of_ids := _of_ids(asked, ledger, words)) is not None:
+        return of_ids
     if asks_for_prior_date(asked, words):
         return on_earlier_dates(ledger)
     if (of_year := in_its_year(asked, ledger, words)) is not None:
@@ -133,6 +138,23 @@ def _of_measurements(asked: str, ledger: Ledger, words: Phrasebook, turns: Seque
     if is_of_lesions(ledger):
         heard = replace(heard, topic=topic_of_lesions(heard.topic, asked, words))
     return on_its_dates(heard, asked, ledger)
+
+
+def _of_ids(asked: str, ledger: Ledger, words: Phrasebook) -> Asked | None:
+    """Find what is asked of records that a question gives by their ids; None where it gives none.
+
+    What is surely asked of something that nobody measured is no question about them.
+    """
+    text, records = cited(asked, ledger.records, words)
+    if not records:
+        return None
+    heard = _likeliest(plain(text, words))
+    if heard.topic in DECLINED and heard.share >= SURE:
+        return Asked(heard.topic)
+    if is_of_lesions(ledger):
+        return Asked(LESION, records)
+    topic = heard.topic if heard.topic in OF_RECORDS else "volume"
+    return Asked(topic, records)
 
 
 def _of_error(asked: str, ledger: Ledger, words: Phrasebook) -> Asked:

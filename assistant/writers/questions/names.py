@@ -12,6 +12,7 @@ from segment.measurement import Measurement
 MARKUP = re.compile(r"<[^<>\s]{0,40}>|[<>{}\[\]|`]")
 DATED = re.compile(r"(?<!\d)(?:19|20)\d{2}(?:-\d{2}-\d{2})?(?!\d)")
 A_YEAR = "2020"
+ID = re.compile(r"(?<![a-z0-9])m[0-9]+(?![a-z0-9])")  # of a record, as reports cite it
 OTHER = {"left": "right", "right": "left"}
 
 Names = tuple[tuple[str, str], ...]  # structures, each with a side
@@ -22,6 +23,13 @@ class Reading(NamedTuple):
 
     text: str
     names: Names
+
+
+class Cited(NamedTuple):
+    """A question with one word for every record that it gives by its id, and these records."""
+
+    text: str
+    records: tuple[Measurement, ...]
 
 
 def readings(
@@ -76,6 +84,15 @@ def is_elsewhere(read: str, words: Phrasebook) -> bool:
     name, other = words.lexicon["structure"], "|".join(map(re.escape, words.lexicon["elsewhere"]))
     beside = rf"{name} ?(?:{other})(?![a-z])|(?<![a-z])(?:{other}) (?:of|in) (?:the |both )?{name}"
     return re.search(beside, read) is not None
+
+
+def cited(asked: str, records: Iterable[Measurement], words: Phrasebook) -> Cited:
+    """List the records whose ids a simplified text gives, and read each id as a structure."""
+    of_id = {record.id: record for record in records}
+    found = (of_id[match[0]] for match in ID.finditer(asked) if match[0] in of_id)
+    name = words.lexicon["structure"]
+    text = ID.sub(lambda match: name if match[0] in of_id else match[0], asked)
+    return Cited(text, tuple(dict.fromkeys(found)))
 
 
 def mentions_part(asked: str, words: Phrasebook) -> bool:
