@@ -4,8 +4,8 @@ import pytest
 
 import prompts
 from assistant.writers.questions import language_of, understand
-from assistant.writers.questions.topics import UNKNOWN
-from tests.ledgers import plain_ledger
+from assistant.writers.questions.topics import HEAD_SIZE, UNKNOWN
+from tests.ledgers import followup_ledger, plain_ledger
 
 
 def asked(question):
@@ -72,3 +72,35 @@ def test_the_index_itself_is_still_explained():
 )
 def test_sides_are_still_compared_by_the_index(question):
     assert asked(question).topic == "sides"
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "Is the head of the right hippocampus smaller than the tail?",
+        "Is the hippocampal head small on the left?",
+        "Is the tail of the left hippocampus larger than that of the right?",
+        "Is the left hippocampal tail larger than the right hippocampal tail?",
+        "Did the tail of the left hippocampus shrink since the last scan?",
+        "右侧海马头比海马尾小吗？",
+        "左侧海马尾比右侧海马尾大吗？",
+        "左侧海马头较上次缩小了吗？",
+    ],
+)
+def test_a_head_or_a_tail_is_neither_the_whole_nor_the_size_of_the_head(question):
+    words = prompts.load(language_of(question))
+    found = understand(question, followup_ledger(1.06), words)
+    assert (found.topic, found.records) == (UNKNOWN, ())
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "Is the left hippocampus normalised to head size?",
+        "Is the hippocampal volume adjusted for the intracranial volume?",
+        "海马体积按头围校正了吗？",
+        "海马头围校正了吗？",
+    ],
+)
+def test_the_size_of_the_head_is_still_that(question):
+    assert asked(question).topic == HEAD_SIZE

@@ -53,6 +53,7 @@ from assistant.writers.questions.ngrams import ngram_scores
 from assistant.writers.questions.topics import (
     ANSWERED,
     DECLINED,
+    HEAD_SIZE,
     INSTRUCTIONS,
     INTERVAL,
     LESION,
@@ -70,6 +71,8 @@ from prompts import Phrasebook
 from segment.change import ABSOLUTE, RELATIVE, TREND, YEARLY
 from segment.measurement import EARLIER, Measurement
 
+# What would be told of a whole structure, or of the head, where a piece of a structure is meant.
+OF_PLACES = (*OF_RECORDS, *OF_SIDES, PRIOR, HEAD_SIZE, UNCLEAR)
 LETTER = re.compile(r"[^\W\d_]")
 HAN = re.compile(r"[\u3400-\u9fff]")
 SENTENCE = re.compile(r"(?<=[.!?。！？])\s*|(?<=[:：])\s*")
@@ -178,12 +181,12 @@ def _understood(
     names = heard[-1][0].names  # also where the question was heard better as it stands
     topic = _plainly(topic, asked, words, is_named=bool(names or before))
     besides = tuple(dict.fromkeys(_besides(topic, pieces)))
+    if topic in OF_PLACES and is_elsewhere(read.text, words):
+        return Asked(UNKNOWN, besides=besides)
     if topic == PRIOR and names:
         return Asked(topic, _compared(names, asked, ledger, words), besides)
     if topic not in OF_RECORDS:
         return Asked(topic, besides=besides)
-    if is_elsewhere(read.text, words):
-        return Asked(UNKNOWN, besides=besides)
     wants_index = mentions_index(asked, words)
     if wants_index and not names:
         names = tuple((r.structure, r.side) for r in _of_today(ledger) if r.expression)

@@ -82,8 +82,10 @@ def named(asked: str, words: Phrasebook) -> Names:
 def is_elsewhere(read: str, words: Phrasebook) -> bool:
     """Tell whether a plain text is about a neighbour or a nameless piece of a structure."""
     name, other = words.lexicon["structure"], "|".join(map(re.escape, words.lexicon["elsewhere"]))
-    beside = rf"{name} ?(?:{other})(?![a-z])|(?<![a-z])(?:{other}) (?:of|in) (?:the |both )?{name}"
-    return re.search(beside, read) is not None
+    whole = "|".join(map(re.escape, words.lexicon["no_piece"]))
+    behind = rf"{name} ?(?!{whole})(?:{other})(?![a-z])"
+    before = rf"(?<![a-z])(?:{other}) (?:of|in) (?:the |both )?{name}"
+    return re.search(rf"{behind}|{before}", read) is not None
 
 
 def cited(asked: str, records: Iterable[Measurement], words: Phrasebook) -> Cited:
