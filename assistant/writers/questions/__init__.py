@@ -48,6 +48,7 @@ from assistant.writers.questions.names import (
     plain,
     readings,
     simplified,
+    without_others,
 )
 from assistant.writers.questions.ngrams import ngram_scores
 from assistant.writers.questions.topics import (
@@ -60,6 +61,7 @@ from assistant.writers.questions.topics import (
     OF_RECORDS,
     OF_SIDES,
     OF_TRUST,
+    OTHER_STRUCTURES,
     PRIOR,
     RATE,
     REALITY,
@@ -135,7 +137,7 @@ def _of_measurements(asked: str, ledger: Ledger, words: Phrasebook, turns: Seque
         is_of_answer = of_change == REALITY and before
         topic, records = ("reliable", before) if is_of_answer else (PRIOR, ())
         return Asked(topic, records, of_change=of_change)
-    heard = replace(_understood(asked, ledger, words, before), of_change=of_change)
+    heard = replace(_of_structures(asked, ledger, words, before), of_change=of_change)
     if heard.topic in (INTERVAL, UNCLEAR) and is_of_error(asked, words):
         heard = _of_error(asked, ledger, words)
     if is_of_lesions(ledger):
@@ -158,6 +160,19 @@ def _of_ids(asked: str, ledger: Ledger, words: Phrasebook) -> Asked | None:
         return Asked(LESION, records)
     topic = heard.topic if heard.topic in OF_RECORDS else "volume"
     return Asked(topic, records)
+
+
+def _of_structures(
+    asked: str, ledger: Ledger, words: Phrasebook, before: tuple[Measurement, ...]
+) -> Asked:
+    """Find what is asked of measured structures, and whether others are named beside them."""
+    alone = asked if is_of_lesions(ledger) else without_others(asked, ledger.records, words)
+    heard = _understood(alone, ledger, words, before)
+    if alone == asked or heard.topic in DECLINED:
+        return heard
+    if heard.topic == UNCLEAR:
+        return Asked(OTHER_STRUCTURES)
+    return replace(heard, besides=tuple(dict.fromkeys((*heard.besides, OTHER_STRUCTURES))))
 
 
 def _of_error(asked: str, ledger: Ledger, words: Phrasebook) -> Asked:

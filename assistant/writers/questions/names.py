@@ -97,6 +97,19 @@ def cited(asked: str, records: Iterable[Measurement], words: Phrasebook) -> Cite
     return Cited(text, tuple(dict.fromkeys(found)))
 
 
+def without_others(asked: str, records: Iterable[Measurement], words: Phrasebook) -> str:
+    """Leave out what is joined to a name and has no record, as in "hippocampus and thalamus"."""
+    measured = {record.structure for record in records}
+    own = {text for text, (structure, _) in words.spellings().items() if structure in measured}
+    others = {*words.lexicon["other_structures"]} - own
+    name, other = f"(?:{_names(words)[0].pattern})", f"(?:{_any_of(others).pattern})"
+    side = rf"(?:{_sides(words)}(?: ?{_joint(words)} ?{_sides(words)})? ?)?"
+    joint = rf"\s*(?:[,，]\s*(?:{_joint(words)})?|{_joint(words)})\s*(?:of )?(?:the )?"
+    behind, before = rf"({name}){joint}{side}{other}", rf"{side}{other}{joint}({name})"
+    found = re.sub(before, r"\1", re.sub(behind, r"\1", asked))
+    return asked if found == asked else without_others(found, records, words)
+
+
 def mentions_part(asked: str, words: Phrasebook) -> bool:
     """Tell whether a simplified text is about a part of a structure."""
     return any(_said(asked, words.lexicon["parts"]))

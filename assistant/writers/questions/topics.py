@@ -6,7 +6,7 @@ INSTRUCTIONS, WITH_INSTRUCTION = "instructions", "with_instruction"
 PRIOR = "prior"
 LESION = "lesion"  # lesions that are told one by one
 LESION_PLACE = "lesion_place"  # where in the brain a lesion lies
-HEAD_SIZE = "head_size"
+HEAD_SIZE, OTHER_STRUCTURES = "head_size", "other_structures"
 INTERVAL = "interval"  # what a prediction interval is
 REALITY, RATE = "reality", "rate"  # what of a change is asked
 OF_TRUST = ("sure", "reliable")
@@ -14,7 +14,7 @@ OF_SIDES = ("sides", "asymmetry")
 OF_RECORDS = ("volume", "size", *OF_TRUST)
 ANSWERED = (*OF_RECORDS, "sides", PRIOR, "not_assessed", "asymmetry", INTERVAL, "summary")
 DECLINED = (
-    *("other_structures", "signal", "diagnosis", "treatment", "age", HEAD_SIZE, "identity"),
+    *(OTHER_STRUCTURES, "signal", "diagnosis", "treatment", "age", HEAD_SIZE, "identity"),
     UNKNOWN,
 )
 ASIDE = ("greeting", "off_topic", INSTRUCTIONS)

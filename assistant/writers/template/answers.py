@@ -13,6 +13,7 @@ from assistant.writers.questions.topics import (
     LESION,
     LESION_PLACE,
     OF_TRUST,
+    OTHER_STRUCTURES,
     PRIOR,
     RATE,
     REALITY,
@@ -48,6 +49,8 @@ LESIONS = ("lesion_error", "lesion_rate", "load_differs", LESION_PLACE)  # fixed
 FIXED = (*DECLINED, *ASIDE, LESION_PLACE)  # topics that are answered alike whatever was measured
 ENHANCEMENT = "enhancement"  # where an exam lists it as not assessed, nobody looked for it
 FIRST = "a"  # of the wordings that a fixed answer has
+# Where another line stands before: "that" would mean what this one tells of.
+BESIDE = {OTHER_STRUCTURES: "b"}
 
 
 def respond(asked: Asked, brief: Brief) -> Iterator[Statement]:
@@ -59,7 +62,7 @@ def respond(asked: Asked, brief: Brief) -> Iterator[Statement]:
         yield phrase_statement(CAUTION, (), brief.phrasebook, "answer")
     yield from _of_topic(asked, brief)
     for topic in asked.besides:
-        yield fixed(topic, brief)
+        yield fixed(topic, brief, BESIDE.get(topic, FIRST))
 
 
 def _of_topic(asked: Asked, brief: Brief) -> Iterator[Statement]:
@@ -148,9 +151,9 @@ def _states(records: Sequence[Measurement], brief: Brief) -> Iterator[Statement]
         yield from _state(record, brief)
 
 
-def fixed(topic: str, brief: Brief) -> Statement:
-    """Say the first wording of a fixed answer."""
-    return phrase_statement(f"answer.{topic}.{FIRST}", (), brief.phrasebook, "answer")
+def fixed(topic: str, brief: Brief, wording: str = FIRST) -> Statement:
+    """Say a wording of a fixed answer."""
+    return phrase_statement(f"answer.{topic}.{wording}", (), brief.phrasebook, "answer")
 
 
 def _state(record: Measurement, brief: Brief) -> Iterator[Statement]:
