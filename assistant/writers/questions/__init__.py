@@ -36,6 +36,7 @@ from assistant.writers.questions.hints import (
     is_of_error,
     is_of_signal,
     is_of_trust_alone,
+    topic_aside,
     topic_of_one_side,
     topic_of_parts,
 )
@@ -191,6 +192,7 @@ def _understood(
     heard = [(read, _hear(read.text)) for read in readings(asked, words, before)]
     read, (whole, pieces) = max(heard, key=lambda one: one[1][0].share)
     topic = _topic_of(whole, pieces)
+    topic = topic if pieces else topic_aside(topic, asked, words)
     if whole.share < LEAST_SURE and before and all(record.comparator for record in before):
         topic = PRIOR  # "how fast?", after an answer about a change
     names = heard[-1][0].names  # also where the question was heard better as it stands

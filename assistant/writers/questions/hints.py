@@ -9,11 +9,21 @@ from collections.abc import Iterable
 
 from assistant.writers.questions.criteria import holds
 from assistant.writers.questions.names import mentions_index, mentions_part
-from assistant.writers.questions.topics import OF_RECORDS, OF_SIDES, UNCLEAR, UNKNOWN
+from assistant.writers.questions.topics import (
+    ACQUISITION,
+    IDENTITY,
+    OF_RECORDS,
+    OF_SIDES,
+    OFF_TOPIC,
+    UNCLEAR,
+    UNKNOWN,
+)
 from prompts import Phrasebook
 
 SIGNAL, SIDES = "signal", "sides"
 OF_LESIONS_ALONE = ("new", "resolved", "merged", "split")  # fates that no total can have
+# Of these a question is taken for one about how the scan was made where it says so.
+OF_FACTS = (IDENTITY, UNCLEAR)
 # Of these a question is taken for one about change where it speaks of time. One about size is told
 # with its change anyhow.
 MISHEARD = ("volume", "sure", "reliable", "sides", "asymmetry", "interval", SIGNAL)
@@ -174,6 +184,16 @@ def topic_of_parts(topic: str, asked: str, words: Phrasebook) -> str:
     if topic != SIDES:
         return topic
     return "size" if _says(asked, words.lexicon["norm_asked"]) else "volume"
+
+
+def topic_aside(topic: str, asked: str, words: Phrasebook) -> str:
+    """Return what is plainly asked of no measurement: a poem, an age, how the scan was made."""
+    if re.search(words.lexicon["pastime_asked"], asked):
+        return OFF_TOPIC
+    if re.search(words.lexicon["age_asked"], asked):
+        return IDENTITY
+    is_of_scan = topic in OF_FACTS and _says(asked, words.lexicon["acquisition_asked"])
+    return ACQUISITION if is_of_scan else topic
 
 
 def _says(asked: str, texts: Iterable[str]) -> bool:
