@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import prompts
 from assistant import exams
 from assistant.answer import Answer
 from assistant.finish import compose
@@ -10,6 +11,7 @@ from assistant.report import Line, Report
 from assistant.writers import Brief, Turn, Writer
 from assistant.writers.questions import LONGEST_QUESTION
 from assistant.writers.template import Template
+from assistant.writers.template.stock import CAUTION
 from prompts import Phrasebook
 from segment.errors import Refusal, ScanError
 
@@ -29,7 +31,7 @@ def answering(
     if len(question) > LONGEST_QUESTION:
         msg = f"expected a question of at most {LONGEST_QUESTION} characters, found {len(question)}"
         raise ScanError(Refusal.BAD_OPTION, f"{msg}; ask one thing at a time")
-    brief = Brief(report.ledger, exam, words)
+    brief = Brief(report.ledger, exam, words, is_cautious=_is_cautious(report))
     composed = yield from compose(writer.answer(brief, question, turns), brief)
     lines, statements = composed.lines, composed.statements
     if not lines:
@@ -41,3 +43,9 @@ def answering(
         "replaced": len(composed.problems),
     }
     yield Answer(question, lines, composed.problems, provenance, statements)
+
+
+def _is_cautious(report: Report) -> bool:
+    """Tell whether a report says, in its own language, that it is to be taken with caution."""
+    sentence = prompts.load(report.language).phrases[CAUTION]
+    return any(line.text == sentence for line in report.lines)

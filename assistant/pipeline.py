@@ -54,6 +54,7 @@ from assistant.steps import Gated, Measured, Segmented, Step
 from assistant.study import Study
 from assistant.writers import Brief, Loads, Preparing, Shown, Turn, Writer
 from assistant.writers.choice import writer_of
+from assistant.writers.template.stock import CAUTION
 from prompts import Phrasebook
 from segment import models, organs
 from segment.bounds import Bounds, bounds
@@ -75,8 +76,6 @@ from segment.register import Registration, doubt, register
 from segment.repeatability import Repeatability
 from segment.segmentation import Segmentation
 from segment.volume import Volume
-
-CAUTION = "technique.caution"
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,12 @@ from scipy.spatial.distance import mahalanobis
 
 import prompts
 from assistant.building import familiar_of
-from assistant.pipeline import CAUTION, Assistant
+from assistant.pipeline import Assistant
 from assistant.settings import Settings
 from assistant.steps import Segmented
 from assistant.study import Study
 from assistant.verify import verify_report
+from assistant.writers.template.stock import CAUTION
 from segment import models, organs
 from segment.familiarity import (
     CAUTION_FROM,

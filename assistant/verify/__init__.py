@@ -24,6 +24,8 @@ from prompts import Phrasebook
 from segment.measurement import Measurement
 
 __all__ = ["untold", "verify_line", "verify_report"]
+CAUTION = "technique.caution"
+ANSWERS = ("answer.", "not_assessed.", CAUTION)  # how the keys of fixed answers begin
 
 
 def verify_line(
@@ -111,7 +113,7 @@ def _check_uncited(
     if line.origin == "quoted":
         return  # Line itself holds it to its sections; what others wrote is not ours to check
     expected = "not assessed" if line.section == "not_assessed" else "stated"
-    sections = ("answer.", "not_assessed.") if line.section == "answer" else (f"{line.section}.",)
+    sections = ANSWERS if line.section == "answer" else (f"{line.section}.",)
     keys = {text: key for key, text in phrasebook.phrases.items() if key.startswith(sections)}
     if line.text not in keys or line.origin != expected or "{" in line.text:
         yield "cites nothing and is none of the fixed sentences of its section"
@@ -153,7 +155,7 @@ def _check_told(report: Report, exam: exams.Exam, phrasebook: Phrasebook) -> Ite
             yield f"no line cites {entry_id}"
     texts = {line.text for line in report.lines}
     standings = {one["standing"] for one in report.provenance.get("likeness", ())}
-    if "report with caution" in standings and phrasebook.phrases["technique.caution"] not in texts:
+    if "report with caution" in standings and phrasebook.phrases[CAUTION] not in texts:
         yield "no line says that the scan is reported with caution"
     for key in exam.not_assessed:
         holds = facts.holds(f"not_assessed.{key}", report.measurements)

@@ -33,12 +33,16 @@ class Shown:
 
 @dataclass(frozen=True, eq=False)
 class Brief:
-    """All that a writer gets; ``shown`` is None for a report that was read back from its file."""
+    """All that a writer gets; ``shown`` is None for a report that was read back from its file.
+
+    ``is_cautious`` tells whether the report that is asked about is to be taken with caution.
+    """
 
     ledger: Ledger
     exam: Exam
     phrasebook: Phrasebook
     shown: Shown | None = None
+    is_cautious: bool = False
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from assistant.finish import complete, compose
 from assistant.report import Line, Report
 from assistant.writers import Brief, drain
 from assistant.writers.phrasings import EVERY, Phrasings
-from assistant.writers.questions.topics import UNCLEAR
+from assistant.writers.questions.topics import ACQUISITION, UNCLEAR
 from assistant.writers.template import Template
 from assistant.writers.vlm.author import exam, whole
 from assistant.writers.vlm.data import CHANGE, UNANSWERABLE, Pair, held_out_pairs
@@ -110,7 +110,7 @@ def ask(assistant: Assistant, pair: Pair) -> Checked:
 def check(pair: Pair, answer: Answer) -> Checked:
     """Compare an answer with the expected one."""
     records = {record.id: record for record in pair.task.ledger.records}
-    declining = {f"answer.{topic}" for topic in (*UNANSWERABLE, UNCLEAR)}
+    declining = {f"answer.{topic}" for topic in (*UNANSWERABLE, ACQUISITION, UNCLEAR)}
     kinds = kinds_of(answer.lines, pair.task.language)
     is_declined = bool(kinds) and kinds <= declining and not any(a.cites for a in answer.lines)
     wrong = tuple(_wrong(pair, answer, records))

@@ -25,6 +25,7 @@ from assistant.writers.questions.hints import (
     MISHEARD,
     SIGNAL,
     asked_of_change,
+    asks_for_caution,
     asks_for_change,
     asks_for_earlier,
     asks_for_prior_date,
@@ -35,24 +36,33 @@ from assistant.writers.questions.hints import (
     is_of_error,
     is_of_signal,
     is_of_trust_alone,
+    topic_aside,
     topic_of_one_side,
+    topic_of_parts,
 )
 from assistant.writers.questions.lesions import about_lesions, is_of_lesions, topic_of_lesions
 from assistant.writers.questions.names import (
+    cited,
     is_elsewhere,
     mentions_index,
     named,
+    plain,
     readings,
     simplified,
+    without_others,
 )
 from assistant.writers.questions.ngrams import ngram_scores
 from assistant.writers.questions.topics import (
     ANSWERED,
     DECLINED,
+    HEAD_SIZE,
     INSTRUCTIONS,
     INTERVAL,
+    LESION,
     OF_RECORDS,
+    OF_SIDES,
     OF_TRUST,
+    OTHER_STRUCTURES,
     PRIOR,
     RATE,
     REALITY,
@@ -64,8 +74,9 @@ from prompts import Phrasebook
 from segment.change import ABSOLUTE, RELATIVE, TREND, YEARLY
 from segment.measurement import EARLIER, Measurement
 
-OF_SIDES = ("sides", "asymmetry")
 HOW_SURE = "sure"
+# What would be told of a whole structure, or of the head, where a piece of a structure is meant.
+OF_PLACES = (*OF_RECORDS, *OF_SIDES, PRIOR, HEAD_SIZE, UNCLEAR)
 LETTER = re.compile(r"[^\W\d_]")
 HAN = re.compile(r"[\u3400-\u9fff]")
 SENTENCE = re.compile(r"(?<=[.!?。！？])\s*|(?<=[:：])\s*")
@@ -114,6 +125,8 @@ def language_of(question: str) -> str:
 
 def _of_measurements(asked: str, ledger: Ledger, words: Phrasebook, turns: Sequence[Turn]) -> Asked:
     """Find the topic and the records of a simplified question that asks for no criteria."""
+    if (of_ids := _of_ids(asked, ledger, words)) is not None:
+        return of_ids
     if asks_for_prior_date(asked, words):
         return on_earlier_dates(ledger)
     if (of_year := in_its_year(asked, ledger, words)) is not None:
@@ -126,12 +139,42 @@ def _of_measurements(asked: str, ledger: Ledger, words: Phrasebook, turns: Seque
         is_of_answer = of_change == REALITY and before
         topic, records = ("reliable", before) if is_of_answer else (PRIOR, ())
         return Asked(topic, records, of_change=of_change)
-    heard = replace(_understood(asked, ledger, words, before), of_change=of_change)
+    heard = replace(_of_structures(asked, ledger, words, before), of_change=of_change)
     if heard.topic in (INTERVAL, UNCLEAR) and is_of_error(asked, words):
         heard = _of_error(asked, ledger, words)
     if is_of_lesions(ledger):
         heard = replace(heard, topic=topic_of_lesions(heard.topic, asked, words))
     return on_its_dates(heard, asked, ledger)
+
+
+def _of_ids(asked: str, ledger: Ledger, words: Phrasebook) -> Asked | None:
+    """Find what is asked of records that a question gives by their ids; None where it gives none.
+
+    What is surely asked of something that nobody measured is no question about them.
+    """
+    text, records = cited(asked, ledger.records, words)
+    if not records:
+        return None
+    heard = _likeliest(plain(text, words))
+    if heard.topic in DECLINED and heard.share >= SURE:
+        return Asked(heard.topic)
+    if is_of_lesions(ledger):
+        return Asked(LESION, records)
+    topic = heard.topic if heard.topic in OF_RECORDS else "volume"
+    return Asked(topic, records)
+
+
+def _of_structures(
+    asked: str, ledger: Ledger, words: Phrasebook, before: tuple[Measurement, ...]
+) -> Asked:
+    """Find what is asked of measured structures, and whether others are named beside them."""
+    alone = asked if is_of_lesions(ledger) else without_others(asked, ledger.records, words)
+    heard = _understood(alone, ledger, words, before)
+    if alone == asked or heard.topic in DECLINED:
+        return heard
+    if heard.topic == UNCLEAR:
+        return Asked(OTHER_STRUCTURES)
+    return replace(heard, besides=tuple(dict.fromkeys((*heard.besides, OTHER_STRUCTURES))))
 
 
 def _of_error(asked: str, ledger: Ledger, words: Phrasebook) -> Asked:
@@ -150,28 +193,32 @@ def _understood(
     heard = [(read, _hear(read.text)) for read in readings(asked, words, before)]
     read, (whole, pieces) = max(heard, key=lambda one: one[1][0].share)
     topic = _topic_of(whole, pieces)
+    topic = topic if pieces else topic_aside(topic, asked, words)
     if whole.share < LEAST_SURE and before and all(record.comparator for record in before):
         topic = PRIOR  # "how fast?", after an answer about a change
     names = heard[-1][0].names  # also where the question was heard better as it stands
     topic = _plainly(topic, asked, words, is_named=bool(names or before))
     besides = tuple(dict.fromkeys(_besides(topic, pieces)))
+    if topic in OF_PLACES and is_elsewhere(read.text, words):
+        return Asked(UNKNOWN, besides=besides)
     if topic == PRIOR and names:
         return Asked(topic, _compared(names, asked, ledger, words), besides)
     if topic not in OF_RECORDS:
         return Asked(topic, besides=besides)
-    if is_elsewhere(read.text, words):
-        return Asked(UNKNOWN, besides=besides)
     wants_index = mentions_index(asked, words)
     if wants_index and not names:
         names = tuple((r.structure, r.side) for r in _of_today(ledger) if r.expression)
     records = _records(names, ledger, wants_index=wants_index) if names else before
-    if not records and topic in OF_TRUST and is_of_trust_alone(asked, words):
+    is_of_all = is_of_trust_alone(asked, words) or asks_for_caution(asked, words)
+    if not records and topic in OF_TRUST and is_of_all:
         records = _first(ledger)
     return Asked(topic if records else UNCLEAR, records, besides)
 
 
 def _plainly(topic: str, asked: str, words: Phrasebook, *, is_named: bool) -> str:
     """Return the topic that a question says plainly, whatever it was heard as."""
+    if topic not in (*OF_TRUST, INSTRUCTIONS) and asks_for_caution(asked, words):
+        return "reliable"
     if is_named and asked_of_change(asked, words) == RATE:
         is_change = topic == UNKNOWN and asks_for_change(asked, words)
         topic = PRIOR if is_change or topic == "size" else topic
@@ -181,8 +228,8 @@ def _plainly(topic: str, asked: str, words: Phrasebook, *, is_named: bool) -> st
     if topic not in OF_TRUST and is_of_trust_alone(asked, words):
         return HOW_SURE
     if topic in OF_SIDES and is_named:
-        return topic_of_one_side(asked, words) or topic
-    return topic
+        topic = topic_of_one_side(asked, words) or topic
+    return topic_of_parts(topic, asked, words) if is_named else topic
 
 
 def _compared(

@@ -8,10 +8,22 @@ import re
 from collections.abc import Iterable
 
 from assistant.writers.questions.criteria import holds
+from assistant.writers.questions.names import mentions_index, mentions_part
+from assistant.writers.questions.topics import (
+    ACQUISITION,
+    IDENTITY,
+    OF_RECORDS,
+    OF_SIDES,
+    OFF_TOPIC,
+    UNCLEAR,
+    UNKNOWN,
+)
 from prompts import Phrasebook
 
-SIGNAL = "signal"
+SIGNAL, SIDES = "signal", "sides"
 OF_LESIONS_ALONE = ("new", "resolved", "merged", "split")  # fates that no total can have
+# Of these a question is taken for one about how the scan was made where it says so.
+OF_FACTS = (IDENTITY, UNCLEAR)
 # Of these a question is taken for one about change where it speaks of time. One about size is told
 # with its change anyhow.
 MISHEARD = ("volume", "sure", "reliable", "sides", "asymmetry", "interval", SIGNAL)
@@ -68,6 +80,11 @@ def is_of_trust_alone(asked: str, words: Phrasebook) -> bool:
     """Tell whether a simplified question asks how sure all is, and names nothing."""
     whole = asked.strip().rstrip("?？!.。 ")
     return re.fullmatch(words.lexicon["trust_asked"], whole) is not None
+
+
+def asks_for_caution(asked: str, words: Phrasebook) -> bool:
+    """Tell whether a simplified question asks for caution in reading a report."""
+    return _says(asked, words.lexicon["caution_asked"])
 
 
 def is_of_change_alone(asked: str, words: Phrasebook) -> bool:
@@ -153,6 +170,30 @@ def topic_of_one_side(asked: str, words: Phrasebook) -> str | None:
     if _says(asked, words.lexicon["norm_asked"]):
         return "size"
     return "volume" if re.search(words.lexicon["number_asked"], asked) else None
+
+
+def topic_of_parts(topic: str, asked: str, words: Phrasebook) -> str:
+    """Return what is asked of parts: their volumes are told side by side, a ratio nobody measured.
+
+    The asymmetry index compares whole structures.
+    """
+    if not mentions_part(asked, words) or mentions_index(asked, words):
+        return topic
+    if _says(asked, words.lexicon["ratio_asked"]):
+        return UNKNOWN if topic in (*OF_RECORDS, *OF_SIDES, UNCLEAR) else topic
+    if topic != SIDES:
+        return topic
+    return "size" if _says(asked, words.lexicon["norm_asked"]) else "volume"
+
+
+def topic_aside(topic: str, asked: str, words: Phrasebook) -> str:
+    """Return what is plainly asked of no measurement: a poem, an age, how the scan was made."""
+    if re.search(words.lexicon["pastime_asked"], asked):
+        return OFF_TOPIC
+    if re.search(words.lexicon["age_asked"], asked):
+        return IDENTITY
+    is_of_scan = topic in OF_FACTS and _says(asked, words.lexicon["acquisition_asked"])
+    return ACQUISITION if is_of_scan else topic
 
 
 def _says(asked: str, texts: Iterable[str]) -> bool:

@@ -12,6 +12,7 @@ from segment.measurement import Measurement
 MARKUP = re.compile(r"<[^<>\s]{0,40}>|[<>{}\[\]|`]")
 DATED = re.compile(r"(?<!\d)(?:19|20)\d{2}(?:-\d{2}-\d{2})?(?!\d)")
 A_YEAR = "2020"
+ID = re.compile(r"(?<![a-z0-9])m[0-9]+(?![a-z0-9])")  # of a record, as reports cite it
 OTHER = {"left": "right", "right": "left"}
 
 Names = tuple[tuple[str, str], ...]  # structures, each with a side
@@ -22,6 +23,13 @@ class Reading(NamedTuple):
 
     text: str
     names: Names
+
+
+class Cited(NamedTuple):
+    """A question with one word for every record that it gives by its id, and these records."""
+
+    text: str
+    records: tuple[Measurement, ...]
 
 
 def readings(
@@ -74,8 +82,37 @@ def named(asked: str, words: Phrasebook) -> Names:
 def is_elsewhere(read: str, words: Phrasebook) -> bool:
     """Tell whether a plain text is about a neighbour or a nameless piece of a structure."""
     name, other = words.lexicon["structure"], "|".join(map(re.escape, words.lexicon["elsewhere"]))
-    beside = rf"{name} ?(?:{other})(?![a-z])|(?<![a-z])(?:{other}) (?:of|in) (?:the |both )?{name}"
-    return re.search(beside, read) is not None
+    whole = "|".join(map(re.escape, words.lexicon["no_piece"]))
+    behind = rf"{name} ?(?!{whole})(?:{other})(?![a-z])"
+    before = rf"(?<![a-z])(?:{other}) (?:of|in) (?:the |both )?{name}"
+    return re.search(rf"{behind}|{before}", read) is not None
+
+
+def cited(asked: str, records: Iterable[Measurement], words: Phrasebook) -> Cited:
+    """List the records whose ids a simplified text gives, and read each id as a structure."""
+    of_id = {record.id: record for record in records}
+    found = (of_id[match[0]] for match in ID.finditer(asked) if match[0] in of_id)
+    name = words.lexicon["structure"]
+    text = ID.sub(lambda match: name if match[0] in of_id else match[0], asked)
+    return Cited(text, tuple(dict.fromkeys(found)))
+
+
+def without_others(asked: str, records: Iterable[Measurement], words: Phrasebook) -> str:
+    """Leave out what is joined to a name and has no record, as in "hippocampus and thalamus"."""
+    measured = {record.structure for record in records}
+    own = {text for text, (structure, _) in words.spellings().items() if structure in measured}
+    others = {*words.lexicon["other_structures"]} - own
+    name, other = f"(?:{_names(words)[0].pattern})", f"(?:{_any_of(others).pattern})"
+    side = rf"(?:{_sides(words)}(?: ?{_joint(words)} ?{_sides(words)})? ?)?"
+    joint = rf"\s*(?:[,，]\s*(?:{_joint(words)})?|{_joint(words)})\s*(?:of )?(?:the )?"
+    behind, before = rf"({name}){joint}{side}{other}", rf"{side}{other}{joint}({name})"
+    found = re.sub(before, r"\1", re.sub(behind, r"\1", asked))
+    return asked if found == asked else without_others(found, records, words)
+
+
+def mentions_part(asked: str, words: Phrasebook) -> bool:
+    """Tell whether a simplified text is about a part of a structure."""
+    return any(_said(asked, words.lexicon["parts"]))
 
 
 def mentions_index(asked: str, words: Phrasebook) -> bool:
@@ -122,8 +159,10 @@ def _bare(asked: str, words: Phrasebook, before: Sequence[Measurement]) -> Readi
         known = {record.side for record in before}
         sides = tuple(known) if len(known) == 1 else ("none",)
     side, part, noun = _sides(words), _terms(words.lexicon["parts"]), _nouns(words)
-    bare = rf"(?:{side} ?)?{part}{noun}|{side}(?: ?{_joint(words)} ?{side})?"
-    text, count = re.subn(rf"(?:{bare}){_after(words)}", words.lexicon["structure"], asked)
+    of_sides, of_parts = words.lexicon["after_side"], words.lexicon["after_part"]
+    bare_part = rf"(?:{side} ?)?{part}{noun}{_before((*of_sides, *of_parts))}"
+    bare_side = rf"{side}(?: ?{_joint(words)} ?{side})?{_before(of_sides)}"
+    text, count = re.subn(rf"{bare_part}|{bare_side}", words.lexicon["structure"], asked)
     found = tuple((structure, side) for structure in structures for side in sides)
     return Reading(text, found) if count else None
 
@@ -148,9 +187,9 @@ def _nouns(words: Phrasebook) -> str:
     return rf"(?: ?{_any_of(words.lexicon['side_nouns']).pattern.join(('(?:', ')'))})?"
 
 
-def _after(words: Phrasebook) -> str:
+def _before(after: Iterable[str]) -> str:
     """What stands behind a side that is not that of something else, as in "left kidney"."""
-    known = _any_of(words.lexicon["after_side"]).pattern
+    known = _any_of(after).pattern
     return rf"(?=\s*(?:$|[^\w\s]|\d|{known}))"
 
 

@@ -8,11 +8,13 @@ from assistant.writers import Brief, assess
 from assistant.writers.questions.asked import Asked
 from assistant.writers.questions.criteria import CRITERIA
 from assistant.writers.questions.topics import (
+    ACQUISITION,
     ASIDE,
     DECLINED,
     LESION,
     LESION_PLACE,
     OF_TRUST,
+    OTHER_STRUCTURES,
     PRIOR,
     RATE,
     REALITY,
@@ -20,6 +22,7 @@ from assistant.writers.questions.topics import (
 )
 from assistant.writers.template.stock import (
     ASYMMETRY,
+    CAUTION,
     gaps,
     occurs,
     phrase_statement,
@@ -44,13 +47,32 @@ from segment.measurement import Measurement
 TOLD = (RELATIVE, YEARLY, TREND)  # of the records of a comparison
 OF_CLASSES = (NEW, ENLARGED, FATES[Fate.SHRUNK], FATES[Fate.RESOLVED])
 LESIONS = ("lesion_error", "lesion_rate", "load_differs", LESION_PLACE)  # fixed answers
-FIXED = (*DECLINED, *ASIDE, LESION_PLACE)  # topics that are answered alike whatever was measured
+FIXED = (
+    *DECLINED,
+    *ASIDE,
+    ACQUISITION,
+    LESION_PLACE,
+)  # topics that are answered alike whatever was measured
 ENHANCEMENT = "enhancement"  # where an exam lists it as not assessed, nobody looked for it
 FIRST = "a"  # of the wordings that a fixed answer has
+# Where another line stands before: "that" would mean what this one tells of.
+BESIDE = {OTHER_STRUCTURES: "b"}
 
 
 def respond(asked: Asked, brief: Brief) -> Iterator[Statement]:
-    """Answer about the records asked for, about all of them, or in a fixed sentence."""
+    """Answer about the records asked for, about all of them, or in a fixed sentence.
+
+    Trust in a report that is to be taken with caution is answered with that sentence first.
+    """
+    if asked.topic in OF_TRUST and brief.is_cautious:
+        yield phrase_statement(CAUTION, (), brief.phrasebook, "answer")
+    yield from _of_topic(asked, brief)
+    for topic in asked.besides:
+        yield fixed(topic, brief, BESIDE.get(topic, FIRST))
+
+
+def _of_topic(asked: Asked, brief: Brief) -> Iterator[Statement]:
+    """Answer about the topic alone."""
     if asked.topic == CRITERIA:
         yield from _criteria(asked.rules, brief)
     elif brief.exam.compares == "lesions":
@@ -64,8 +86,6 @@ def respond(asked: Asked, brief: Brief) -> Iterator[Statement]:
         yield from OF_LEDGER[asked.topic](brief)
     else:
         yield fixed(asked.topic, brief)
-    for topic in asked.besides:
-        yield fixed(topic, brief)
 
 
 def _criteria(rules: Sequence[str], brief: Brief) -> Iterator[Statement]:
@@ -137,9 +157,9 @@ def _states(records: Sequence[Measurement], brief: Brief) -> Iterator[Statement]
         yield from _state(record, brief)
 
 
-def fixed(topic: str, brief: Brief) -> Statement:
-    """Say the first wording of a fixed answer."""
-    return phrase_statement(f"answer.{topic}.{FIRST}", (), brief.phrasebook, "answer")
+def fixed(topic: str, brief: Brief, wording: str = FIRST) -> Statement:
+    """Say a wording of a fixed answer."""
+    return phrase_statement(f"answer.{topic}.{wording}", (), brief.phrasebook, "answer")
 
 
 def _state(record: Measurement, brief: Brief) -> Iterator[Statement]:

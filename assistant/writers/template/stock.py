@@ -53,6 +53,7 @@ LESIONS_IN_SHORT = (
 WHERE_ANY = tuple(
     FATES[fate] for fate in (Fate.SHRUNK, Fate.MERGED, Fate.SPLIT, Fate.MERGED_AND_SPLIT)
 )
+CAUTION = "technique.caution"
 ASYMMETRY = "asymmetry index"
 ATTENUATION = "mean attenuation"
 ONE_NETWORK = "technique.one_network"

@@ -13,6 +13,7 @@ import prompts
 from assistant.report import CJK_NUMBER
 from assistant.writers.phrasings import Phrasings, load
 from assistant.writers.questions.criteria import CRITERIA
+from assistant.writers.questions.topics import ACQUISITION
 from assistant.writers.template import COUNTS, LESIONS
 from assistant.writers.vlm.author import exam, fill
 from assistant.writers.vlm.ledgers import compared_records, plain_records
@@ -24,8 +25,8 @@ SLOT = "<unused1000>"
 BYTE = re.compile(r"<0x[0-9A-Fa-f]{2}>")
 NAMED = re.compile(r"<[^<>\s]+>")
 NEWLINE = "\n"
-# Answers that the template alone gives: those about criteria and about lesions.
-STOCK = tuple(f"answer.{topic}." for topic in (CRITERIA, *LESIONS))
+# Answers that the template alone gives: about criteria, about lesions, and how the scan was made.
+STOCK = tuple(f"answer.{topic}." for topic in (CRITERIA, *LESIONS, ACQUISITION))
 CHANGE = "change_"  # closings about a change begin so
 # Which closings an opening can have, and whether it is about the pair of sides.
 CLOSED_BY = {
