@@ -321,6 +321,14 @@ def test_words_that_cannot_stand_in_a_report_are_refused(changes, called, told, 
         next(adapted(request(tmp_path, **changes), tmp_path / "work", called))
 
 
+@pytest.mark.parametrize("code", ["banana", "5366009", "", "00000", "1" * 19, "751689013"])
+def test_a_code_that_is_no_snomed_ct_concept_is_refused(code, tmp_path, capsys):
+    folders = ["--images", str(tmp_path), "--labels", str(tmp_path)]
+    assert main(["adapt", *folders, "--organ", "amygdala", "--code", code]) == REFUSED
+    told = f"6 to 18 digits with their check digit, found {code!r}; look the code up"
+    assert told in capsys.readouterr().err
+
+
 def test_runs_of_other_scans_are_not_gone_on_with(shelf, tmp_path):
     names = [f"sub-{s}_hemi-L.nii.gz" for s in "abcd"]
     interrupted = adapted(request(boxes(tmp_path, names)), tmp_path / "work", {})

@@ -9,6 +9,7 @@ from segment import models, organs
 from segment.adapt.crops import Centre
 from segment.models.training.plan import TrainingPlan
 from segment.models.windows import WINDOW
+from segment.organs.snomed import check_code
 from segment.segmentation import Side
 from segment.table import read_as
 
@@ -106,6 +107,7 @@ class Request:
             if not NAME.fullmatch(name):
                 msg = f"expected a name in small letters without numbers, found {name!r}"
                 raise ValueError(f"{msg}; call the organ or the structure otherwise")
+        check_code(self.code)
         if not 0 < self.coverage < 1:
             msg = f"coverage is a share between 0 and 1, not {self.coverage}"
             raise ValueError(msg)
