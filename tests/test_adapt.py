@@ -329,6 +329,32 @@ def test_a_code_that_is_no_snomed_ct_concept_is_refused(code, tmp_path, capsys):
     assert told in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("place", "told"),
+    [
+        ("-24,-22,400", "expected a place in the MNI152 template, .* found -24,-22,400; give"),
+        ("nan,-22,-10.5", "expected a place in the MNI152 template, .* found nan,-22,-10.5; give"),
+        ("24,-22,-10.5", "of the left one, whose X is negative, found 24,-22,-10.5; give"),
+        ("0,-22,-10.5", "of the left one, whose X is negative, found 0,-22,-10.5; give"),
+    ],
+)
+def test_a_place_where_no_left_structure_lies_is_refused(place, told, tmp_path):
+    centre = tuple(map(float, place.split(",")))
+    with pytest.raises(ValueError, match=told):
+        request(tmp_path, centre_mm=centre)
+
+
+def test_an_organ_without_sides_may_lie_right_of_the_middle(tmp_path):
+    asked = request(tmp_path, centre_mm=(4.0, -22.0, -10.5), sides=("none",))
+    assert asked.centre_mm == (4.0, -22.0, -10.5)
+
+
+def test_names_that_state_a_side_of_an_organ_without_any_are_refused(tmp_path):
+    boxes(tmp_path, ["sub-a_hemi-L.nii.gz", "sub-b.nii.gz"])
+    with pytest.raises(ScanError, match=r"^sub-a_hemi-L\.nii\.gz: expected no side in the name of"):
+        prepared(request(tmp_path, sides=("none",)), tmp_path / "work")
+
+
 def test_runs_of_other_scans_are_not_gone_on_with(shelf, tmp_path):
     names = [f"sub-{s}_hemi-L.nii.gz" for s in "abcd"]
     interrupted = adapted(request(boxes(tmp_path, names)), tmp_path / "work", {})
