@@ -293,6 +293,16 @@ def test_a_scan_without_labels_is_refused(tmp_path):
         prepared(request(tmp_path), tmp_path / "work")
 
 
+def test_labels_on_other_voxels_are_refused_without_an_option_that_is_not_there(tmp_path):
+    boxes(tmp_path, [f"sub-{s}_hemi-L.nii.gz" for s in "ab"])
+    path = tmp_path / "labels" / "sub-b_hemi-L.nii.gz"
+    shifted = nibabel.load(path)
+    shifted.affine[0, 3] += 0.4
+    nibabel.Nifti1Image(np.asarray(shifted.dataobj), shifted.affine).to_filename(path)
+    with pytest.raises(ScanError, match=r"0\.4 mm away; give the segmentation of this scan$"):
+        prepared(request(tmp_path), tmp_path / "work")
+
+
 def test_a_box_that_states_no_side_is_refused(tmp_path):
     boxes(tmp_path, [f"sub-{s}.nii.gz" for s in "ab"])
     with pytest.raises(ValueError, match="put hemi-L or hemi-R in its name"):
