@@ -100,32 +100,33 @@ def test_a_new_structure_is_learnt_and_stands_in_a_draft(shelf, tmp_path, capsys
     halves(tmp_path)
     (tmp_path / "toy.toml").write_text(toml_text(vars(TOY)))
     options = ["--images", tmp_path / "images", "--labels", tmp_path / "labels"]
-    options += ["--organ", "hippocampal body", "--centre=-24,-22,-10.5"]
+    options += ["--organ", "hippocampal formation", "--centre=-24,-22,-10.5"]
     options += ["--structure", "3=front part", "--structure", "7=rear part"]
-    options += ["--called", "zh:hippocampal body=海马体部"]
+    options += ["--called", "zh:hippocampal formation=海马结构"]
     options += ["--config", tmp_path / "toy.toml", "--runs", tmp_path / "runs"]
     options += ["--coverage", "0.5"]
     assert main(["adapt", *map(str, options)]) == OK
     told = capsys.readouterr().out
     assert "4 boxes of 4 subjects, from unet" in told
     assert "Intervals of 50% from 4 subjects, out of fold" in told
-    folder = shelf / "hippocampal_body"
+    folder = shelf / "hippocampal_formation"
     structures = ["background", "front part", "rear part"]
-    assert models.describe("hippocampal_body")["structures"] == structures
-    assert organs.load("hippocampal_body").structure("hippocampal body").plausible_ml[0] > 0.5
+    assert models.describe("hippocampal_formation")["structures"] == structures
+    whole = organs.load("hippocampal_formation").structure("hippocampal formation")
+    assert whole.plausible_ml[0] > 0.5
     calibrated = Calibrated.from_json((folder / "calibration.json").read_text())
     assert [len(scores) for scores in calibrated.levels[0].volume.values()] == [4] * 3
     card = (folder / "CARD.md").read_text()
     assert "none of them was held; new: nothing" in card
     assert "Intervals of 50% from 4 subjects" in card
-    for language, name in (("en", "left hippocampal body"), ("zh", "左侧海马体部")):
+    for language, name in (("en", "left hippocampal formation"), ("zh", "左侧海马结构")):
         out = tmp_path / language
-        words = ["draft", "sample", "--exam", "hippocampal_body", "--language", language]
+        words = ["draft", "sample", "--exam", "hippocampal_formation", "--language", language]
         assert main([*words, "-o", str(out)]) == OK
         report = json.loads((out / "report.json").read_text())
         *volumes, asymmetry = report["measurements"]
         assert [record["structure"] for record in volumes[:3]] == [
-            "hippocampal body",
+            "hippocampal formation",
             "front part",
             "rear part",
         ]
