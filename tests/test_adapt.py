@@ -100,32 +100,33 @@ def test_a_new_structure_is_learnt_and_stands_in_a_draft(shelf, tmp_path, capsys
     halves(tmp_path)
     (tmp_path / "toy.toml").write_text(toml_text(vars(TOY)))
     options = ["--images", tmp_path / "images", "--labels", tmp_path / "labels"]
-    options += ["--organ", "hippocampal body", "--centre=-24,-22,-10.5"]
+    options += ["--organ", "hippocampal formation", "--centre=-24,-22,-10.5"]
     options += ["--structure", "3=front part", "--structure", "7=rear part"]
-    options += ["--called", "zh:hippocampal body=海马体部"]
+    options += ["--called", "zh:hippocampal formation=海马结构"]
     options += ["--config", tmp_path / "toy.toml", "--runs", tmp_path / "runs"]
     options += ["--coverage", "0.5"]
     assert main(["adapt", *map(str, options)]) == OK
     told = capsys.readouterr().out
     assert "4 boxes of 4 subjects, from unet" in told
     assert "Intervals of 50% from 4 subjects, out of fold" in told
-    folder = shelf / "hippocampal_body"
+    folder = shelf / "hippocampal_formation"
     structures = ["background", "front part", "rear part"]
-    assert models.describe("hippocampal_body")["structures"] == structures
-    assert organs.load("hippocampal_body").structure("hippocampal body").plausible_ml[0] > 0.5
+    assert models.describe("hippocampal_formation")["structures"] == structures
+    whole = organs.load("hippocampal_formation").structure("hippocampal formation")
+    assert whole.plausible_ml[0] > 0.5
     calibrated = Calibrated.from_json((folder / "calibration.json").read_text())
     assert [len(scores) for scores in calibrated.levels[0].volume.values()] == [4] * 3
     card = (folder / "CARD.md").read_text()
     assert "none of them was held; new: nothing" in card
     assert "Intervals of 50% from 4 subjects" in card
-    for language, name in (("en", "left hippocampal body"), ("zh", "左侧海马体部")):
+    for language, name in (("en", "left hippocampal formation"), ("zh", "左侧海马结构")):
         out = tmp_path / language
-        words = ["draft", "sample", "--exam", "hippocampal_body", "--language", language]
+        words = ["draft", "sample", "--exam", "hippocampal_formation", "--language", language]
         assert main([*words, "-o", str(out)]) == OK
         report = json.loads((out / "report.json").read_text())
         *volumes, asymmetry = report["measurements"]
         assert [record["structure"] for record in volumes[:3]] == [
-            "hippocampal body",
+            "hippocampal formation",
             "front part",
             "rear part",
         ]
@@ -293,6 +294,16 @@ def test_a_scan_without_labels_is_refused(tmp_path):
         prepared(request(tmp_path), tmp_path / "work")
 
 
+def test_labels_on_other_voxels_are_refused_without_an_option_that_is_not_there(tmp_path):
+    boxes(tmp_path, [f"sub-{s}_hemi-L.nii.gz" for s in "ab"])
+    path = tmp_path / "labels" / "sub-b_hemi-L.nii.gz"
+    shifted = nibabel.load(path)
+    shifted.affine[0, 3] += 0.4
+    nibabel.Nifti1Image(np.asarray(shifted.dataobj), shifted.affine).to_filename(path)
+    with pytest.raises(ScanError, match=r"0\.4 mm away; give the segmentation of this scan$"):
+        prepared(request(tmp_path), tmp_path / "work")
+
+
 def test_a_box_that_states_no_side_is_refused(tmp_path):
     boxes(tmp_path, [f"sub-{s}.nii.gz" for s in "ab"])
     with pytest.raises(ValueError, match="put hemi-L or hemi-R in its name"):
@@ -319,6 +330,40 @@ def test_a_name_that_cannot_stand_in_a_sentence_or_is_taken_is_refused(name, tmp
 def test_words_that_cannot_stand_in_a_report_are_refused(changes, called, told, tmp_path):
     with pytest.raises(ValueError, match=told):
         next(adapted(request(tmp_path, **changes), tmp_path / "work", called))
+
+
+@pytest.mark.parametrize("code", ["banana", "5366009", "", "00000", "1" * 19, "751689013"])
+def test_a_code_that_is_no_snomed_ct_concept_is_refused(code, tmp_path, capsys):
+    folders = ["--images", str(tmp_path), "--labels", str(tmp_path)]
+    assert main(["adapt", *folders, "--organ", "amygdala", "--code", code]) == REFUSED
+    told = f"6 to 18 digits with their check digit, found {code!r}; look the code up"
+    assert told in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("place", "told"),
+    [
+        ("-24,-22,400", "expected a place in the MNI152 template, .* found -24,-22,400; give"),
+        ("nan,-22,-10.5", "expected a place in the MNI152 template, .* found nan,-22,-10.5; give"),
+        ("24,-22,-10.5", "of the left one, whose X is negative, found 24,-22,-10.5; give"),
+        ("0,-22,-10.5", "of the left one, whose X is negative, found 0,-22,-10.5; give"),
+    ],
+)
+def test_a_place_where_no_left_structure_lies_is_refused(place, told, tmp_path):
+    centre = tuple(map(float, place.split(",")))
+    with pytest.raises(ValueError, match=told):
+        request(tmp_path, centre_mm=centre)
+
+
+def test_an_organ_without_sides_may_lie_right_of_the_middle(tmp_path):
+    asked = request(tmp_path, centre_mm=(4.0, -22.0, -10.5), sides=("none",))
+    assert asked.centre_mm == (4.0, -22.0, -10.5)
+
+
+def test_names_that_state_a_side_of_an_organ_without_any_are_refused(tmp_path):
+    boxes(tmp_path, ["sub-a_hemi-L.nii.gz", "sub-b.nii.gz"])
+    with pytest.raises(ScanError, match=r"^sub-a_hemi-L\.nii\.gz: expected no side in the name of"):
+        prepared(request(tmp_path, sides=("none",)), tmp_path / "work")
 
 
 def test_runs_of_other_scans_are_not_gone_on_with(shelf, tmp_path):

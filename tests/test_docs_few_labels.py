@@ -36,16 +36,22 @@ def test_the_tutorial_learns_a_structure_and_reports_it(tmp_path, monkeypatch, c
     assert "8 boxes of 8 subjects, from unet" in (told := capsys.readouterr().out)
     assert "needs 19 subjects, and there are 8; label 11 more" in told
     assert main(draft) == OK
-    assert "left hippocampal body" in (tmp_path / "drafts/body/report.md").read_text("utf-8")
-    report = json.loads((tmp_path / "drafts/body/report.json").read_text("utf-8"))
+    written = tmp_path / "drafts" / "formation"
+    assert "left hippocampal formation" in (written / "report.md").read_text("utf-8")
+    report = json.loads((written / "report.json").read_text("utf-8"))
     assert report["problems"] == []
     *volumes, asymmetry = report["measurements"]
     assert {record["reliability"] for record in volumes} == {"without interval"}
     assert asymmetry["reliability"] == "not assessed"
     capsys.readouterr()
     assert main(listing) == OK
-    assert "hippocampal_body" in capsys.readouterr().out
+    assert "hippocampal_formation" in capsys.readouterr().out
     prompts.load.cache_clear()
+
+
+def test_the_tutorial_names_the_whole_of_its_labels_as_no_part_of_it():
+    chosen = parser().parse_args(shlex.split(COMMANDS.splitlines()[0])[1:])
+    assert not {*chosen.organ.split()} & {*prompts.load("en").lexicon["elsewhere"]}
 
 
 @pytest.mark.parametrize("line", OTHERS)

@@ -83,6 +83,21 @@ def test_an_organ_on_the_shelf_takes_no_code_of_a_shipped_one(shelf):
     assert (label.structure, label.side) == ("hippocampus", "left")
 
 
+@pytest.mark.parametrize("code", ['"banana"', '"5366009"', "5366008"])
+def test_an_organ_on_the_shelf_has_a_code_of_snomed_ct(code, shelf):
+    file = place_organ(shelf) / "organ.toml"
+    file.write_text(file.read_text().replace('"91723000"', code))
+    with pytest.raises(ValueError, match=r"^organ amygdala: expected a SNOMED CT concept, 6 to 18"):
+        organs.load("amygdala")
+
+
+def test_a_part_on_the_shelf_has_a_modifier_of_snomed_ct(shelf):
+    file = place_organ(shelf) / "organ.toml"
+    file.write_text(file.read_text() + 'modifier = "front"\n')
+    with pytest.raises(ValueError, match=r"^organ amygdala: .* check digit, found 'front'; look"):
+        organs.load("amygdala")
+
+
 def test_what_is_on_the_shelf_hides_nothing_that_is_shipped(shelf):
     place_organ(shelf).rename(shelf / "hippocampus")
     assert organs.load("hippocampus").code == "5366008"

@@ -210,3 +210,10 @@ def test_a_schedule_is_made_of_shares(name):
     assert isinstance(found, Schedule)
     assert 0 < found.rate_share <= 1
     assert 0 <= found.held_share < 1
+
+
+@pytest.mark.parametrize("schedule", ["gentle", "head-first"])
+def test_a_schedule_that_goes_on_from_weights_is_refused_without_any(schedule, capsys):
+    assert main(["train", "segmenter", "--schedule", schedule]) == REFUSED
+    told = f"for the schedule {schedule}, found none; give --init CHECKPOINT, or leave --schedule"
+    assert told in capsys.readouterr().err

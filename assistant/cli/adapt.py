@@ -91,7 +91,7 @@ def _request(chosen: argparse.Namespace) -> "Request":
         names=dict(chosen.structure),
         sides=("none",) if chosen.midline else ("left", "right"),
         centre_mm=chosen.centre,
-        code=chosen.code or organs.UNSAID_CODE,
+        code=organs.UNSAID_CODE if chosen.code is None else chosen.code,
         coverage=chosen.coverage,
         subjects=chosen.subjects,
     )

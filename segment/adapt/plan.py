@@ -5,10 +5,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from segment import models, organs
 from segment.adapt.crops import Centre
 from segment.models.training.plan import TrainingPlan
 from segment.models.windows import WINDOW
+from segment.organs.snomed import check_code
+from segment.register import template
 from segment.segmentation import Side
 from segment.table import read_as
 
@@ -106,6 +110,9 @@ class Request:
             if not NAME.fullmatch(name):
                 msg = f"expected a name in small letters without numbers, found {name!r}"
                 raise ValueError(f"{msg}; call the organ or the structure otherwise")
+        check_code(self.code)
+        if self.centre_mm is not None:
+            _check_centre(self.centre_mm, self.sides)
         if not 0 < self.coverage < 1:
             msg = f"coverage is a share between 0 and 1, not {self.coverage}"
             raise ValueError(msg)
@@ -117,6 +124,21 @@ class Request:
     def folder(self) -> str:
         """The name of the organ's folder, of its exam and of its model."""
         return self.organ.replace(" ", "_")
+
+
+def _check_centre(centre_mm: Centre, sides: Sequence[Side]) -> None:
+    """Refuse a place outside the template, or on the right for the left one; raises ValueError."""
+    grid = template().geometry
+    ends = grid.to_world(np.array([(0, 0, 0), [n - 1 for n in grid.shape]], np.float64))
+    low, high = ends.min(axis=0), ends.max(axis=0)
+    found = ",".join(f"{value:g}" for value in centre_mm)
+    if not ((low <= centre_mm) & (centre_mm <= high)).all():
+        held = ", ".join(f"{a:g} to {b:g}" for a, b in zip(low, high, strict=True))
+        msg = f"expected a place in the MNI152 template, {held} mm, found {found}"
+        raise ValueError(f"{msg}; give --centre=X,Y,Z of the structure")
+    if "left" in sides and centre_mm[0] >= 0:
+        msg = f"expected the place of the left one, whose X is negative, found {found}"
+        raise ValueError(f"{msg}; give --centre=X,Y,Z of the left one")
 
 
 def nearest(centre_mm: Centre) -> str:

@@ -87,6 +87,7 @@ def prepare(request: Request, work: Path) -> Generator[Step, None, Prepared]:
     scans = find_scans(request.images, request.labels, request.subjects)
     numbers, structures = meanings(values_of(scans), request.names, request.organ)
     _check_names(request, structures)
+    _check_sides(request, scans)
     yield from map(Warned, guesses(scans))
     _check_subjects(request, scans)
     for folder in ("registered", "data/images", "data/labels"):
@@ -185,6 +186,14 @@ def _check_names(request: Request, structures: Sequence[str]) -> None:
     if len(structures) > 1 and request.organ in structures:
         msg = f"expected parts with names of their own, found one called {request.organ}"
         raise ValueError(f"{msg}, as their whole is; name it otherwise with --structure")
+
+
+def _check_sides(request: Request, scans: Sequence[Scan]) -> None:
+    """Refuse names that state a side of an organ that has none; raises ScanError."""
+    sided = [scan.name for scan in scans if scan.side is not None]
+    if request.sides == ("none",) and sided:
+        msg = f"{sided[0]}: expected no side in the name of a scan with --midline, found one"
+        raise ScanError(Refusal.BAD_OPTION, f"{msg}; leave --midline out, or name it otherwise")
 
 
 def _check_subjects(request: Request, scans: Sequence[Scan]) -> None:

@@ -91,13 +91,21 @@ def find_scans(images: Path, labels: Path, subjects: Path | None = None) -> tupl
     return tuple(Scan(path, drawn[name], owners[name]) for name, path in sorted(found.items()))
 
 
-def read_scan(scan: Scan, *, resample: bool = False) -> Labelled:
+def read_scan(scan: Scan, *, resample: bool | None = None) -> Labelled:
     """Read a scan and its labels; raises ScanError where they do not lie on the same voxels.
 
-    With ``resample`` each voxel of the scan takes the nearest label instead.
+    With ``resample`` each voxel of the scan takes the nearest label instead; None is said by
+    commands that have no option for it.
     """
     volume, drawn = read_nifti(scan.image), read_labels(scan.label)
-    labels, _ = placed(drawn.labels, drawn.geometry, volume.geometry, scan.name, resample=resample)
+    labels, _ = placed(
+        drawn.labels,
+        drawn.geometry,
+        volume.geometry,
+        scan.name,
+        resample=bool(resample),
+        is_offered=resample is not None,
+    )
     return Labelled(scan, volume, labels)
 
 

@@ -18,11 +18,13 @@ def placed(
     name: str,
     *,
     resample: bool,
+    is_offered: bool = True,
 ) -> tuple[UInt16[np.ndarray, "i2 j2 k2"], bool]:
     """Lay labels onto a scan's grid; return also whether they lay between its voxels.
 
     Labels whose voxels are the scan's own, in whatever order and in whatever part of it, are moved
-    and not resampled. Raises ScanError for others, unless each voxel may take the nearest label.
+    and not resampled. Raises ScanError for others, unless each voxel may take the nearest label;
+    ``is_offered`` says that the command has an option for that.
     """
     if source.matches(grid):
         return labels, False
@@ -31,9 +33,10 @@ def placed(
     if not resample:
         msg = (
             f"{name}: expected the voxels of the scan, {_size(grid)}, found {_other(source, grid)};"
-            " give the segmentation of this scan, or add --resample to take the nearest label"
+            " give the segmentation of this scan"
         )
-        raise ScanError(Refusal.WRONG_GRID, msg)
+        option = ", or add --resample to take the nearest label" if is_offered else ""
+        raise ScanError(Refusal.WRONG_GRID, msg + option)
     return _nearest(labels, source, grid), True
 
 

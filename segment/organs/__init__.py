@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from segment.measurement import Reference
+from segment.organs.snomed import check_code
 from segment.segmentation import Side
 from segment.shelf import ORGAN, folder, known
 from segment.table import shelved
@@ -91,11 +92,18 @@ def load(name: str) -> Organ:
 
 
 def read(text: str, name: str) -> Organ:
-    """Read an organ from its TOML; raises ValueError for an unknown or missing key."""
+    """Read an organ from its TOML; raises ValueError for other keys and for codes that are none."""
     table = tomllib.loads(text)
     if unknown := sorted((table.keys() - OPTIONAL) ^ NEEDED):
         msg = f"organ {name}: the keys {unknown} are missing or unknown"
         raise ValueError(msg)
+    modifiers = [s["modifier"] for s in table["structures"].values() if "modifier" in s]
+    for code in (table["code"], *modifiers):
+        try:
+            check_code(code)
+        except ValueError as error:
+            msg = f"organ {name}: {error}"
+            raise ValueError(msg) from error
     places = table.get("centre_mni_mm", {})
     return Organ(
         name=table["name"],

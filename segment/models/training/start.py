@@ -46,7 +46,8 @@ class Start:
     """Where a training begins: ``init`` are weights in safetensors, or nothing.
 
     They are those of one run, of a pretraining, or the packed ones of an ensemble, of which each
-    run takes a member. Raises ValueError for a schedule that has no name.
+    run takes a member. Raises ValueError for a schedule that has no name, and without
+    weights for any but ``scratch``.
     """
 
     init: Path | None = None
@@ -56,6 +57,9 @@ class Start:
         if self.schedule not in (known := schedules()):
             msg = f"expected one of the schedules {', '.join(known)}, found {self.schedule!r}"
             raise ValueError(f"{msg}; name one of them")
+        if self.init is None and self.schedule != SCRATCH:
+            msg = f"expected weights to begin with for the schedule {self.schedule}, found none"
+            raise ValueError(f"{msg}; give --init CHECKPOINT, or leave --schedule out")
 
     @cached_property
     def told(self) -> str:
