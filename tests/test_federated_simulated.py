@@ -2,7 +2,9 @@
 
 import csv
 
+import nibabel
 import numpy as np
+import pytest
 from safetensors.numpy import load_file, save_file
 
 from assistant.cli import OK, REFUSED, main
@@ -67,7 +69,22 @@ def test_a_site_that_fails_is_left_out_with_its_reason(tmp_path):
     with (tmp_path / "out" / JOURNAL).open(newline="") as file:
         lines = {(line["round"], line["site"]): line for line in csv.DictReader(file)}
     assert lines["1", "site-a"]["is_used"] == "True"
-    assert broken.name in lines["1", "site-b"]["reason"]
+    assert lines["1", "site-b"]["reason"].startswith(f"{broken.name}: expected a file")
+
+
+@pytest.mark.parametrize(("kind", "value"), [("labels", 9), ("images", np.nan)])
+def test_a_case_that_cannot_be_learnt_from_leaves_its_site_out(tmp_path, kind, value):
+    plan, files = hospitals(tmp_path)
+    (broken,) = (files[1].parent / "data" / kind).glob("*_001.nii.gz")
+    array = np.asarray(nibabel.load(broken).dataobj, np.float32)
+    array[9, 14, 8] = value
+    nibabel.Nifti1Image(array, np.eye(4)).to_filename(broken)
+    plan.write_text(plan.read_text().replace("least_sites = 2", "least_sites = 1"))
+    assert simulate(tmp_path, plan, files, tmp_path / "out") == OK
+    with (tmp_path / "out" / JOURNAL).open(newline="") as file:
+        reasons = [line["reason"] for line in csv.DictReader(file) if line["site"] == "site-b"]
+    assert all(reason.startswith(f"{broken.name}: expected ") for reason in reasons)
+    assert len(reasons) == 2
 
 
 def refusal(capsys, exit_code):

@@ -312,7 +312,8 @@ def train_run(
     crew = Crew.gather(is_sharded=plan.fully_sharded)
     names = [case_name(case, plan.case) for case in run.train]
     roles = len(roles_of(plan.network))
-    cases = read_cases(data / plan.images, data / plan.labels, names, roles)
+    images, labels = data / plan.images, data / plan.labels
+    cases = read_cases(images, labels, names, roles, plan.structures)
     trainer = Trainer(plan, run, cases, crew, start)
     if checkpoint.exists():
         trainer.resume(checkpoint)
