@@ -6,7 +6,9 @@ import pytest
 
 from assistant.cli import REFUSED, main
 from segment.models.training.cases import read_cases
-from segment.models.training.plan import case_name
+from segment.models.training.plan import case_name, read_split
+from segment.writing import toml_text
+from tests.toy_federation import write_plan
 from tests.toy_segmenter import STRUCTURES, plan_text, toy_plan, write_crops
 
 BLOCKS = (np.s_[6:13, 11:17, 5:12], np.s_[6:13, 5:11, 5:12])
@@ -60,3 +62,30 @@ def test_a_training_ends_with_one_sentence_at_a_label_of_no_structure(data, caps
     asked = ["train", "segmenter", "--config", str(config), "--data", str(data)]
     assert main([*asked, "--runs", str(data / "runs")]) == REFUSED
     assert capsys.readouterr().err.startswith(f"voxcite: {NAME}: expected labels from 0 to 2")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('{"train": [1, 2, 1, 1], "val": [3]}', "expected each id once .*, found 1 3 times"),
+        ('{"train": [1, 2], "val": [2]}', "expected each id once .*, found 2 2 times"),
+        ('{"train": [1, 2]}', "expected lists of whole numbers under train and val"),
+        ('{"train": ["1"], "val": []}', "expected lists of whole numbers under train and val"),
+        ("[1, 2]", "expected lists of whole numbers under train and val"),
+        ("train: 1", "expected JSON, found something else"),
+    ],
+)
+def test_a_split_that_would_count_a_case_twice_or_is_none_is_refused(data, text, told):
+    (data / "split.json").write_text(text)
+    with pytest.raises(ValueError, match=rf"^split\.json: {told}"):
+        read_split(data / "split.json")
+
+
+def test_a_site_refuses_to_count_a_case_twice(data, capsys):
+    (data / "split.json").write_text('{"train": [1, 1, 1, 1], "val": []}')
+    write_plan(data / "plan.toml")
+    table = {"name": "a", "plan": "plan.toml", "data": ".", "work": "work", "command": ["voxcite"]}
+    (data / "site.toml").write_text(toml_text(table))
+    assert main(["federated", "greet", str(data / "site.toml")]) == REFUSED
+    told = capsys.readouterr().err
+    assert told.startswith("voxcite: split.json: expected each id once in train and val")

@@ -6,7 +6,6 @@ is finished is left alone.
 """
 
 import csv
-import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,7 +30,7 @@ from segment.models.training.cases import (
     sequence_augmentation,
     without_some,
 )
-from segment.models.training.plan import Run, TrainingPlan, case_name, plan_runs
+from segment.models.training.plan import Run, TrainingPlan, case_name, plan_runs, read_split
 from segment.models.training.processes import (
     Crew,
     pieces,
@@ -387,6 +386,6 @@ def train(
     """
     if "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // shares))
-    split = json.loads((data / plan.split).read_text(encoding="utf-8"))
+    split = read_split(data / plan.split)
     for run in plan_runs(plan, split)[share::shares]:
         yield from train_run(plan, run, data, output, start)
