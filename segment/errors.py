@@ -1,6 +1,8 @@
 """What can be wrong with a scan, one class, one code each. Knows nothing of who shows it."""
 
+import os
 from enum import StrEnum
+from pathlib import Path
 
 
 class Refusal(StrEnum):
@@ -55,3 +57,14 @@ class ScanError(ValueError):
     def __init__(self, code: Refusal, sentence: str) -> None:
         super().__init__(sentence)
         self.code = code
+
+
+def without_folders(error: OSError) -> str:
+    """Say what is wrong with a file by its name alone: a path above it can name a patient."""
+    if error.filename is None:
+        return str(error)
+    name = Path(os.fsdecode(error.filename)).name
+    if isinstance(error, FileNotFoundError):
+        return f"{name}: expected a file or a folder, found none; give one that is there"
+    why = str(error.strerror).lower()
+    return f"{name}: expected what can be read or written, found {why}; give another"

@@ -16,9 +16,9 @@ from referencing import Registry, Resource
 import prompts
 from assistant import exams, rules, writers
 from assistant.cli import DOES_NOT_HOLD, NOTHING_MEASURED, OK, REFUSED, main
-from assistant.cli.terminal import without_folders
 from assistant.records import schema
 from segment import models, organs
+from segment.errors import without_folders
 from tests.hostile.catalogue import BAD_INPUTS, make
 from tests.phantoms import ThresholdSegmenter, ball, calibrated, grid, head, registered
 from tests.shared_data import shared_data

@@ -34,7 +34,6 @@ from assistant.cli.terminal import (
     NOTHING_MEASURED,
     OK,
     REFUSED,
-    without_folders,
 )
 from assistant.threads import spin_briefly
 
@@ -71,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     spin_briefly()
     run: Callable[[argparse.Namespace], int] = chosen.run
     from assistant.cli.missing import what_to_install
-    from segment.errors import ScanError
+    from segment.errors import ScanError, without_folders
 
     try:
         return run(chosen)

@@ -1,7 +1,6 @@
 """What the commands share: exit codes, options, bars. Knows nothing of any one command."""
 
 import argparse
-import os
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from itertools import chain
@@ -270,17 +269,6 @@ def assistant_for(
 def is_measured(records: Iterable["Measurement"]) -> bool:
     """Tell whether anything at all was measured."""
     return any(not record.is_withheld for record in records)
-
-
-def without_folders(error: OSError) -> str:
-    """Say what is wrong with a file by its name alone: a path above it can name a patient."""
-    if error.filename is None:
-        return str(error)
-    name = Path(os.fsdecode(error.filename)).name
-    if isinstance(error, FileNotFoundError):
-        return f"{name}: expected a file or a folder, found none; give one that is there"
-    why = str(error.strerror).lower()
-    return f"{name}: expected what can be read or written, found {why}; give another"
 
 
 def bar_of(total: int, description: str) -> "tqdm[NoReturn]":

@@ -9,7 +9,7 @@ from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
 import numpy as np
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save_file
 
 from segment.federated.combine import combine
@@ -28,7 +28,7 @@ JOURNAL, FINAL = "journal.csv", "weights.safetensors"
 START = 0  # the round of the weights that a federation begins with
 
 
-class StoppedError(RuntimeError):
+class StoppedError(ValueError):
     """The federation cannot go on; what is finished is kept, and the same command goes on."""
 
 
@@ -106,6 +106,14 @@ def write_weights(path: Path, weights: Weights, told: Mapping[str, str]) -> None
         save_file(in_order, temporary, metadata=dict(told))  # it writes memory as it lies
 
 
+def read_weights(path: Path) -> Weights:
+    """Read weights; raises ValueError for a file that is not in safetensors."""
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise _not_weights(path) from error
+
+
 def last_round(folder: Path, told: Mapping[str, str]) -> tuple[int, Weights] | None:
     """Read the last finished round, if there is one.
 
@@ -115,12 +123,20 @@ def last_round(folder: Path, told: Mapping[str, str]) -> tuple[int, Weights] | N
     if not found:
         return None
     path = found[-1]
-    with safe_open(path, framework="numpy") as file:
-        held = file.metadata()
+    try:
+        with safe_open(path, framework="numpy") as file:
+            held = file.metadata()
+    except SafetensorError as error:
+        raise _not_weights(path) from error
     if held != dict(told):
         msg = f"{path.name}: expected a round of this plan and this start, found one of others"
         raise ValueError(f"{msg}; give another output folder")
-    return int(path.stem.removeprefix("round-")), load_file(path)
+    return int(path.stem.removeprefix("round-")), read_weights(path)
+
+
+def _not_weights(path: Path) -> ValueError:
+    msg = f"{path.name}: expected weights in safetensors, found something else"
+    return ValueError(f"{msg}; give a file that `voxcite federated start` or a round wrote")
 
 
 def _file(folder: Path, number: int) -> Path:

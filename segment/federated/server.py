@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from safetensors.numpy import load_file
-
 from segment.federated.greeting import Greeting, why_refused
 from segment.federated.plan import FederationPlan, sha256_of
 from segment.federated.rounds import (
@@ -21,6 +19,7 @@ from segment.federated.rounds import (
     StoppedError,
     finish_round,
     last_round,
+    read_weights,
     write_round,
     write_weights,
 )
@@ -71,14 +70,14 @@ def federate(plan_file: Path, start_file: Path, folder: Path, sites: Sites) -> I
     """Run the rounds that are not done yet, and write each and the final weights; yields each.
 
     Raises StoppedError where a round cannot be finished, and ValueError where the folder holds
-    another federation.
+    another federation or the start no weights.
     """
     plan = FederationPlan.read(plan_file)
     own = Greeting.of("server", sha256_of(plan_file), 0, plan.part)
     start_sha256 = hashlib.sha256(start_file.read_bytes()).hexdigest()
     told = {"plan": own.plan_sha256, "start": start_sha256, "code": own.code_sha256}
     folder.mkdir(parents=True, exist_ok=True)
-    number, weights = last_round(folder, told) or (START, load_file(start_file))
+    number, weights = last_round(folder, told) or (START, read_weights(start_file))
     greeted: dict[int, Greeting | str] = {}
     wanted = plan.sites
     while number < plan.rounds:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from segment.errors import without_folders
 from segment.federated.greeting import Greeting
 from segment.federated.plan import FederationPlan
 from segment.federated.server import Reply
@@ -53,7 +54,9 @@ class SimulatedSites:
     def _greeting(self, node: int) -> Greeting | str:
         try:
             return self.greet_one(Site.read(self.files[node]))
-        except (OSError, ValueError) as error:
+        except OSError as error:
+            return without_folders(error)
+        except ValueError as error:
             return str(error)
 
     def _learnt(self, node: int, number: int, weights: Weights) -> Reply:
@@ -61,5 +64,7 @@ class SimulatedSites:
         try:
             learnt = site.learnt(number, weights, lambda: self.learn_one(site, number))
             return Reply(rounded(learnt, FederationPlan.read(site.plan).sent))
-        except (OSError, ValueError) as error:
+        except OSError as error:
+            return Reply(None, without_folders(error))
+        except ValueError as error:
             return Reply(None, str(error))

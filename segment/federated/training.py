@@ -1,13 +1,12 @@
 """What a site trains in a round, of its own cases. Knows nothing of Flower or of other sites."""
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from segment.federated.greeting import Greeting
 from segment.federated.plan import FederationPlan, sha256_of
 from segment.federated.site import Site
-from segment.models.training.plan import Run, TrainingPlan
+from segment.models.training.plan import Run, TrainingPlan, read_split
 from segment.table import filled
 
 # A round has neither folds nor an end to settle at, and is short enough to be done again.
@@ -37,7 +36,7 @@ def training_of(plan: FederationPlan) -> TrainingPlan:
 def run_of(site: Site, plan: FederationPlan, number: int) -> Run:
     """Name a round's training, its seed and its cases."""
     training = training_of(plan)
-    split = json.loads((site.data / training.split).read_text(encoding="utf-8"))
+    split = read_split(site.data / training.split)
     seed = plan.seed * 10_000 + number
     cases = tuple(split["train"])
     return Run(f"round-{number:04d}", seed, None, training.epochs, cases, tuple(split["val"]))

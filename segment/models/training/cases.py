@@ -1,5 +1,6 @@
 """What a network is shown while it learns. Knows nothing of networks or of their steps."""
 
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from monai.transforms.spatial.dictionary import (
     RandFlipd,
     RandSimulateLowResolutiond,
 )
+from nibabel.filebasedimages import ImageFileError
 from torch import Tensor
 
 from segment.models import Box
@@ -30,32 +32,62 @@ DROPPED = 0.5  # of the batches lack a sequence, and of these as many lack anoth
 
 
 def read_cases(
-    images: Path, labels: Path, names: Sequence[str], roles: int = 0
+    images: Path,
+    labels: Path,
+    names: Sequence[str],
+    roles: int = 0,
+    structures: Sequence[str] = (),
 ) -> list[dict[str, Tensor]]:
     """Read crops and their labels into memory, normalised, as ``1 i j k`` tensors.
 
     Crops of several sequences are ``i j k role`` files that are on one scale already, and become
-    ``role i j k``. Raises ValueError for one that has not as many as ``roles`` says.
+    ``role i j k``. Raises ValueError for one that has not as many as ``roles`` says, for voxels
+    that are no number, and for labels of none of ``structures``, where these are given.
     """
-    if roles:
-        return [_of_sequences(images / name, labels / name, roles) for name in names]
     cases = []
     for name in names:
-        image = np.asarray(nibabel.Nifti1Image.from_filename(images / name).dataobj, np.float32)
-        label = np.asarray(nibabel.Nifti1Image.from_filename(labels / name).dataobj, np.float32)
+        label = _voxels(labels / name, "labels")
+        if structures:
+            _check_labels(label, name, structures)
+        if roles:
+            cases.append(_of_sequences(images / name, label, roles))
+            continue
+        image = _voxels(images / name, "an image")
         box = Box(image, np.ones(image.shape, dtype=bool))
         normalised = torch.from_numpy(scaled(box, middle(image.shape)))
         cases.append({"image": normalised[None], "label": torch.from_numpy(label)[None]})
     return cases
 
 
-def _of_sequences(image: Path, label: Path, roles: int) -> dict[str, Tensor]:
+def _voxels(path: Path, kind: str) -> Float32[np.ndarray, "..."]:
+    """Read voxels; raises ValueError for any that are no number, and for a broken file."""
+    try:
+        array = np.asarray(nibabel.Nifti1Image.from_filename(path).dataobj, np.float32)
+    except FileNotFoundError:
+        raise
+    except (ImageFileError, OSError, EOFError, zlib.error) as error:
+        msg = f"{path.name}: expected {kind} as NIfTI, found a file that cannot be read"
+        raise ValueError(f"{msg}; copy it again or leave the case out") from error
+    if wrong := int(np.count_nonzero(~np.isfinite(array))):
+        msg = f"{path.name}: expected {kind} of finite numbers, found {wrong} voxels that are none"
+        raise ValueError(f"{msg}; export it again or leave the case out")
+    return array
+
+
+def _check_labels(label: Float32[np.ndarray, "..."], name: str, structures: Sequence[str]) -> None:
+    """Raise ValueError for a label that is none of the structures, which are numbered from 0."""
+    values = np.unique(label)
+    if wrong := [f"{v:g}" for v in values if v not in range(len(structures))]:
+        msg = f"{name}: expected labels from 0 to {len(structures) - 1}, as the plan's structures"
+        raise ValueError(f"{msg}, found {', '.join(wrong[:5])}; correct the labels or the plan")
+
+
+def _of_sequences(image: Path, marked: Float32[np.ndarray, "..."], roles: int) -> dict[str, Tensor]:
     """Read one crop of several sequences."""
-    array = np.asarray(nibabel.Nifti1Image.from_filename(image).dataobj, np.float32)
+    array = _voxels(image, "an image")
     if array.ndim != 4 or array.shape[3] != roles:
         msg = f"{image.name}: expected a crop of {roles} sequences, found the shape {array.shape}"
         raise ValueError(f"{msg}; give the crops that the network is trained on")
-    marked = np.asarray(nibabel.Nifti1Image.from_filename(label).dataobj, np.float32)
     first = np.ascontiguousarray(np.moveaxis(array, 3, 0))
     return {"image": torch.from_numpy(first), "label": torch.from_numpy(marked)[None]}
 

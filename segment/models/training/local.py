@@ -48,7 +48,8 @@ def learn_locally(
         raise ValueError(f"{msg}; give all sites the same plan")
     names = [case_name(case, plan.case) for case in run.train]
     roles = len(roles_of(plan.network))
-    cases = read_cases(data / plan.images, data / plan.labels, names, roles)
+    images, labels = data / plan.images, data / plan.labels
+    cases = read_cases(images, labels, names, roles, plan.structures)
     trainer = Trainer(plan, run, cases, Crew.gather(is_sharded=False), start)
     draw_near(trainer.network, proximal)
     while trainer.epoch < trainer.epochs:

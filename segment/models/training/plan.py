@@ -1,5 +1,7 @@
 """What is trained: every number of it, and which run sees which case. Knows nothing of networks."""
 
+import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,6 +102,30 @@ def case_name(case: int, pattern: str = "hippocampus_{:03d}.nii.gz") -> str:
 def fold_of(case: int, folds: int, rng_seed: int = 0) -> int:
     """Assign a case to a fold so that both sides of a subject fall into the same one."""
     return int(np.random.default_rng([rng_seed, subject_of(case)]).integers(folds))
+
+
+def read_split(path: Path) -> Mapping[str, Any]:
+    """Read which cases learn and which judge, by their ids under ``train`` and ``val``.
+
+    Raises ValueError for what is no such list, and for an id that stands there twice.
+    """
+    try:
+        split: Any = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        msg = f"{path.name}: expected JSON, found something else; write it anew"
+        raise ValueError(msg) from error
+    ids: list[Any] = (
+        [split.get(part) for part in ("train", "val")] if isinstance(split, dict) else [None]
+    )
+    if not all(isinstance(part, list) and all(type(i) is int for i in part) for part in ids):
+        msg = f"{path.name}: expected lists of whole numbers under train and val, found others"
+        raise ValueError(f"{msg}; correct it")
+    times = Counter(case for part in ids for case in part)
+    if twice := sorted(case for case, count in times.items() if count > 1):
+        msg = f"{path.name}: expected each id once in train and val together, found {twice[0]}"
+        raise ValueError(f"{msg} {times[twice[0]]} times; take out what is repeated")
+    found: Mapping[str, Any] = split
+    return found
 
 
 def plan_runs(plan: TrainingPlan, split: Mapping[str, Any]) -> tuple[Run, ...]:

@@ -40,7 +40,8 @@ def learn_privately(
         msg = f"{sent.name}: expected every tensor of {plan.network}, found none for {new[0]}"
         raise ValueError(f"{msg}; give all sites the same plan")
     names = [case_name(case, plan.case) for case in run.train]
-    cases = read_cases(data / plan.images, data / plan.labels, names)
+    images, labels = data / plan.images, data / plan.labels
+    cases = read_cases(images, labels, names, structures=plan.structures)
     subjects = _by_subject(run.train, cases)
     chance = np.random.default_rng()
     noise = torch.Generator()

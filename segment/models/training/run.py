@@ -6,7 +6,6 @@ is finished is left alone.
 """
 
 import csv
-import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,7 +30,7 @@ from segment.models.training.cases import (
     sequence_augmentation,
     without_some,
 )
-from segment.models.training.plan import Run, TrainingPlan, case_name, plan_runs
+from segment.models.training.plan import Run, TrainingPlan, case_name, plan_runs, read_split
 from segment.models.training.processes import (
     Crew,
     pieces,
@@ -312,7 +311,8 @@ def train_run(
     crew = Crew.gather(is_sharded=plan.fully_sharded)
     names = [case_name(case, plan.case) for case in run.train]
     roles = len(roles_of(plan.network))
-    cases = read_cases(data / plan.images, data / plan.labels, names, roles)
+    images, labels = data / plan.images, data / plan.labels
+    cases = read_cases(images, labels, names, roles, plan.structures)
     trainer = Trainer(plan, run, cases, crew, start)
     if checkpoint.exists():
         trainer.resume(checkpoint)
@@ -386,6 +386,6 @@ def train(
     """
     if "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // shares))
-    split = json.loads((data / plan.split).read_text(encoding="utf-8"))
+    split = read_split(data / plan.split)
     for run in plan_runs(plan, split)[share::shares]:
         yield from train_run(plan, run, data, output, start)
