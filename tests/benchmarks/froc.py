@@ -16,6 +16,7 @@ import numpy as np
 
 from segment.detection import AnyOverlap, AtLeastIou, Matching, Rates, Scan, froc, rates
 from segment.objects import lesions_in_mask, lesions_in_probability
+from tests.benchmarks.documents import put_between
 from tests.benchmarks.fusion import DOCUMENT, NETWORKS, ROLES, SMALLEST_MM3, THRESHOLD, trained
 from tests.benchmarks.fusion_crops import HEADS, read_head
 
@@ -92,9 +93,7 @@ def main() -> None:
     printed = "\n".join(told(scans))
     print(printed)
     if chosen.write:
-        before, _, rest = DOCUMENT.read_text(encoding="utf-8").partition(BEGIN)
-        _, _, after = rest.partition(END)
-        DOCUMENT.write_text(f"{before}{BEGIN}\n{printed}\n{END}{after}", encoding="utf-8")
+        put_between(DOCUMENT, BEGIN, END, printed)
 
 
 if __name__ == "__main__":

@@ -37,6 +37,7 @@ from segment.models.network import build_network, load_state, parameters_of, sta
 from segment.models.training.cases import read_cases
 from segment.models.windows import WINDOW, around, cut
 from segment.objects import lesions_in_mask, lesions_in_probability
+from tests.benchmarks.documents import put_between
 from tests.benchmarks.fusion_crops import CASE, HEADS, read_head, write
 
 NETWORKS = ("fusion_early", "fusion_intermediate", "fusion_late")
@@ -281,9 +282,7 @@ def show(chosen: argparse.Namespace) -> None:
     printed = table(read_cells(chosen.runs / CELLS))
     print(printed)
     if chosen.write:
-        before, _, rest = DOCUMENT.read_text(encoding="utf-8").partition(BEGIN)
-        _, _, after = rest.partition(END)
-        DOCUMENT.write_text(f"{before}{BEGIN}\n{printed}\n{END}{after}", encoding="utf-8")
+        put_between(DOCUMENT, BEGIN, END, printed)
 
 
 if __name__ == "__main__":

@@ -33,6 +33,7 @@ from segment.models import Box, describe, load
 from segment.models.training.plan import Run, TrainingPlan, case_name, subject_of
 from segment.reading import read_nifti
 from segment.resume import replacing
+from tests.benchmarks.documents import put_between
 from tests.benchmarks.jobs import NO_CHANGES, Job, run_jobs
 from tests.shared_data import shared_data
 
@@ -377,11 +378,7 @@ def main() -> None:
         run_all(output, chosen.epochs, chosen.seeds, chosen.jobs)
     print(table(output))
     if chosen.write:
-        printed = table(output, chosen.seeds)
-        before, _, rest = DOCUMENT.read_text(encoding="utf-8").partition(BEGIN)
-        _, _, after = rest.partition(END)
-        written = f"{before}{BEGIN}\n{printed}\n{END}{after}"
-        DOCUMENT.write_text(written, encoding="utf-8")
+        put_between(DOCUMENT, BEGIN, END, table(output, chosen.seeds))
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from segment.pools import pool_of
 from segment.predicted_dice import DiceCurve, curves_to_toml, fit_dice
 from segment.quantiles import quantile, reach
 from tests.benchmarks.calibration_error import told as calibration_error
+from tests.benchmarks.documents import put_between
 from tests.benchmarks.risk import named
 from tests.benchmarks.risk import told as gate
 from tests.benchmarks.scoring import aurc, crps_gaussian, crps_samples
@@ -388,10 +389,7 @@ def main() -> None:
     print(told)
     if chosen.write:
         CURVES.write_text(curves_to_toml(curves(rows)), encoding="utf-8")
-        text = DOCUMENT.read_text(encoding="utf-8")
-        before, _, rest = text.partition(BEGIN)
-        _, _, after = rest.partition(END)
-        DOCUMENT.write_text(f"{before}{BEGIN}\n\n{told}\n\n{END}{after}", encoding="utf-8")
+        put_between(DOCUMENT, BEGIN, END, f"\n{told}\n")
 
 
 if __name__ == "__main__":

@@ -47,12 +47,8 @@ from segment.measurement import Measurement
 TOLD = (RELATIVE, YEARLY, TREND)  # of the records of a comparison
 OF_CLASSES = (NEW, ENLARGED, FATES[Fate.SHRUNK], FATES[Fate.RESOLVED])
 LESIONS = ("lesion_error", "lesion_rate", "load_differs", LESION_PLACE)  # fixed answers
-FIXED = (
-    *DECLINED,
-    *ASIDE,
-    ACQUISITION,
-    LESION_PLACE,
-)  # topics that are answered alike whatever was measured
+# Topics that are answered alike whatever was measured.
+FIXED = (*DECLINED, *ASIDE, ACQUISITION, LESION_PLACE)
 ENHANCEMENT = "enhancement"  # where an exam lists it as not assessed, nobody looked for it
 FIRST = "a"  # of the wordings that a fixed answer has
 # Where another line stands before: "that" would mean what this one tells of.
