@@ -71,6 +71,13 @@ def test_a_page_that_answers_late_takes_nothing_back(parts, monkeypatch, is_read
     assert list(Actions(parts, "en").load(ADA)) == []
 
 
+def test_what_was_opened_before_the_page_had_answered_stays(parts):
+    parts.warmed.set()
+    is_shown = parts.windows.show(ADA.session_hash)
+    assert list(Actions(parts, "en").load(ADA)) == []
+    assert is_shown()
+
+
 def test_each_window_waits_for_itself(parts):
     act = Actions(parts, "en")
     both = [act.load(window) for window in (ADA, AGAIN)]

@@ -214,8 +214,13 @@ class Actions:
         return self.show.shown(desk)
 
     def load(self, request: gr.Request) -> Iterator[Updates]:
-        """Show the newest study of whoever comes, going on to watch one that is under way."""
-        is_shown = self._shows(request)
+        """Show the newest study, unless one was opened before the page had answered."""
+        is_shown = self.parts.windows.first(str(request.session_hash))
+        if is_shown():
+            yield from self._newest(request, is_shown)
+
+    def _newest(self, request: gr.Request, is_shown: Callable[[], bool]) -> Iterator[Updates]:
+        """Show the newest study of whoever asks, going on to watch one that is under way."""
         if kept := self.parts.store.list(str(request.username)):
             yield from self.choose(request, kept[0].id)
             return
@@ -263,7 +268,7 @@ class Actions:
             self.parts.workshop.forget(study)
             self.parts.tellings.stop(study)
             scene.forget_stacks()
-        yield from self.load(request)
+        yield from self._newest(request, self._shows(request))
 
     def edit(self, request: gr.Request, event: gr.EventData, study: str) -> Updates:
         """Put a line into the editor, with slots where its numbers come from records."""

@@ -24,6 +24,10 @@ class Windows:
             self._shown.pop(next(iter(self._shown)))
         return self.still(window)
 
+    def first(self, window: str) -> Callable[[], bool]:
+        """Begin to show something in a window unless it shows something already."""
+        return (lambda: False) if window in self._shown else self.show(window)
+
     def still(self, window: str) -> Callable[[], bool]:
         """Return what tells whether a window shows what it shows now."""
         mark = self._shown.get(window)
