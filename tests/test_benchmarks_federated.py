@@ -28,7 +28,7 @@ from tests.benchmarks.federated_table import (
     scores,
     table,
 )
-from tests.benchmarks.few_labels import judged_alone
+from tests.benchmarks.few_labels_judged import judged_alone
 from tests.benchmarks.membership import Losses, auroc, bounds
 from tests.shared_data import shared_data
 

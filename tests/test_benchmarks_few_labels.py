@@ -9,7 +9,6 @@ from segment.models.devices import device_name
 from segment.models.training.plan import case_name
 from tests.benchmarks.few_labels import (
     Cell,
-    add_line,
     chosen_cases,
     chosen_settings,
     chosen_words,
@@ -20,7 +19,9 @@ from tests.benchmarks.few_labels import (
     shipped_settings,
 )
 from tests.benchmarks.few_labels_curve import WHOLE, figure, table
-from tests.benchmarks.suggest import slug_of
+from tests.benchmarks.lines import add_line
+from tests.benchmarks.suggest import WAYS, simulate
+from tests.benchmarks.suggest import Settings as RoundSettings
 from tests.benchmarks.suggest import table as table_of_rounds
 from tests.shared_data import shared_data
 
@@ -107,10 +108,14 @@ def test_a_cell_of_other_settings_is_not_taken_for_one_of_these(others, tmp_path
     assert finished(tmp_path, others) == []
 
 
-def test_rounds_of_another_plan_or_of_other_sizes_are_others():
-    plan = SETTINGS.training
-    slugs = {slug_of(plan, [3, 6]), slug_of(plan, [3, 9]), slug_of(replace(plan, steps=7), [3, 6])}
-    assert len(slugs) == 3
+def test_rounds_of_another_plan_other_sizes_or_another_network_are_others():
+    rounds = RoundSettings(SETTINGS.training, (3, 6))
+    others = [
+        replace(rounds, sizes=(3, 9)),
+        replace(rounds, plan=replace(rounds.plan, steps=7)),
+        replace(rounds, filters=(4, 8, 8, 8)),
+    ]
+    assert len({rounds.slug, *(one.slug for one in others)}) == 4
 
 
 def test_a_figure_has_a_line_a_start():
@@ -146,6 +151,7 @@ WORDS = ["--steps", "1", "--pretraining-steps", "1", "--coverage", "0.99", "--wi
 
 def test_a_process_of_a_cell_is_told_the_same_settings(tmp_path):
     options = ["--schedule", "head-first", "--output", str(tmp_path), *WORDS]
+    options += ["--members", "3", "--precision", "bfloat16"]
     chosen = parser().parse_args([*options, "--jobs", "2"])
     again = parser().parse_args(chosen_words(chosen))
     assert chosen_settings(again) == chosen_settings(chosen)
@@ -185,3 +191,19 @@ def test_a_cell_is_run_once_and_is_a_line(tmp_path):
     assert {"dice", "distance_mm", "volume_error", "is_covered", "width"} <= found["cases"][
         0
     ].keys()
+
+
+@pytest.mark.slow
+def test_both_ways_of_labelling_begin_with_what_is_learnt_once(tmp_path):
+    data, output = few_crops(tmp_path / "data"), tmp_path / "out"
+    plan = replace(SETTINGS.training, steps=1, least_epochs=1, settling_epochs=0)
+    rounds = RoundSettings(plan, (2, 3), (4, 4, 8, 8))
+    output.mkdir()
+    found = {way: list(simulate(way, 0, rounds, data, output)) for way in WAYS}
+    first, last = zip(*found.values(), strict=True)
+    assert first[0]["dice"] == first[1]["dice"]
+    assert [row["subjects"] for row in last] == [3, 3]
+    folders = sorted(path.name for path in (output / rounds.slug).iterdir())
+    assert folders == ["random-0-3", "start-0-2", "suggested-0-3"]
+    again = [list(simulate(way, 0, rounds, data, output)) for way in WAYS]
+    assert again == [*found.values()]

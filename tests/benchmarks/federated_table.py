@@ -36,14 +36,13 @@ from segment.federated.sketch import joined, reach, sketch
 from segment.federated.training import greeting_of, training_of
 from segment.infer import segment_crops
 from segment.models.ensemble import Ensemble
-from segment.models.network import build_network, load_state
 from segment.models.training.plan import Run, case_name, subject_of
 from segment.models.training.run import train_run
-from segment.models.windows import WINDOW
 from segment.privacy import Private, told
 from segment.reading import read_nifti
 from tests.benchmarks.federated_sites import FOUR, SPLIT, WHOLE, alike, write_hospitals
-from tests.benchmarks.few_labels import STRUCTURES, add_line, finished_in
+from tests.benchmarks.few_labels_judged import STRUCTURES, read_members
+from tests.benchmarks.lines import add_line, finished_in
 from tests.shared_data import shared_data
 
 PLAN = Path(__file__).with_name("federated.toml")
@@ -226,11 +225,7 @@ def compared(ensemble: Ensemble, cases: Sequence[int], data: Path) -> list[dict[
 
 def ensemble_of(weights: Path, plan: FederationPlan) -> Ensemble:
     """Read the one network of a federation, of the plan's sizes, as it is used."""
-    training = training_of(plan)
-    network = build_network(training.network, WINDOW, len(STRUCTURES), training.sizes).float()
-    load_state(network, load_file(weights))
-    temperature = np.ones(len(STRUCTURES), np.float32)
-    return Ensemble("cell", STRUCTURES, (network.eval(),), temperature, (0,), "", "torch")
+    return read_members([weights], training_of(plan))
 
 
 def scores(rows: Sequence[Mapping[str, Any]]) -> list[float]:

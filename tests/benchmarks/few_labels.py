@@ -7,16 +7,15 @@
 A size is a number of training subjects, 0 all of them; those of a seed are the first of one order,
 so that a larger size holds the smaller ones. A cell (size, start, seed) that is finished is a line
 of ``cells.jsonl`` and left alone; one that was interrupted goes on from its checkpoints. Cells of
-other settings (--steps, --pretraining-steps, --schedule, --coverage, --without-heads) stay apart,
-and have a table of their own. ``--cells`` stops after so many. ``--jobs`` runs so many at once,
-each in a process on one thread; the pretrainings begin first, beside the cells from scratch. The
-networks are judged on the validation subjects, whom neither a training nor a pretraining sees.
-Intervals come from out-of-fold twins of the same subjects; where these are too few, no twins are
-trained and the table says how many an interval needs.
+other settings (--steps, --pretraining-steps, --members, --precision, --schedule, --coverage,
+--without-heads) stay apart, and have a table of their own. ``--cells`` stops after so many.
+``--jobs`` runs so many at once, each in a process on one thread; the pretrainings begin first,
+beside the cells from scratch. The networks are judged on the validation subjects, whom neither a
+training nor a pretraining sees. Intervals come from out-of-fold twins of the same subjects; where
+these are too few, no twins are trained and the table says how many an interval needs.
 """
 
 import argparse
-import hashlib
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,28 +29,24 @@ import numpy as np
 
 from segment import organs
 from segment.adapt.plan import AdaptPlan
-from segment.calibration import Calibrated
 from segment.crossfit import crossfit
-from segment.evaluate import compare_masks
-from segment.infer import segment_crop
-from segment.measure import Wanted, measure
-from segment.models.devices import device_name, runtime_here
-from segment.models.ensemble import Ensemble, pack, read
+from segment.models.devices import device_name
+from segment.models.ensemble import pack
 from segment.models.pretraining.plan import PretrainingPlan
 from segment.models.pretraining.run import pretrain
-from segment.models.training.plan import TrainingPlan, case_name, plan_runs, subject_of
+from segment.models.training.plan import PRECISIONS, TrainingPlan, case_name, plan_runs, subject_of
 from segment.models.training.run import train_run
 from segment.models.training.start import SCRATCH, Start
 from segment.quantiles import cases_needed
-from segment.reading import read_nifti
 from segment.resume import replacing
 from segment.volume import Volume
 from tests.benchmarks.few_labels_curve import COVERAGE, WHOLE, figure, table
+from tests.benchmarks.few_labels_judged import STRUCTURES, judged
 from tests.benchmarks.jobs import Job, run_jobs
+from tests.benchmarks.lines import add_line, digest_of, finished_in
 from tests.shared_data import shared_data
 
 SIZES, STARTS = (3, 5, 10, 20, 50, 0), (SCRATCH, "masked", "contrastive")
-STRUCTURES = ("background", "hippocampus anterior", "hippocampus posterior")
 HEADS = ("mr_t1_whole_head_120slices", "mr_t1_head_2mm_jpeg_lossless_fragments")
 MODULE = "tests.benchmarks.few_labels"
 
@@ -76,7 +71,8 @@ class Settings:
         """Say what sets them apart."""
         steps = f"{self.training.steps} steps, {self.pretraining.steps} of a pretraining"
         seen = "crops, whole heads and the template" if self.has_heads else "crops alone"
-        return f"Settings {self.slug}: schedule {self.schedule}, {steps} on {seen}."
+        members = f"{self.training.members} members in {self.training.precision}"
+        return f"Settings {self.slug}: schedule {self.schedule}, {members}, {steps} on {seen}."
 
 
 @dataclass(frozen=True)
@@ -102,11 +98,6 @@ def shipped_settings() -> Settings:
     training = AdaptPlan.read(plan("segment.adapt", "adapt.toml"))
     pretraining = PretrainingPlan.read(plan("segment.models.pretraining", "pretrain.toml"))
     return Settings(replace(training, members=2, folds=2, fold_members=2), pretraining)
-
-
-def digest_of(table: Mapping[str, Any]) -> str:
-    """Name a table of settings in a few characters."""
-    return hashlib.sha256(json.dumps(table).encode()).hexdigest()[:8]
 
 
 def run_cells(
@@ -207,61 +198,6 @@ def chosen_cases(train: Sequence[int], cell: Cell) -> list[int]:
     return [case for case in train if subject_of(case) in kept]
 
 
-def judged(fitted: Path, cases: Sequence[int], data: Path, coverage: float) -> list[dict[str, Any]]:
-    """Compare each validation crop with the expert, and each interval with the expert's volume."""
-    path = fitted / "calibration.json"
-    text = path.read_text(encoding="utf-8") if path.exists() else None
-    calibrated = None if text is None else Calibrated.from_json(text)
-    ensemble = read(fitted / "weights.safetensors", "cell", runtime=runtime_here())
-    return judged_alone(ensemble, cases, data, calibrated, coverage)
-
-
-def judged_alone(
-    ensemble: Ensemble,
-    cases: Sequence[int],
-    data: Path,
-    calibrated: Calibrated | None = None,
-    coverage: float = COVERAGE,
-) -> list[dict[str, Any]]:
-    """Compare an ensemble with the expert, case by case; without a calibration no interval is."""
-    organ = organs.load(WHOLE)
-    names = tuple(structure.name for structure in organ.structures)
-    wanted = Wanted(names, (), coverage, 100.0)
-    found = []
-    for case in cases:
-        kinds = ("images", "labels")
-        image, label = (read_nifti(data / WHOLE / kind / case_name(case)) for kind in kinds)
-        side = segment_crop(image, "left", ensemble)
-        block = tuple(
-            slice(s, s + n)
-            for s, n in zip(side.start, side.segmentation.geometry.shape, strict=True)
-        )
-        records = {}
-        if calibrated is not None:
-            spacing_mm = image.geometry.spacing_mm
-            measured = measure((side,), organ, wanted, calibrated, spacing_mm)
-            records = {record.structure: record for record in measured}
-        for structure in organ.structures:
-            values = [STRUCTURES.index(name) for name in structure.labels]
-            expert = np.isin(label.array, values)
-            drawn = np.zeros(expert.shape, bool)
-            drawn[block] = side.segmentation.mask(*structure.labels)
-            agreement = compare_masks(drawn, expert, label.geometry, structure.name)
-            row = {
-                "case": case,
-                "structure": structure.name,
-                "dice": agreement.dice,
-                "distance_mm": agreement.mean_surface_distance_mm,
-                "volume_error": agreement.relative_volume_error,
-            }
-            interval = records[structure.name].interval if structure.name in records else None
-            if interval is not None:
-                row["is_covered"] = interval.lower <= agreement.expert_ml <= interval.upper
-                row["width"] = (interval.upper - interval.lower) / agreement.predicted_ml
-            found.append(row)
-    return found
-
-
 def _plan(
     settings: Settings, chosen: Sequence[int], folder: Path, *, has_twins: bool
 ) -> TrainingPlan:
@@ -326,26 +262,6 @@ def finished(output: Path, settings: Settings) -> list[dict[str, Any]]:
     return finished_in(output / "cells.jsonl", settings.slug)
 
 
-def finished_in(path: Path, slug: str) -> list[dict[str, Any]]:
-    """Read the lines of some settings; one that was cut off is none."""
-    rows = [json.loads(line) for line in _whole_lines(path)]
-    return [row for row in rows if row["settings"] == slug]
-
-
-def add_line(path: Path, row: Mapping[str, Any]) -> None:
-    """Append a row as a line of JSON, in the place of one that was cut off."""
-    lines = "".join([*_whole_lines(path), json.dumps(row), "\n"])
-    with replacing(path) as temporary:
-        temporary.write_text(lines, encoding="utf-8")
-
-
-def _whole_lines(path: Path) -> list[str]:
-    if not path.exists():
-        return []
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    return [line for line in lines if line.endswith("\n")]
-
-
 def chosen_settings(chosen: argparse.Namespace) -> Settings:
     """Change the shipped settings as the options say."""
     settings = replace(
@@ -357,6 +273,10 @@ def chosen_settings(chosen: argparse.Namespace) -> Settings:
     if chosen.steps is not None:
         steps = {"steps": chosen.steps, "fold_steps": chosen.steps, "least_epochs": 1}
         settings = replace(settings, training=replace(settings.training, **steps))
+    for name in ("members", "precision"):
+        if (value := getattr(chosen, name)) is not None:
+            training = replace(settings.training, **{name: value})
+            settings = replace(settings, training=training)
     if chosen.pretraining_steps is not None:
         plan = replace(settings.pretraining, steps=chosen.pretraining_steps)
         settings = replace(settings, pretraining=plan)
@@ -367,7 +287,7 @@ def chosen_words(chosen: argparse.Namespace) -> list[str]:
     """Write the options that make the settings and the output, for another process."""
     words = ["--output", str(chosen.output), "--schedule", chosen.schedule]
     words += ["--coverage", str(chosen.coverage)]
-    for name in ("steps", "pretraining_steps"):
+    for name in ("steps", "pretraining_steps", "members", "precision"):
         if (value := getattr(chosen, name)) is not None:
             words += [f"--{name.replace('_', '-')}", str(value)]
     return [*words, "--without-heads"] if chosen.without_heads else words
@@ -384,6 +304,8 @@ def parser() -> argparse.ArgumentParser:
     arguments.add_argument("--jobs", type=int, default=1, help="cells at once")
     arguments.add_argument("--steps", type=int, help="of a member and of a twin")
     arguments.add_argument("--pretraining-steps", type=int)
+    arguments.add_argument("--members", type=int, help="of a cell")
+    arguments.add_argument("--precision", choices=PRECISIONS)
     arguments.add_argument("--schedule", default="gentle")
     arguments.add_argument(
         "--coverage",

@@ -34,7 +34,7 @@ from tests.benchmarks.federated_table import (
     plan_of,
     split_of,
 )
-from tests.benchmarks.few_labels import finished_in
+from tests.benchmarks.lines import finished_in
 from tests.shared_data import shared_data
 
 ATTACKED = ("federated", "private", "centralised", *ALONE)

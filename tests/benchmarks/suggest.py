@@ -1,20 +1,20 @@
 """What to label next, simulated: the suggested scans against random ones, on the training subjects.
 
     python -m tests.benchmarks.suggest [--output runs/suggest] [--first 3] [--each 3] [--rounds 4]
-        [--seeds 3] [--steps 320]
+        [--seeds 3] [--steps 320] [--filters 16,32,64,128]
 
-Every way begins with the same few subjects. In each round two members learn from what is labelled,
-are judged on the validation subjects, and the next subjects are chosen among the others: by
-``segment.suggest`` from the members' agreement and the spread of their volumes, or at random. A
-round that is finished is a line of ``rounds.jsonl`` and left alone; those of other options stay
-apart.
+Every way begins with the same few subjects, from which is learnt once. In each round two members
+learn from what is labelled, are judged on the validation subjects, and the next subjects are chosen
+among the others: by ``segment.suggest`` from the members' agreement and the spread of their
+volumes, or at random. A round that is finished is a line of ``rounds.jsonl`` and left alone; those
+of other options stay apart.
 """
 
 import argparse
 import json
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -27,39 +27,51 @@ from segment.calibration import spread
 from segment.infer import segment_crop
 from segment.measure import agreement, member_volumes_ml
 from segment.models import Box
-from segment.models.ensemble import Ensemble, pack, read
+from segment.models.ensemble import Ensemble
 from segment.models.training.plan import Run, TrainingPlan, case_name, subject_of
 from segment.models.training.run import train_run
 from segment.models.windows import middle, scaled
 from segment.reading import read_nifti
 from segment.suggest import Candidate, looks_of, suggest
-from tests.benchmarks.few_labels import (
-    STRUCTURES,
-    add_line,
-    digest_of,
-    finished_in,
-    judged_alone,
-)
 from tests.benchmarks.few_labels_curve import WHOLE, ranged
+from tests.benchmarks.few_labels_judged import STRUCTURES, judged_alone, read_members
+from tests.benchmarks.lines import add_line, digest_of, finished_in
 from tests.shared_data import shared_data
 
 WAYS = ("suggested", "random")
 
 
+@dataclass(frozen=True)
+class Settings:
+    """What sets rounds apart: how is learnt, and how many subjects are labelled in each."""
+
+    plan: AdaptPlan
+    sizes: tuple[int, ...]
+    filters: tuple[int, ...] = ()
+
+    @property
+    def slug(self) -> str:
+        """Name the settings in a path and in a line."""
+        return digest_of(asdict(self))
+
+
 def simulate(
-    way: str, seed: int, plan: AdaptPlan, sizes: Sequence[int], data: Path, output: Path
+    way: str, seed: int, settings: Settings, data: Path, output: Path
 ) -> Iterator[dict[str, Any]]:
     """Label subjects in rounds, up to each size in turn; yield a row a round."""
+    sizes = settings.sizes
     split = json.loads((data / WHOLE / "split.json").read_text(encoding="utf-8"))
     subjects = sorted({subject_of(case) for case in split["train"]})
     order = np.random.default_rng(seed).permutation(subjects).tolist()
     labelled = order[: sizes[0]]
-    slug = slug_of(plan, sizes)
+    slug = settings.slug
     lines = finished_in(output / "rounds.jsonl", slug)
     done = {(row["way"], row["seed"], row["subjects"]): row for row in lines}
     for size, following in zip(sizes, (*sizes[1:], sizes[-1]), strict=True):
         if (row := done.get((way, seed, size))) is None:
-            ensemble = _learnt(way, seed, labelled, plan, data, output / slug, split["train"])
+            name = f"{'start' if size == sizes[0] else way}-{seed}-{size}"
+            folder = output / slug / name
+            ensemble = _learnt(seed, labelled, settings, data, folder, split["train"])
             cases = judged_alone(ensemble, split["val"], data)
             others = [s for s in order if s not in labelled]
             rng = np.random.default_rng([seed, size])
@@ -81,36 +93,29 @@ def simulate(
         labelled = [*labelled, *row["chosen"]]
 
 
-def slug_of(plan: AdaptPlan, sizes: Sequence[int]) -> str:
-    """Name what sets rounds apart: the plan, and how many subjects are labelled in each."""
-    return digest_of({"plan": asdict(plan), "sizes": list(sizes)})
-
-
 def _learnt(
-    way: str,
     seed: int,
     labelled: Sequence[int],
-    adapting: AdaptPlan,
+    settings: Settings,
     data: Path,
-    output: Path,
+    folder: Path,
     train: Sequence[int],
 ) -> Ensemble:
     """Train two members on the labelled subjects, from scratch."""
     cases = tuple(case for case in train if subject_of(case) in labelled)
     plan: TrainingPlan = replace(
-        adapting.training("unet", "hippocampus_{:03d}.nii.gz", STRUCTURES[1:], len(cases)),
+        settings.plan.training("unet", "hippocampus_{:03d}.nii.gz", STRUCTURES[1:], len(cases)),
+        sizes={"filters": settings.filters} if settings.filters else {},
         images="hippocampus/images",
         labels="hippocampus/labels",
     )
-    folder = output / f"{way}-{seed}-{len(labelled)}"
-    members = {}
+    members = []
     for member in range(2):
         run = Run(f"member{member}", 10_000 * seed + member, None, plan.epochs, cases, ())
         for step in train_run(plan, run, data, folder):
             print(f"{folder.name} {step.run} epoch {step.epoch}/{step.epochs} loss {step.loss:.4f}")
-        members[run.seed] = folder / run.name / "weights.safetensors"
-    pack(members, np.ones(len(STRUCTURES), np.float32), folder / "weights.safetensors")
-    return read(folder / "weights.safetensors", folder.name)
+        members.append(folder / run.name / "weights.safetensors")
+    return read_members(members, plan)
 
 
 def _suggested(
@@ -168,18 +173,21 @@ def main() -> None:
     arguments.add_argument("--rounds", type=int, default=4)
     arguments.add_argument("--seeds", type=int, default=3)
     arguments.add_argument("--steps", type=int)
+    arguments.add_argument("--filters", default="", help="of the network; default: of a new U-Net")
     chosen = arguments.parse_args()
     plan = AdaptPlan.read(Path(str(files("segment.adapt").joinpath("adapt.toml"))))
     if chosen.steps is not None:
         plan = replace(plan, steps=chosen.steps, least_epochs=1)
     chosen.output.mkdir(parents=True, exist_ok=True)
-    sizes = [chosen.first + chosen.each * number for number in range(chosen.rounds)]
+    sizes = tuple(chosen.first + chosen.each * number for number in range(chosen.rounds))
+    filters = tuple(int(one) for one in chosen.filters.split(",") if one)
+    settings = Settings(plan, sizes, filters)
     data = shared_data(WHOLE).parent
     for seed in range(chosen.seeds):
         for way in WAYS:
-            for row in simulate(way, seed, plan, sizes, data, chosen.output):
+            for row in simulate(way, seed, settings, data, chosen.output):
                 print(f"{way} seed {seed} {row['subjects']} subjects: {row['dice']:.3f}")
-    print(table(finished_in(chosen.output / "rounds.jsonl", slug_of(plan, sizes))))
+    print(table(finished_in(chosen.output / "rounds.jsonl", settings.slug)))
 
 
 if __name__ == "__main__":
