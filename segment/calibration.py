@@ -22,6 +22,7 @@ from segment.pools import Pool, pool_of
 from segment.quantiles import Side, cases_needed, most_coverage, quantile
 from segment.weighting import Ratio, worth
 
+THICKNESSES = (1, 2, 3, 5)  # mm of the slices at which cases are judged
 ISOTROPIC_MM = 1.5  # a second axis with longer voxels than this counts as one level coarser
 
 

@@ -17,7 +17,7 @@ from jaxtyping import Float32, Float64, Int64
 from scipy.optimize import minimize
 from scipy.special import softmax
 
-from segment.calibration import Calibrated, Level, spread
+from segment.calibration import THICKNESSES, Calibrated, Level, spread
 from segment.geometry import Geometry
 from segment.infer import segment_crop
 from segment.intervals import Grouping
@@ -32,7 +32,6 @@ from segment.reading import read_nifti
 from segment.volume import Volume
 
 WEIGHTS = "weights.safetensors"
-THICKNESSES = (1, 2, 3, 5)  # mm
 FLOORS = np.linspace(0.005, 0.2, 40)
 WIDTH_GIVEN_UP = 0.02  # of the narrowest mean width, for even coverage
 LEAST_AGREEMENT_QUANTILE = 0.005
@@ -110,7 +109,7 @@ def crossfit(
     found: list[Case] = []
     for thickness in THICKNESSES:
         for done, (fold, case) in enumerate(held_out, start=1):
-            found += _judge(fold, plan, organ, data, case, thickness)
+            found += judge(fold, plan, organ, data, case, thickness)
             yield CrossfitProgress(f"{thickness} mm slices", done, len(held_out))
     calibrated = calibrate(
         found, organ, temperature.tolist(), plan.split, coverage, is_by_subject=is_by_subject
@@ -322,7 +321,7 @@ def _draw(
     return logs.astype(np.float32), label[tuple(chosen.T)].astype(np.int64)
 
 
-def _judge(
+def judge(
     fold: Fold, plan: TrainingPlan, organ: Organ, data: Path, case: int, thickness: int
 ) -> list[Case]:
     """Measure one case at one slice thickness beside the expert's count."""

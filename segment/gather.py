@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from segment.crossfit import THICKNESSES, WEIGHTS, CrossfitProgress, thickened
+from segment.calibration import THICKNESSES
+from segment.crossfit import WEIGHTS, CrossfitProgress, thickened
 from segment.familiarity import Familiar, FamiliarLevel
 from segment.infer import crop_box
 from segment.models.ensemble import read

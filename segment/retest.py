@@ -19,9 +19,9 @@ from jaxtyping import Float32, Float64
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
-from segment.calibration import Calibrated
+from segment.calibration import THICKNESSES, Calibrated
 from segment.canonical import canonical
-from segment.crossfit import THICKNESSES, thickened
+from segment.crossfit import thickened
 from segment.deform import Deformation
 from segment.geometry import Geometry
 from segment.infer import Side, segment_crops, segment_head

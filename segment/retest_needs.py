@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from segment.crossfit import THICKNESSES
+from segment.calibration import THICKNESSES
 from segment.errors import Refusal, ScanError
 from segment.quantiles import cases_needed
 from segment.reading.source import file_bytes

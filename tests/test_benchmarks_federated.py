@@ -12,6 +12,8 @@ from scipy.stats import mannwhitneyu
 from segment.federated.learning import write_first
 from segment.federated.plan import FederationPlan
 from segment.federated.site import LEARNT, SENT, Site
+from segment.federated.training import training_of
+from segment.models.training.local import ensemble_of
 from segment.models.training.plan import case_name, subject_of
 from tests.benchmarks.federated_sites import FOUR, SPLIT, WHOLE, alike, write_hospitals
 from tests.benchmarks.federated_table import (
@@ -22,7 +24,6 @@ from tests.benchmarks.federated_table import (
     WAYS,
     compared,
     covered,
-    ensemble_of,
     plan_of,
     poison,
     scores,
@@ -99,7 +100,7 @@ def test_a_network_is_judged_as_the_usual_evaluation_does(tmp_path):
     data = shared_data()
     plan = FederationPlan.read(plan_of("federated", PLAN, tmp_path))
     write_first(plan, tmp_path / "start.safetensors", None)
-    ensemble = ensemble_of(tmp_path / "start.safetensors", plan)
+    ensemble = ensemble_of(training_of(plan), [tmp_path / "start.safetensors"])
     case = json.loads((data / WHOLE / SPLIT).read_text())["val"][0]
     found, wanted = compared(ensemble, [case], data), judged_alone(ensemble, [case], data)
     assert [one["structure"] for one in found] == [one["structure"] for one in wanted]

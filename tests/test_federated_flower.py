@@ -1,12 +1,14 @@
 """Hospitals train one segmenter through Flower: real processes on loopback, with TLS."""
 
 import csv
+import json
 
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
 from assistant.cli import OK, REFUSED, main
+from segment.federated.intervals import SCORES
 from segment.federated.rounds import FINAL, JOURNAL
 from tests.flower import ENVIRONMENT, certificates, superlink, write_site
 from tests.toy_federation import write_plan
@@ -56,6 +58,8 @@ def test_two_hospitals_train_one_segmenter(hospitals, tmp_path):
     lines = journal(output, told)
     assert sorted(lines) == [(number, name) for number in (1, 2) for name in CASES], told
     assert all(int(line["cases"]) == len(CASES[name]) for (_, name), line in lines.items())
+    sites = json.loads((output / SCORES).read_text())["sites"]
+    assert {site["site"]: site["n"] for site in sites} == dict.fromkeys(CASES, 1), told
     final = load_file(output / FINAL)
     sent = {n: load_file(tmp_path / n / "work/round-0002/learnt.safetensors") for n in CASES}
     for key, tensor in final.items():

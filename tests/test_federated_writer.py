@@ -18,6 +18,7 @@ from assistant.writers.vlm.train import Material
 from segment.federated.greeting import code_sha256
 from segment.federated.plan import BYTES, FederationPlan
 from segment.federated.rounds import FINAL
+from segment.federated.scoring import score_held_out
 from segment.federated.server import federate
 from segment.federated.simulated import SimulatedSites
 from segment.federated.site import LEARNT, SENT, Site
@@ -62,7 +63,7 @@ def learn(site, number):
 def rounds(federation):
     """Run the federation; return its lines and where its weights lie."""
     folder, plan, files = federation
-    sites = SimulatedSites(files, greeting_of, learn)
+    sites = SimulatedSites(files, greeting_of, learn, score_held_out)
     done = list(federate(plan, folder / "start.safetensors", folder / "out", sites))
     return done, folder / "out" / FINAL
 

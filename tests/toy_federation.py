@@ -73,6 +73,7 @@ class ToySites:
         }
         self.learners = dict(learners)
         self.asked = []
+        self.scores = {}
         self.looks = 0
 
     def present(self):
@@ -90,6 +91,9 @@ class ToySites:
         self.asked.append((number, tuple(nodes)))
         found = {node: self.learners[node](weights) for node in nodes}
         return {node: Reply(learnt) for node, learnt in found.items() if learnt is not None}
+
+    def score(self, nodes, weights, _):
+        return {node: self.scores.get(node, "it held nothing out") for node in nodes}
 
     def change(self, node, **changes):
         """Let a site say something else of itself."""

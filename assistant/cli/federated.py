@@ -30,6 +30,9 @@ def add_federated(commands: "Commands") -> None:
     learn.add_argument("site", type=Path, metavar="SITE", help="TOML of this site")
     learn.add_argument("--round", type=int, required=True, metavar="N")
     learn.set_defaults(run=run_learn)
+    score = parts.add_parser("score", help="judge the final weights; the SuperNode starts it")
+    score.add_argument("site", type=Path, metavar="SITE", help="TOML of this site")
+    score.set_defaults(run=run_score)
     simulate = parts.add_parser("simulate", help="all sites on this machine, without Flower")
     simulate.add_argument("plan", type=Path, metavar="PLAN", help="TOML that all sites have")
     simulate.add_argument("sites", type=Path, nargs="+", metavar="SITE", help="TOML of a site")
@@ -41,6 +44,14 @@ def add_federated(commands: "Commands") -> None:
     adapter.add_argument("weights", type=Path, metavar="FILE", help="of the rounds' output folder")
     adapter.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
     adapter.set_defaults(run=run_adapter)
+    model = parts.add_parser("model", help="what drafts are made with, from the rounds' folder")
+    model.add_argument("plan", type=Path, metavar="PLAN", help="TOML that all sites have")
+    model.add_argument("rounds", type=Path, metavar="ROUNDS", help="the rounds' output folder")
+    model.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
+    model.add_argument(
+        "--coverage", type=float, default=0.9, help="of the intervals, a share; default: 0.9"
+    )
+    model.set_defaults(run=run_model)
     epsilon = parts.add_parser("epsilon", help="what a private plan gives away of a subject")
     epsilon.add_argument("plan", type=Path, metavar="PLAN", help="TOML that all sites have")
     epsilon.set_defaults(run=run_epsilon)
@@ -83,24 +94,38 @@ def run_learn(chosen: argparse.Namespace) -> int:
     return OK
 
 
+def run_score(chosen: argparse.Namespace) -> int:
+    """Print how wrong the final weights are on this site's held-out cases, as counts in bins."""
+    from segment.federated.scoring import score_held_out
+    from segment.federated.site import Site
+
+    print(json.dumps(score_held_out(Site.read(chosen.site)).table()))
+    return OK
+
+
 def run_simulate(chosen: argparse.Namespace) -> int:
     """Run every round with sites of this machine, and tell what became of each."""
     from collections import deque
 
     from assistant.cli.learn import material_of
     from assistant.federating import greeting_of, learn_round
+    from segment.federated.intervals import gather_scores
+    from segment.federated.scoring import score_held_out
     from segment.federated.server import federate
     from segment.federated.simulated import SimulatedSites
 
     def learn(site: "Site", number: int) -> None:
         deque(learn_round(site, number, material_of), maxlen=0)
 
-    sites = SimulatedSites(chosen.sites, greeting_of, learn)
+    sites = SimulatedSites(chosen.sites, greeting_of, learn, score_held_out)
     for done in federate(chosen.plan, chosen.start, chosen.output, sites):
         for line in done.lines:
             told = f"sent {line.mebibytes:.2f} MB" if line.is_used else "left out"
             reason = f": {line.reason}" if line.reason else ""
             print(f"round {line.round} {line.site} {told}{reason}", flush=True)
+    gathered = gather_scores(chosen.plan, chosen.output, sites)
+    for site in () if gathered is None else gathered.sites:
+        print(f"intervals {site.site} {site.reason or f'scored {site.n} subjects'}")
     return OK
 
 
@@ -111,6 +136,27 @@ def run_adapter(chosen: argparse.Namespace) -> int:
 
     ship_adapter(FederationPlan.read(chosen.plan), chosen.weights, chosen.output)
     print(f"wrote {chosen.output.name}; now: voxcite draft STUDY --model {chosen.output}")
+    return OK
+
+
+def run_model(chosen: argparse.Namespace) -> int:
+    """Write a federated network and its intervals as ``voxcite draft --weights`` takes them."""
+    from segment.federated.model import ship_segmenter
+    from segment.federated.plan import FederationPlan
+    from segment.quantiles import cases_needed
+
+    if not 0 < chosen.coverage < 1:
+        msg = f"coverage is a share between 0 and 1, not {chosen.coverage:g}"
+        raise ValueError(msg)
+    plan = FederationPlan.read(chosen.plan)
+    _, n = ship_segmenter(plan, chosen.rounds, chosen.output, chosen.coverage)
+    needed = cases_needed(chosen.coverage, is_two_sided=True)
+    if n < needed:
+        print(
+            f"No interval: one of {chosen.coverage:.0%} needs {needed} subjects, and all sites held"
+            f" out {n}; hold {needed - n} more out."
+        )
+    print(f"wrote {chosen.output.name}; now: voxcite draft STUDY --weights {chosen.output}")
     return OK
 
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from segment.federated.greeting import Greeting, why_refused
 from segment.federated.plan import FederationPlan, sha256_of
@@ -56,6 +56,11 @@ class Sites(Protocol):
         self, cases: Mapping[int, int], number: int, weights: Weights, plan: FederationPlan
     ) -> Together:
         """Let nodes, given with their cases, train one round, and return their sum alone."""
+
+    def score(
+        self, nodes: Sequence[int], weights: Weights, wait_s: float
+    ) -> Mapping[int, Mapping[str, Any] | str]:
+        """Let them judge weights on held-out cases; a text says why one has no counts."""
 
 
 @dataclass(frozen=True)

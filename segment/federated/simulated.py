@@ -6,10 +6,12 @@ Knows nothing of networks or of scans: how a site greets and learns is passed in
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from segment.errors import without_folders
 from segment.federated.greeting import Greeting
 from segment.federated.plan import FederationPlan
+from segment.federated.scores import Scores
 from segment.federated.server import Reply
 from segment.federated.site import Site
 from segment.federated.together import Together, mean_change
@@ -20,12 +22,14 @@ from segment.federated.updates import Weights, rounded
 class SimulatedSites:
     """Sites by the files of their settings; one learns after the other, however long it takes.
 
-    ``greet`` says who a site is; ``learn`` trains it one round, between the files of that round.
+    ``greet_one`` says who a site is; ``learn_one`` trains it one round, between the files of that
+    round; ``score_one`` judges on its held-out cases the weights that lie there.
     """
 
     files: Sequence[Path]
     greet_one: Callable[[Site], Greeting]
     learn_one: Callable[[Site, int], object]
+    score_one: Callable[[Site], Scores]
 
     def present(self) -> Sequence[int]:
         """Number the sites in the order of their files."""
@@ -50,6 +54,23 @@ class SimulatedSites:
         replies = self.learn(tuple(cases), number, weights, plan.round_s)
         learnt = {node: reply.weights for node, reply in replies.items() if reply.weights}
         return mean_change(learnt, cases, weights)
+
+    def score(
+        self, nodes: Sequence[int], weights: Weights, wait_s: float
+    ) -> Mapping[int, Mapping[str, Any] | str]:
+        """Let each site judge the weights in turn; one that fails says why."""
+        del wait_s
+        return {node: self._scored(node, weights) for node in nodes}
+
+    def _scored(self, node: int, weights: Weights) -> Mapping[str, Any] | str:
+        try:
+            site = Site.read(self.files[node])
+            site.keep_final(weights)
+            return self.score_one(site).table()
+        except OSError as error:
+            return without_folders(error)
+        except ValueError as error:
+            return str(error)
 
     def _greeting(self, node: int) -> Greeting | str:
         try:

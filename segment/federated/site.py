@@ -12,10 +12,12 @@ from pathlib import Path
 from safetensors.numpy import load_file, save
 
 from segment.federated.updates import Weights
+from segment.resume import replacing
 from segment.table import read_as
 
 NAME = re.compile(r"[A-Za-z0-9-]{1,40}")  # it stands in the server's journal
 SENT, LEARNT, LOG = "sent.safetensors", "learnt.safetensors", "site.log"
+FINAL = "final.safetensors"
 
 
 @dataclass(frozen=True)
@@ -46,9 +48,20 @@ class Site:
 
         return read_as(placed, path)
 
+    @property
+    def final(self) -> Path:
+        """Where the weights lie that the sites learnt together."""
+        return self.work / FINAL
+
     def round_folder(self, number: int) -> Path:
         """Return where the files of a round lie."""
         return self.work / f"round-{number:04d}"
+
+    def keep_final(self, sent: Weights) -> None:
+        """Keep the weights that the sites learnt together, to be judged."""
+        self.work.mkdir(parents=True, exist_ok=True)
+        with replacing(self.final) as temporary:
+            temporary.write_bytes(save(dict(sent)))
 
     def learnt(self, number: int, sent: Weights, learn: Callable[[], object]) -> Weights:
         """Return what the site learns from what was sent; what it has learnt, it learns no more.

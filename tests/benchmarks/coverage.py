@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from segment.calibration import spread, volume_interval
-from segment.crossfit import THICKNESSES, Case, best_floor, read_judged, score
+from segment.calibration import THICKNESSES, spread, volume_interval
+from segment.crossfit import Case, best_floor, read_judged, score
 from segment.evaluate import CoverageRow, Judged, coverage_table
 from segment.models.training.plan import subject_of
 from segment.pools import Pool

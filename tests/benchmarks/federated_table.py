@@ -29,6 +29,7 @@ from segment.calibration import cases_needed
 from segment.federated.learning import learn_round, write_first
 from segment.federated.plan import FederationPlan
 from segment.federated.rounds import FINAL, JOURNAL
+from segment.federated.scoring import score_held_out
 from segment.federated.server import federate
 from segment.federated.simulated import SimulatedSites
 from segment.federated.site import LEARNT, SENT, Site
@@ -36,12 +37,13 @@ from segment.federated.sketch import joined, reach, sketch
 from segment.federated.training import greeting_of, training_of
 from segment.infer import segment_crops
 from segment.models.ensemble import Ensemble
+from segment.models.training.local import ensemble_of
 from segment.models.training.plan import Run, case_name, subject_of
 from segment.models.training.run import train_run
 from segment.privacy import Private, told
 from segment.reading import read_nifti
 from tests.benchmarks.federated_sites import FOUR, SPLIT, WHOLE, alike, write_hospitals
-from tests.benchmarks.few_labels_judged import STRUCTURES, read_members
+from tests.benchmarks.few_labels_judged import STRUCTURES
 from tests.benchmarks.lines import add_line, finished_in
 from tests.shared_data import shared_data
 
@@ -109,7 +111,7 @@ def federated(way: str, plan: Path, data: Path, output: Path) -> Trained:
         if fault:
             poison(site.round_folder(number))
 
-    sites = SimulatedSites(files, greeting_of, learn)
+    sites = SimulatedSites(files, greeting_of, learn, score_held_out)
     rounds = plan.with_suffix("")
     for done in federate(plan, start, rounds, sites):
         used = sum(line.is_used for line in done.lines)
@@ -183,7 +185,7 @@ def split_of(site: Site) -> Mapping[str, list[int]]:
 
 def judged(way: str, trained: Trained, plan: Path, data: Path, output: Path) -> dict[str, Any]:
     """Judge weights at each of the four hospitals, by its own scanner."""
-    ensemble = ensemble_of(trained.weights, FederationPlan.read(plan))
+    ensemble = ensemble_of(training_of(FederationPlan.read(plan)), [trained.weights])
     row: dict[str, Any] = {"settings": "federated", "way": way, "sites": {}}
     for file in write_hospitals(FOUR, data, output / "four", plan):
         site = Site.read(file)
@@ -221,11 +223,6 @@ def compared(ensemble: Ensemble, cases: Sequence[int], data: Path) -> list[dict[
                 }
             )
     return found
-
-
-def ensemble_of(weights: Path, plan: FederationPlan) -> Ensemble:
-    """Read the one network of a federation, of the plan's sizes, as it is used."""
-    return read_members([weights], training_of(plan))
 
 
 def scores(rows: Sequence[Mapping[str, Any]]) -> list[float]:

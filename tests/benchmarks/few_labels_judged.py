@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.torch import load_file
 
 from segment import organs
 from segment.calibration import Calibrated
@@ -14,24 +13,11 @@ from segment.infer import segment_crop
 from segment.measure import Wanted, measure
 from segment.models.devices import runtime_here
 from segment.models.ensemble import Ensemble, read
-from segment.models.network import build_network, load_state
-from segment.models.training.plan import TrainingPlan, case_name
-from segment.models.windows import WINDOW
+from segment.models.training.plan import case_name
 from segment.reading import read_nifti
 from tests.benchmarks.few_labels_curve import COVERAGE, WHOLE
 
 STRUCTURES = ("background", "hippocampus anterior", "hippocampus posterior")
-
-
-def read_members(weights: Sequence[Path], plan: TrainingPlan) -> Ensemble:
-    """Read networks of one training, of the plan's sizes, as they are used."""
-    networks = []
-    for path in weights:
-        network = build_network(plan.network, WINDOW, len(STRUCTURES), plan.sizes).float()
-        load_state(network, load_file(path))
-        networks.append(network.eval())
-    seeds, temperature = tuple(range(len(networks))), np.ones(len(STRUCTURES), np.float32)
-    return Ensemble("cell", STRUCTURES, tuple(networks), temperature, seeds, "", "torch")
 
 
 def judged(fitted: Path, cases: Sequence[int], data: Path, coverage: float) -> list[dict[str, Any]]:

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from segment import models, organs
-from segment.crossfit import THICKNESSES
+from segment.calibration import THICKNESSES
 from segment.fragments import MOST_APART, share_apart
 from segment.infer import segment_crops
 from segment.models.training.plan import case_name, subject_of

@@ -22,7 +22,9 @@ from torch import nn
 from segment.federated.plan import FederationPlan
 from segment.federated.rounds import FINAL
 from segment.federated.site import Site
+from segment.federated.training import training_of
 from segment.models.training.cases import read_cases
+from segment.models.training.local import ensemble_of
 from segment.models.training.plan import case_name
 from segment.models.windows import around, cut
 from tests.benchmarks.federated_sites import FOUR, WHOLE, write_hospitals
@@ -30,7 +32,6 @@ from tests.benchmarks.federated_table import (
     ALONE,
     CHANGES,
     PLAN,
-    ensemble_of,
     plan_of,
     split_of,
 )
@@ -104,7 +105,7 @@ def main() -> None:
         weights = chosen.output / way / "weights.safetensors"
         if way in CHANGES:
             weights = plan.with_suffix("") / FINAL
-        (network,) = ensemble_of(weights, FederationPlan.read(plan)).networks
+        (network,) = ensemble_of(training_of(FederationPlan.read(plan)), [weights]).networks
         assert isinstance(network, nn.Module)
         files = write_hospitals(FOUR, shared_data(), chosen.output / "four", plan)
         sites = [site for f in files if (site := Site.read(f)).name == way or way not in ALONE]

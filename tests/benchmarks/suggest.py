@@ -28,13 +28,14 @@ from segment.infer import segment_crop
 from segment.measure import agreement, member_volumes_ml
 from segment.models import Box
 from segment.models.ensemble import Ensemble
+from segment.models.training.local import ensemble_of
 from segment.models.training.plan import Run, TrainingPlan, case_name, subject_of
 from segment.models.training.run import train_run
 from segment.models.windows import middle, scaled
 from segment.reading import read_nifti
 from segment.suggest import Candidate, looks_of, suggest
 from tests.benchmarks.few_labels_curve import WHOLE, ranged
-from tests.benchmarks.few_labels_judged import STRUCTURES, judged_alone, read_members
+from tests.benchmarks.few_labels_judged import STRUCTURES, judged_alone
 from tests.benchmarks.lines import add_line, digest_of, finished_in
 from tests.shared_data import shared_data
 
@@ -115,7 +116,7 @@ def _learnt(
         for step in train_run(plan, run, data, folder):
             print(f"{folder.name} {step.run} epoch {step.epoch}/{step.epochs} loss {step.loss:.4f}")
         members.append(folder / run.name / "weights.safetensors")
-    return read_members(members, plan)
+    return ensemble_of(plan, members)
 
 
 def _suggested(

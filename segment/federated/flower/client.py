@@ -22,6 +22,8 @@ from segment.federated.flower.records import (
     LEARN,
     PART,
     ROUND,
+    SCORE,
+    SCORES,
     WEIGHTS,
     arrays_of,
     record_of,
@@ -43,6 +45,11 @@ def greet(message: Message, context: Context) -> Message:
 def learn(message: Message, context: Context) -> Message:
     """Train one round, unless that was done already, and send the weights."""
     return _answer(message, context, LEARN, _learnt)
+
+
+def score(message: Message, context: Context) -> Message:
+    """Judge the final weights on held-out cases, and send counts."""
+    return _answer(message, context, SCORE, _scored)
 
 
 def _answer(
@@ -73,6 +80,12 @@ def _learnt(message: Message, file: Path) -> RecordDict:
         raise ValueError(f"{msg}; ask whoever runs it")
     learnt = _trained(site, file, number, arrays_of(message.content.array_records[WEIGHTS]))
     return RecordDict({WEIGHTS: record_of(learnt, plan.sent)})
+
+
+def _scored(message: Message, file: Path) -> RecordDict:
+    site = Site.read(file)
+    site.keep_final(arrays_of(message.content.array_records[WEIGHTS]))
+    return RecordDict({SCORES: ConfigRecord({SCORES: _voxcite(site, "score", str(file))})})
 
 
 def learn_together(message: Message, context: Context) -> Message:
@@ -119,5 +132,6 @@ def _voxcite(site: Site, *arguments: str) -> str:
 
 app = ClientApp()
 app.query(GREET.partition(".")[2])(greet)
+app.query(SCORE.partition(".")[2])(score)
 app.train(LEARN.partition(".")[2])(learn)
 app.train(mods=[masked])(learn_together)

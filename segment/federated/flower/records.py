@@ -6,9 +6,9 @@ from flwr.app import Array, ArrayRecord
 from segment.federated.plan import BYTES
 from segment.federated.updates import Weights
 
-GREET, LEARN = "query.greet", "train.learn"
+GREET, LEARN, SCORE = "query.greet", "train.learn", "query.score"
 GREETING, WEIGHTS, CONFIG, FAILED = "greeting", "weights", "config", "failed"
-ROUND, PART = "round", "part"
+ROUND, PART, SCORES = "round", "part", "scores"
 
 
 def record_of(weights: Weights, sent: str) -> ArrayRecord:

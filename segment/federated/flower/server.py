@@ -3,10 +3,12 @@
 Started by ``flwr run`` beside a SuperLink.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from logging import getLogger
 from pathlib import Path
+from typing import Any
 
 from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.serverapp import Grid, ServerApp
@@ -19,12 +21,15 @@ from segment.federated.flower.records import (
     LEARN,
     PART,
     ROUND,
+    SCORE,
+    SCORES,
     WEIGHTS,
     arrays_of,
     record_of,
 )
 from segment.federated.flower.secure import learn_together
 from segment.federated.greeting import Greeting
+from segment.federated.intervals import gather_scores
 from segment.federated.plan import FederationPlan
 from segment.federated.server import Reply, federate
 from segment.federated.site import LOG
@@ -36,6 +41,7 @@ FILES = ("plan", "start", "output")
 WHY = {
     GREET: f"its settings or its plan were refused; its {LOG} says why",
     LEARN: f"its training failed; its {LOG} says why",
+    SCORE: f"it could not judge held-out cases; its {LOG} says why",
 }
 
 
@@ -72,6 +78,14 @@ class FlowerSites:
         least, wait_s = plan.least_sites, plan.round_s
         return learn_together(self.grid, self.context, cases, least, number, weights, wait_s)
 
+    def score(
+        self, nodes: Sequence[int], weights: Weights, wait_s: float
+    ) -> Mapping[int, Mapping[str, Any] | str]:
+        """Send the final weights, and return the counts that came back in time."""
+        content = RecordDict({WEIGHTS: record_of(weights, self.sent)})
+        replies = self._ask(nodes, SCORE, content, wait_s)
+        return {node: _scored(reply) for node, reply in replies.items()}
+
     def _ask(
         self, nodes: Sequence[int], kind: str, content: RecordDict, wait_s: float
     ) -> dict[int, Message]:
@@ -98,6 +112,17 @@ def _learnt(reply: Message) -> Reply:
         return Reply(None, "expected weights as numbers, found something else; update the site")
 
 
+def _scored(reply: Message) -> Mapping[str, Any] | str:
+    if reason := _why_failed(reply):
+        return reason
+    try:
+        table = json.loads(str(reply.content.config_records[SCORES][SCORES]))
+    except (KeyError, ValueError):
+        table = None
+    told = "expected counts in bins, found something else; install the same version"
+    return table if isinstance(table, dict) else told
+
+
 def _why_failed(reply: Message) -> str:
     """Say what failed at a site; nothing where it did not fail. A site's own words go nowhere."""
     if reply.has_error():
@@ -118,6 +143,9 @@ def serve(grid: Grid, context: Context) -> None:
         for line in done.lines:
             if line.reason:
                 TOLD.warning("round %d: %s: %s", done.number, line.site, line.reason)
+    gathered = gather_scores(plan, output, sites)
+    for told in () if gathered is None else gathered.sites:
+        TOLD.info("intervals: %s: %s", told.site, told.reason or f"{told.n} subjects scored")
 
 
 app = ServerApp()

@@ -3,22 +3,40 @@
 Knows nothing of other sites, or of how weights travel.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from jaxtyping import Float
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from segment.models import roles_of
-from segment.models.network import state_of
+from segment.models.ensemble import Ensemble
+from segment.models.network import build_network, load_state, state_of
 from segment.models.training.cases import read_cases
 from segment.models.training.plan import Run, TrainingPlan, case_name
 from segment.models.training.processes import Crew
 from segment.models.training.run import Trainer, fit_of, untrained
 from segment.models.training.start import Start
+from segment.models.windows import WINDOW
 from segment.resume import replacing
+
+
+def ensemble_of(plan: TrainingPlan, weights: Sequence[Path]) -> Ensemble:
+    """Return networks of one training, of the plan's sizes, as they are used.
+
+    Raises ValueError for weights of another network.
+    """
+    networks = []
+    for path in weights:
+        network = build_network(plan.network, WINDOW, len(plan.structures), plan.sizes).float()
+        load_state(network, load_file(path))
+        networks.append(network.eval())
+    temperature = np.ones(len(plan.structures), np.float32)
+    seeds = tuple(range(len(networks)))
+    return Ensemble("own", plan.structures, tuple(networks), temperature, seeds, "", "torch")
 
 
 def write_start(plan: TrainingPlan, seed: int, output: Path, init: Path | None = None) -> None:

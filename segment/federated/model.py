@@ -1,0 +1,69 @@
+"""The folder that drafts are made with, from what a federation wrote. Knows nothing of Flower."""
+
+import hashlib
+from dataclasses import replace
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+from safetensors.torch import load_file
+
+from segment.calibration import Calibrated
+from segment.crossfit import WEIGHTS
+from segment.federated.intervals import SCORES, Gathered
+from segment.federated.plan import SEGMENTER, FederationPlan
+from segment.federated.rounds import FINAL
+from segment.federated.scores import calibrated
+from segment.models.ensemble import built, pack
+
+CALIBRATION, CARD = "calibration.json", "CARD.md"
+
+
+def ship_segmenter(
+    plan: FederationPlan, rounds: Path, output: Path, coverage: float
+) -> tuple[Calibrated, int]:
+    """Write the network and its intervals as ``--weights`` takes them.
+
+    ``rounds`` is the folder of the federation that has ended. Returns the calibration, and how many
+    subjects all sites scored. Raises ValueError for another part, for a network that is not of the
+    size of its folder, and for scores of other weights.
+    """
+    if plan.part != SEGMENTER:
+        msg = f"expected a plan of the {SEGMENTER}, found one of the {plan.part}"
+        raise ValueError(f"{msg}; for that there is `voxcite federated adapter`")
+    weights, network = rounds / FINAL, str(plan.training["network"])
+    for path in (weights, rounds / SCORES):
+        if not path.exists():
+            msg = f"{path.name}: expected it in {rounds.name}, found none"
+            raise ValueError(f"{msg}; let the federation come to its end")
+    structures = tuple(plan.training["structures"])
+    built({plan.seed: load_file(weights)}, len(structures), network, weights.name)
+    gathered = Gathered.read(rounds / SCORES, plan)
+    if gathered.weights_sha256 != hashlib.sha256(weights.read_bytes()).hexdigest():
+        msg = f"{SCORES}: expected scores of {weights.name}, found those of other weights"
+        raise ValueError(f"{msg}; run the federation to its end again")
+    if gathered.scores is None:
+        told = "; ".join(f"{site.site}: {site.reason}" for site in gathered.sites)
+        msg = f"{SCORES}: expected scores of a site or more, found none ({told})"
+        raise ValueError(f"{msg}; run the federation to its end again")
+    temperature = np.ones(len(structures), np.float32)
+    sites = [site for site in gathered.sites if site.n]
+    source = "counts of held-out subjects, from the sites of a federation"
+    found = calibrated(gathered.scores, len(sites), source, coverage)
+    found = replace(found, temperature=tuple(temperature.tolist()))
+    output.mkdir(parents=True, exist_ok=True)
+    pack({plan.seed: weights}, temperature, output / WEIGHTS)
+    (output / CALIBRATION).write_text(found.to_json(), encoding="utf-8")
+    card = files(__package__).joinpath("card.md").read_text(encoding="utf-8")
+    (output / CARD).write_text(
+        card.format(
+            network=network,
+            rounds=plan.rounds,
+            sites=len(sites),
+            scored=gathered.scores.n,
+            coverage=f"{coverage:.4g}",
+            weights_sha256=hashlib.sha256((output / WEIGHTS).read_bytes()).hexdigest(),
+        ),
+        encoding="utf-8",
+    )
+    return found, gathered.scores.n
