@@ -18,7 +18,7 @@ from assistant.cli import OK, main
 from segment.federated.site import LEARNT, SENT, Site
 from segment.federated.training import greeting_of
 
-LONG_S = 150  # longer than any round of the tests
+LONG_S = 130  # longer than any round of the tests
 
 
 def nan(learnt, _):
@@ -48,7 +48,7 @@ def run(kind, arguments):
         greeting = replace(greeting_of(Site.read(Path(arguments[2]))), code_sha256="0" * 64)
         sys.stdout.write(json.dumps(greeting.table()))
         return OK
-    if arguments[1] == "greet":
+    if arguments[1] != "learn":
         return main(arguments)
     if kind == "slow":
         time.sleep(LONG_S)

@@ -80,8 +80,9 @@ def test_a_certificate_that_does_not_match_is_refused_in_one_sentence(hospitals,
 
 
 def test_the_others_go_on_without_sites_that_fail(hospitals, tmp_path):
-    plan = write_plan(tmp_path / "plan.toml", joining_s=90.0, round_s=75.0, sites=6)
+    plan = write_plan(tmp_path / "plan.toml", joining_s=120.0, round_s=100.0, sites=7, rounds=1)
     odd = {"site-c": "scaled", "site-d": "nan", "site-e": "dead", "site-f": "slow"}
+    odd["site-g"] = "misshapen"
     kinds = {"site-a": None, "site-b": None, **odd}
     output = tmp_path / "out"
     with superlink(tmp_path / "link", hospitals / "keys") as link:
@@ -90,13 +91,36 @@ def test_the_others_go_on_without_sites_that_fail(hospitals, tmp_path):
             link.join(write_site(tmp_path / name, name, plan, data, kind))
         told = link.run(plan, hospitals / "start.safetensors", output)
     lines = journal(output, told)
-    used = {site for (n, site), line in lines.items() if n == 2 and line["is_used"] == "True"}
+    used = {site for (_, site), line in lines.items() if line["is_used"] == "True"}
     assert used == {"site-a", "site-b", "site-c"}, told
-    assert "drawn back" in lines[2, "site-c"]["reason"]
-    assert "expected finite numbers" in lines[2, "site-d"]["reason"]
+    assert "drawn back" in lines[1, "site-c"]["reason"]
+    assert "expected finite numbers" in lines[1, "site-d"]["reason"]
+    assert "expected the shape" in lines[1, "site-g"]["reason"]
     assert lines[1, "site-e"]["is_used"] == "False"
-    assert lines[1, "site-f"]["reason"] == "no answer within 75 s"
+    assert lines[1, "site-f"]["reason"] == "no answer within 100 s"
     assert all(np.isfinite(t).all() for t in load_file(output / FINAL).values())
+
+
+def test_a_median_keeps_flipped_labels_between_the_others(hospitals, tmp_path):
+    flipped, name = tmp_path / "flipped", "site-c"
+    flipped.mkdir()
+    write_crops(flipped, (20, 22, 18), BLOCKS[::-1], train=(1, 2, 3), val=(9,))
+    changes = {"sites": 3, "least_sites": 3, "rounds": 1, "combine": "median"}
+    plan = write_plan(tmp_path / "plan.toml", joining_s=90.0, round_s=120.0, **changes)
+    data = {**{site: hospitals / f"data-{site}" for site in CASES}, name: flipped}
+    output = tmp_path / "out"
+    with superlink(tmp_path / "link", hospitals / "keys") as link:
+        for site, of in data.items():
+            link.join(write_site(tmp_path / site, site, plan, of))
+        told = link.run(plan, hospitals / "start.safetensors", output)
+    assert all(line["is_used"] == "True" for line in journal(output, told).values()), told
+    learnt = {n: load_file(tmp_path / n / "work/round-0001/learnt.safetensors") for n in data}
+    honest = [learnt[n] for n in CASES]
+    for key, tensor in load_file(output / FINAL).items():
+        low = np.minimum(honest[0][key], honest[1][key])
+        high = np.maximum(honest[0][key], honest[1][key])
+        assert ((low <= tensor) & (tensor <= high)).all()
+    assert any(not np.array_equal(learnt[name][key], honest[0][key]) for key in honest[0])
 
 
 def test_of_three_hospitals_the_server_sees_the_sum_alone(hospitals, tmp_path):
