@@ -332,6 +332,17 @@ def test_words_that_cannot_stand_in_a_report_are_refused(changes, called, told, 
         next(adapted(request(tmp_path, **changes), tmp_path / "work", called))
 
 
+@pytest.mark.parametrize("name", ["no hippocampus", "normal", "lesion", "stable mass", "volume"])
+def test_a_name_that_states_something_is_refused_before_any_work(name, tmp_path, capsys):
+    folders = ["--images", str(tmp_path), "--labels", str(tmp_path)]
+    words = ["adapt", *folders, "--runs", str(tmp_path / "runs"), "--organ"]
+    told = "voxcite: expected a name that states no finding, negation or judgement, found '"
+    assert main([*words, name]) == REFUSED
+    assert capsys.readouterr().err.startswith(told)
+    assert main([*words, "amygdala", "--structure", f"1={name}"]) == REFUSED
+    assert capsys.readouterr().err.startswith(told)
+
+
 @pytest.mark.parametrize("code", ["banana", "5366009", "", "00000", "1" * 19, "751689013"])
 def test_a_code_that_is_no_snomed_ct_concept_is_refused(code, tmp_path, capsys):
     folders = ["--images", str(tmp_path), "--labels", str(tmp_path)]
