@@ -19,7 +19,7 @@ from segment.adapt.crops import crops_of_head, registered
 from segment.adapt.plan import AdaptPlan, Request, nearest
 from segment.adapt.prepare import Warned, prepare
 from segment.adapt.run import begun_with
-from segment.adapt.scans import Labelled, Scan, find_scans, same_picture
+from segment.adapt.scans import Labelled, Scan, find_scans, meanings, same_picture
 from segment.calibration import Calibrated
 from segment.errors import ScanError
 from segment.geometry import Geometry
@@ -270,6 +270,27 @@ def test_labels_with_holes_in_their_numbering_are_numbered_anew(tmp_path):
     found, _ = prepared(asked, tmp_path / "work")
     assert found.structures == ("back", "front")
     assert found.plan.structures == ("background", "back", "front")
+
+
+@pytest.mark.parametrize(
+    ("held", "names", "told"),
+    [
+        ((1, 2), {}, "found 1, 2 without a name; name"),
+        ((1, 2), {1: "front"}, "found 2 without a name; name"),
+        ((1,), {1: "front", 5: "rear"}, "found 5=rear that no label holds; name"),
+        ((1, 2), {1: "front", 5: "rear"}, "found 2 without a name and 5=rear that no label holds;"),
+    ],
+)
+def test_a_value_without_a_name_and_a_name_without_a_value_are_told_apart(held, names, told):
+    with pytest.raises(ValueError, match=f"name for each value of the labels and no other, {told}"):
+        meanings(held, names, "amygdala")
+
+
+def test_the_help_says_when_labels_need_no_names(capsys):
+    with pytest.raises(SystemExit):
+        main(["adapt", "--help"])
+    told = " ".join(capsys.readouterr().out.split())
+    assert "default: the organ, where the labels hold one value" in told
 
 
 @pytest.mark.parametrize(
