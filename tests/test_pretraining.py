@@ -116,7 +116,8 @@ def test_a_pretraining_ends_alike_after_an_interruption(pretext, images, tmp_pat
     assert [step.step for step in rest] == [3, 4]
     one, other = (load_file(tmp_path / p / "weights.safetensors") for p in ("whole", "parts"))
     assert all(torch.equal(one[name], other[name]) for name in one)
-    log = (tmp_path / "parts" / "log.csv").read_text().splitlines()
+    header, *log = (tmp_path / "parts" / "log.csv").read_text().splitlines()
+    assert header == "step,loss"
     assert [line.partition(",")[0] for line in log] == ["1", "2", "3", "4"]
 
 

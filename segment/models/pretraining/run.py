@@ -24,6 +24,7 @@ from segment.resume import cut_log, replacing
 from segment.volume import Volume
 
 WEIGHTS = "weights.safetensors"
+COLUMNS = ("step", "loss")  # of the log
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,10 @@ def pretrain(
     trainer = Pretrainer(plan, pretext, windows, told)
     if checkpoint.exists():
         trainer.resume(checkpoint)
-    cut_log(log, trainer.done)
+    cut_log(log, trainer.done + 1)  # the first line is the header
+    if not log.exists():
+        with log.open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerow(COLUMNS)
     unseen: list[float] = []
     while trainer.done < plan.steps:
         loss = trainer.step()
