@@ -12,7 +12,7 @@ import prompts
 from assistant import exams
 from assistant.exams import Exam
 from assistant.settings import DEFAULT_EXAM
-from assistant.verify.lexer import lexicon, tokens
+from assistant.verify.names import check_name
 from assistant.writers.template import NAME as TEMPLATE
 from assistant.written import written_whole
 from prompts import adapt as patterns
@@ -22,7 +22,6 @@ from segment.adapt.run import Adapted, adapt
 from segment.shelf import EXAM, shelves
 from segment.writing import toml_pair, toml_text
 
-NUMBERS = {"number", "number word"}  # kinds of tokens
 NOT_ASSESSED = ("outlines", "lesions", "other_organs", "change")
 
 
@@ -52,7 +51,7 @@ def adapted(
 
 
 def _check_words(request: Request, called: Mapping[str, Mapping[str, str]]) -> None:
-    """Refuse names that would read as numbers in a report, or that are somebody else's.
+    """Refuse names that would state something in a report, or that are somebody else's.
 
     Raises ValueError also for unknown languages, and for a name in one of nothing that is learnt.
     """
@@ -62,7 +61,6 @@ def _check_words(request: Request, called: Mapping[str, Mapping[str, str]]) -> N
         raise ValueError(f"{msg}; correct the name")
     for language in {*prompts.languages(), *called}:
         book = prompts.load(language)
-        known = lexicon(book)
         for name in own:
             words = _named(request, name, language, called.get(language, {}))
             there = book.structures.get(name, {})
@@ -70,9 +68,7 @@ def _check_words(request: Request, called: Mapping[str, Mapping[str, str]]) -> N
                 msg = f"expected a name that is no other organ's, found {name!r}, which has other"
                 raise ValueError(f"{msg} words in {language}; call it otherwise")
         for name in (*own, *called.get(language, {}).values()):
-            if any(token.kind in NUMBERS for token in tokens(name, known)):
-                msg = f"expected a name that no reader takes for a number, found {name!r}; call it"
-                raise ValueError(f"{msg} otherwise")
+            check_name(name, book)
 
 
 def _exam(request: Request, structures: Sequence[str]) -> Exam:

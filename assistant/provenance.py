@@ -16,7 +16,7 @@ from assistant.folder import ENTROPY, MUTUAL
 from assistant.maps import map_sha256
 from assistant.settings import Settings
 from segment import models
-from segment.calibration import Calibrated
+from segment.calibration import NO_CALIBRATION, Calibrated
 from segment.change import Visit
 from segment.infer import Found, Side, paint
 from segment.intervals import POOLED
@@ -72,7 +72,8 @@ def of_own(segmenter: FieldSegmenter) -> dict[str, Any]:
 
 def of_calibration(calibrated: Calibrated) -> dict[str, Any]:
     """Say what the intervals come from."""
-    told = {"calibration": calibrated.id, "calibration_n": calibrated.n}
+    used = calibrated if calibrated.n else NO_CALIBRATION
+    told = {"calibration": used.id, "calibration_n": calibrated.n}
     if calibrated.intervals != POOLED:
         told["intervals"] = calibrated.intervals
     return told

@@ -19,7 +19,7 @@ from segment.adapt.crops import crops_of_head, registered
 from segment.adapt.plan import AdaptPlan, Request, nearest
 from segment.adapt.prepare import Warned, prepare
 from segment.adapt.run import begun_with
-from segment.adapt.scans import Labelled, Scan, find_scans, same_picture
+from segment.adapt.scans import Labelled, Scan, find_scans, meanings, same_picture
 from segment.calibration import Calibrated
 from segment.errors import ScanError
 from segment.geometry import Geometry
@@ -273,6 +273,27 @@ def test_labels_with_holes_in_their_numbering_are_numbered_anew(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("held", "names", "told"),
+    [
+        ((1, 2), {}, "found 1, 2 without a name; name"),
+        ((1, 2), {1: "front"}, "found 2 without a name; name"),
+        ((1,), {1: "front", 5: "rear"}, "found 5=rear that no label holds; name"),
+        ((1, 2), {1: "front", 5: "rear"}, "found 2 without a name and 5=rear that no label holds;"),
+    ],
+)
+def test_a_value_without_a_name_and_a_name_without_a_value_are_told_apart(held, names, told):
+    with pytest.raises(ValueError, match=f"name for each value of the labels and no other, {told}"):
+        meanings(held, names, "amygdala")
+
+
+def test_the_help_says_when_labels_need_no_names(capsys):
+    with pytest.raises(SystemExit):
+        main(["adapt", "--help"])
+    told = " ".join(capsys.readouterr().out.split())
+    assert "default: the organ, where the labels hold one value" in told
+
+
+@pytest.mark.parametrize(
     ("changes", "told"),
     [
         ({"names": {1: "front"}}, "expected a name for each value of the labels"),
@@ -330,6 +351,17 @@ def test_a_name_that_cannot_stand_in_a_sentence_or_is_taken_is_refused(name, tmp
 def test_words_that_cannot_stand_in_a_report_are_refused(changes, called, told, tmp_path):
     with pytest.raises(ValueError, match=told):
         next(adapted(request(tmp_path, **changes), tmp_path / "work", called))
+
+
+@pytest.mark.parametrize("name", ["no hippocampus", "normal", "lesion", "stable mass", "volume"])
+def test_a_name_that_states_something_is_refused_before_any_work(name, tmp_path, capsys):
+    folders = ["--images", str(tmp_path), "--labels", str(tmp_path)]
+    words = ["adapt", *folders, "--runs", str(tmp_path / "runs"), "--organ"]
+    told = "voxcite: expected a name that states no finding, negation or judgement, found '"
+    assert main([*words, name]) == REFUSED
+    assert capsys.readouterr().err.startswith(told)
+    assert main([*words, "amygdala", "--structure", f"1={name}"]) == REFUSED
+    assert capsys.readouterr().err.startswith(told)
 
 
 @pytest.mark.parametrize("code", ["banana", "5366009", "", "00000", "1" * 19, "751689013"])

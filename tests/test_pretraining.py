@@ -1,8 +1,10 @@
 """A network learns from scans without labels, and a training can begin with what it learnt."""
 
 import math
+import shutil
 from dataclasses import fields, replace
 from importlib.resources import files
+from itertools import islice
 from pathlib import Path
 
 import nibabel
@@ -13,12 +15,13 @@ from safetensors.torch import load_file
 from scipy import ndimage
 
 from assistant.cli import OK, REFUSED, main
-from segment.models.pretraining.pictures import Windows, read_pictures
+from segment.models.pretraining.pictures import Windows, find_pictures, read_pictures
 from segment.models.pretraining.plan import PretrainingPlan
 from segment.models.pretraining.pretexts import PRETEXTS, hidden_cubes, masked_loss
 from segment.models.pretraining.run import pretrain
 from segment.models.training.run import fit_of
 from segment.models.training.start import Start
+from segment.reading import read_nifti
 from tests.toy_segmenter import plan_text, toy_plan, write_crops
 
 SHIPPED = Path(str(files("segment.models.pretraining").joinpath("pretrain.toml")))
@@ -45,7 +48,7 @@ def images(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def windows(images):
-    return Windows(read_pictures([images]), PLAN.patch, 0)
+    return Windows(read_pictures(find_pictures([images])), PLAN.patch, 0)
 
 
 def test_whole_cubes_are_hidden_and_so_many_of_them():
@@ -113,7 +116,8 @@ def test_a_pretraining_ends_alike_after_an_interruption(pretext, images, tmp_pat
     assert [step.step for step in rest] == [3, 4]
     one, other = (load_file(tmp_path / p / "weights.safetensors") for p in ("whole", "parts"))
     assert all(torch.equal(one[name], other[name]) for name in one)
-    log = (tmp_path / "parts" / "log.csv").read_text().splitlines()
+    header, *log = (tmp_path / "parts" / "log.csv").read_text().splitlines()
+    assert header == "step,loss"
     assert [line.partition(",")[0] for line in log] == ["1", "2", "3", "4"]
 
 
@@ -148,8 +152,31 @@ def test_a_finished_pretraining_is_not_taken_for_another(pretext, changes, image
         next(pretrain(replace(PLAN, **changes), pretext, [images], tmp_path))
 
 
+@pytest.mark.parametrize("steps", [1, PLAN.steps + 1], ids=["interrupted", "finished"])
+def test_a_pretraining_of_other_scans_is_not_taken_for_this_one(steps, images, tmp_path):
+    begun = pretrain(PLAN, "masked", [images], tmp_path / "runs")
+    assert len(list(islice(begun, steps))) == min(steps, PLAN.steps)
+    begun.close()
+    (tmp_path / "other").mkdir()
+    first, *_ = sorted(images.iterdir())
+    shutil.copy(first, tmp_path / "other")
+    told = "expected a pretraining of the same scans by masked, found one of others; give another"
+    with pytest.raises(ValueError, match=told):
+        list(pretrain(PLAN, "masked", [tmp_path / "other"], tmp_path / "runs"))
+    with pytest.raises(ValueError, match=told):
+        list(pretrain(PLAN, "masked", [images], tmp_path / "runs", [read_nifti(first)]))
+    with pytest.raises(ValueError, match="expected scans as NIfTI in the folders of --images"):
+        list(pretrain(PLAN, "masked", [tmp_path / "none"], tmp_path / "runs"))
+
+
+def test_the_same_scans_in_another_folder_are_gone_on_with(images, tmp_path):
+    list(pretrain(PLAN, "masked", [images], tmp_path / "runs"))
+    shutil.copytree(images, tmp_path / "moved")
+    assert list(pretrain(PLAN, "masked", [tmp_path / "moved"], tmp_path / "runs")) == []
+
+
 def test_views_are_the_same_for_the_same_seed_and_step(images, windows):
-    again = Windows(read_pictures([images]), PLAN.patch, 0)
+    again = Windows(read_pictures(find_pictures([images])), PLAN.patch, 0)
     one, other = windows.views(5, 2, 2)
     assert torch.equal(one, again.views(5, 2, 2)[0])
     assert not torch.equal(one, other)

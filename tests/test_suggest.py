@@ -1,12 +1,14 @@
 """What is suggested to be labelled fails more and is unlike what was chosen before."""
 
 import math
+from types import SimpleNamespace
 
 import nibabel
 import numpy as np
 import pytest
 
 from assistant.cli import OK, REFUSED, main
+from segment.calibration import Level
 from segment.models.training.plan import case_name
 from segment.suggest import Candidate, looks_of, mean_ranks, suggest
 from tests.shared_data import shared_data
@@ -81,6 +83,82 @@ def test_a_picture_that_is_noise_is_suggested_first(tmp_path, capsys):
     assert not second.startswith(case_name(3))
     assert main([*words, "--labelled", str(tmp_path / "new")]) == REFUSED
     assert "expected scans without labels" in capsys.readouterr().err
+
+
+CROP = ["--crop", "--side", "left"]
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """Two folders, of which one holds a scan without labels more than the other; all are boxes."""
+    ramp = np.arange(30**3, dtype=np.float32).reshape(30, 30, 30)
+    for folder, names in (("new", "abc"), ("labelled", "a")):
+        (tmp_path / folder).mkdir()
+        for name in names:
+            picture = nibabel.Nifti1Image(ramp, np.eye(4))
+            picture.header.set_xyzt_units("mm")
+            picture.to_filename(tmp_path / folder / f"{name}.nii")
+    return tmp_path
+
+
+def suggested(monkeypatch, folders, levels, width, *options):
+    """Suggest with networks that found every scan so sure, and intervals of these levels."""
+    calibrated = SimpleNamespace(levels=levels)
+    assistant = SimpleNamespace(calibrated=calibrated)
+    monkeypatch.setattr("assistant.cli.suggest.assistant_for", lambda chosen: assistant)
+    looks = np.zeros(2, np.float32)
+
+    def found(assistant, path, side):
+        return Candidate(path.name, 0.9, width, looks)
+
+    monkeypatch.setattr("assistant.suggesting.candidate", found)
+    monkeypatch.setattr("assistant.suggesting.looks", lambda assistant, path, side: looks)
+    words = ["suggest", "--images", folders / "new", "--labelled", folders / "labelled"]
+    return main([*map(str, words), *CROP, *options])
+
+
+def test_a_scan_that_is_no_head_is_left_out_by_its_name(folders, capsys):
+    words = ["suggest", "--images", str(folders / "new")]
+    assert main(words) == REFUSED
+    *left_out, told = capsys.readouterr().err.splitlines()
+    for name, line in zip("abc", left_out, strict=True):
+        assert line.startswith(f"left out: {name}.nii: expected a whole head, at least 100 mm")
+    assert "found none; give others or another --exam, or say with --crop and --side that" in told
+
+
+def test_a_scan_that_is_labelled_already_is_named(folders, monkeypatch, capsys):
+    levels = [Level(1.0, {"hippocampus": (0.1,)}, {})]
+    assert suggested(monkeypatch, folders, levels, 0.2) == OK
+    told = capsys.readouterr()
+    assert told.err == "left out: a.nii: a scan of this name is labelled\n"
+    assert [line[:5] for line in told.out.splitlines()[1:]] == ["b.nii", "c.nii"]
+    assert all(line.endswith(",0.900,0.200") for line in told.out.splitlines()[1:])
+
+
+@pytest.mark.parametrize("count", ["0", "-2"])
+def test_no_suggestion_at_all_is_not_asked_for(count, folders, monkeypatch, capsys):
+    assert suggested(monkeypatch, folders, [], 0.2, "--count", count) == REFUSED
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert f"expected at least 1 scan to suggest, found {count}; give a larger" in told.err
+
+
+@pytest.mark.parametrize(
+    ("scores", "told"),
+    [
+        ((), "exam hippocampus: its networks have no intervals; scans are ranked by agreement"),
+        ((0.1,), "width none: a volume of the scan has no interval, which ranks as the widest"),
+    ],
+)
+def test_a_scan_without_an_interval_has_no_width_and_why_is_said(
+    scores, told, folders, monkeypatch, capsys
+):
+    levels = [Level(1.0, {"hippocampus": scores}, {})]
+    assert suggested(monkeypatch, folders, levels, math.inf) == OK
+    printed = capsys.readouterr()
+    assert "inf" not in printed.out
+    assert all(line.endswith(",0.900,none") for line in printed.out.splitlines()[1:])
+    assert printed.err.splitlines()[-1] == told
 
 
 def test_an_effort_whose_agreement_ranks_nothing_is_refused(tmp_path, capsys):

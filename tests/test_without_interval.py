@@ -12,6 +12,7 @@ from assistant.exports.fhir.observation import observation
 from assistant.ledger import Ledger
 from assistant.override import EditError, Overridden, overridden
 from assistant.page.evidence import plot
+from assistant.provenance import of_calibration
 from assistant.records import measurement_from_record, measurement_record
 from assistant.render import SlotError, render
 from assistant.report import Line
@@ -19,6 +20,7 @@ from assistant.rows import decimals_alone, measurement_row
 from assistant.verify import verify_line
 from assistant.writers.template import stock_statement
 from segment import organs
+from segment.calibration import Calibrated, Level
 from segment.measurement import Calibration, Interval, Measurement, Reason, Reliability
 from tests.ledgers import plain_ledger
 
@@ -70,6 +72,13 @@ def test_a_record_without_an_interval_is_that_and_nothing_else(changes, match):
 def test_a_reportable_record_still_needs_its_interval():
     with pytest.raises(ValueError, match="reportable without an interval"):
         alone(reliability=Reliability.REPORTABLE, reason=None)
+
+
+def test_a_calibration_without_cases_is_not_named_as_what_intervals_come_from():
+    scored = Calibrated("8-subjects", "", {}, {}, (), (Level(1.0, {"hippocampus": (0.1,)}, {}),))
+    assert of_calibration(scored) == {"calibration": "8-subjects", "calibration_n": 1}
+    empty = replace(scored, levels=(Level(1.0, {"hippocampus": ()}, {}),))
+    assert of_calibration(empty) == {"calibration": "none", "calibration_n": 0}
 
 
 def test_it_is_not_withheld_and_comes_back_from_its_record():

@@ -25,7 +25,8 @@ def add_adapt(commands: "Commands") -> None:
         default=[],
         type=_structure,
         metavar="VALUE=NAME",
-        help="what a value of the labels is; several may be one structure; default: the organ",
+        help="what a value of the labels is; several may be one structure; default: the organ,"
+        " where the labels hold one value",
     )
     adapt.add_argument("--midline", action="store_true", help="it has no left and right")
     adapt.add_argument(

@@ -1,6 +1,7 @@
 """The command ``voxcite suggest``: which scans to label next. Decides nothing."""
 
 import argparse
+import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -12,6 +13,7 @@ from assistant.settings import DEFAULT_EXAM
 
 if TYPE_CHECKING:
     from assistant.cli.terminal import Commands
+    from segment.suggest import Suggestion
 
 T = TypeVar("T")
 
@@ -33,7 +35,7 @@ def add_suggest(commands: "Commands") -> None:
 def run_suggest(chosen: argparse.Namespace) -> int:
     """Segment every scan and print which to label, the most telling first.
 
-    One that cannot be measured is left out and named on standard error.
+    One that cannot be measured, or is labelled already, is left out and named on standard error.
     """
     from assistant.suggesting import candidate, looks
     from segment.errors import Refusal, ScanError
@@ -43,22 +45,48 @@ def run_suggest(chosen: argparse.Namespace) -> int:
     if chosen.effort == "temperature":
         msg = "expected an effort of several members, whose agreement ranks scans, found"
         raise ValueError(f"{msg} {chosen.effort}; leave --effort out")
+    if chosen.count < 1:
+        msg = f"expected at least 1 scan to suggest, found {chosen.count}; give a larger --count"
+        raise ValueError(msg)
     assistant = assistant_for(chosen)
-    names = {path.name for path in _niftis(chosen.labelled)} if chosen.labelled else set()
-    paths = [path for path in _niftis(chosen.images) if path.name not in names]
+    known = [] if chosen.labelled is None else _niftis(chosen.labelled)
+    paths = list(_without_labels(_niftis(chosen.images), known))
     if not paths:
         msg = f"{chosen.images.name}: expected scans without labels as NIfTI, found none"
         raise ScanError(Refusal.EMPTY_FOLDER, f"{msg}; give another folder")
-    known = [] if chosen.labelled is None else _niftis(chosen.labelled)
     found = _measurable(partial(candidate, assistant, side=side), paths)
     if not found:
         msg = f"{chosen.images.name}: expected scans that the exam can measure, found none"
-        raise ScanError(Refusal.EMPTY_FOLDER, f"{msg}; give other scans or another --exam")
+        advice = "" if chosen.crop else ", or say with --crop and --side that they are boxes"
+        raise ScanError(Refusal.EMPTY_FOLDER, f"{msg}; give others or another --exam{advice}")
     labelled = _measurable(partial(looks, assistant, side=side), known)
-    print("scan,mean rank,agreement of members,width of interval")
-    for one in suggest(found, chosen.count, labelled):
-        print(f"{one.name},{one.mean_rank:.2f},{one.agreement:.3f},{one.width:.3f}")
+    suggested = suggest(found, chosen.count, labelled)
+    _tell(suggested)
+    if not any(any(level.volume.values()) for level in assistant.calibrated.levels):
+        msg = f"exam {chosen.exam}: its networks have no intervals; scans are ranked by agreement"
+        print(msg, file=sys.stderr)
+    elif any(math.isinf(one.width) for one in suggested):
+        msg = "width none: a volume of the scan has no interval, which ranks as the widest"
+        print(msg, file=sys.stderr)
     return OK
+
+
+def _tell(suggested: "Sequence[Suggestion]") -> None:
+    """Print a table of scans; one of which a volume has no interval has no width."""
+    print("scan,mean rank,agreement of members,width of interval")
+    for one in suggested:
+        width = f"{one.width:.3f}" if math.isfinite(one.width) else "none"
+        print(f"{one.name},{one.mean_rank:.2f},{one.agreement:.3f},{width}")
+
+
+def _without_labels(paths: Sequence[Path], known: Sequence[Path]) -> Iterator[Path]:
+    """Leave out scans that are labelled already by their names, and say so."""
+    names = {path.name for path in known}
+    for path in paths:
+        if path.name in names:
+            print(f"left out: {path.name}: a scan of this name is labelled", file=sys.stderr)
+        else:
+            yield path
 
 
 def _measurable(look: Callable[[Path], T], paths: Sequence[Path]) -> list[T]:
@@ -70,7 +98,8 @@ def _measurable(look: Callable[[Path], T], paths: Sequence[Path]) -> list[T]:
             try:
                 yield look(path)
             except ScanError as error:
-                print(f"left out: {error}", file=sys.stderr)
+                sentence = str(error).removeprefix("the scan: ").removeprefix(f"{path.name}: ")
+                print(f"left out: {path.name}: {sentence}", file=sys.stderr)
                 yield None
 
     looked = shown(found(), len(paths), "looking")

@@ -119,10 +119,16 @@ def meanings(
     """
     values = sorted(set(held))
     names = dict(named) or (dict.fromkeys(values, organ) if len(values) == 1 else {})
-    if wrong := sorted(set(values) ^ names.keys()):
-        shown = ", ".join(map(str, wrong[:MOST_SHOWN]))
-        msg = f"expected a name for each value of the labels and no other, found {shown} without"
-        raise ValueError(f"{msg} its partner; name each with --structure VALUE=NAME")
+    unnamed = [str(value) for value in values if value not in names]
+    unheld = [f"{value}={name}" for value, name in sorted(names.items()) if value not in values]
+    told = [
+        f"{', '.join(wrong[:MOST_SHOWN])} {why}"
+        for wrong, why in ((unnamed, "without a name"), (unheld, "that no label holds"))
+        if wrong
+    ]
+    if told:
+        msg = "expected a name for each value of the labels and no other, found"
+        raise ValueError(f"{msg} {' and '.join(told)}; name each with --structure VALUE=NAME")
     order = tuple(dict.fromkeys(names[value] for value in values))
     return {value: order.index(names[value]) + 1 for value in values}, order
 

@@ -1,5 +1,6 @@
 """Windows of scans without labels, drawn anywhere in them. Knows nothing of networks."""
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from segment.models.training.cases import augmentation
 from segment.models.windows import SCALED_OVER, middle, scaled
 from segment.reading import read_nifti
 from segment.reading.nifti import is_nifti
+from segment.reading.source import sha256
 from segment.resample import sample
 from segment.volume import Volume
 
@@ -23,20 +25,27 @@ TRIES = 20
 STRENGTH = 1.0  # of the augmentation, as in training
 
 
-def read_pictures(
-    folders: Sequence[Path], others: Iterable[Volume] = ()
-) -> list[Float32[np.ndarray, "_ _ _"]]:
-    """Read every NIfTI file below some folders, and other volumes, on 1 mm grids.
-
-    Raises ScanError where there is none, and for a file that cannot be read.
-    """
+def find_pictures(folders: Sequence[Path], others: Sequence[Volume] = ()) -> list[Path]:
+    """List every NIfTI file below some folders; raises ScanError where there is no scan at all."""
     paths = sorted(path for folder in folders for path in folder.rglob("*") if is_nifti(path))
-    pictures = [_on_1_mm(read_nifti(path)) for path in paths]
-    pictures += [_on_1_mm(volume) for volume in others]
-    if not pictures:
+    if not paths and not others:
         msg = "expected scans as NIfTI in the folders of --images, found none; give others"
         raise ScanError(Refusal.EMPTY_FOLDER, msg)
-    return pictures
+    return paths
+
+
+def digest_of(paths: Sequence[Path], others: Sequence[Volume] = ()) -> str:
+    """Return one hash of the contents of scans in their order, whatever they are called."""
+    hashes = [*(sha256(path) for path in paths), *(volume.sha256 for volume in others)]
+    return hashlib.sha256(" ".join(hashes).encode()).hexdigest()
+
+
+def read_pictures(
+    paths: Sequence[Path], others: Iterable[Volume] = ()
+) -> list[Float32[np.ndarray, "_ _ _"]]:
+    """Read NIfTI files, and other volumes, on 1 mm grids; raises ScanError for one it cannot."""
+    pictures = [_on_1_mm(read_nifti(path)) for path in paths]
+    return pictures + [_on_1_mm(volume) for volume in others]
 
 
 class Windows:

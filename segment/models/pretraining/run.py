@@ -16,7 +16,7 @@ from torch import nn
 
 from segment.models.devices import device_here
 from segment.models.network import state_of
-from segment.models.pretraining.pictures import Windows, read_pictures
+from segment.models.pretraining.pictures import Windows, digest_of, find_pictures, read_pictures
 from segment.models.pretraining.plan import PretrainingPlan
 from segment.models.pretraining.pretexts import PRETEXTS
 from segment.models.training.processes import state_of_optimiser, whole
@@ -24,6 +24,7 @@ from segment.resume import cut_log, replacing
 from segment.volume import Volume
 
 WEIGHTS = "weights.safetensors"
+COLUMNS = ("step", "loss")  # of the log
 
 
 @dataclass(frozen=True)
@@ -38,10 +39,12 @@ class Progress:
 class Pretrainer:
     """One pretraining in memory: a task, its optimiser and its schedule."""
 
-    def __init__(self, plan: PretrainingPlan, pretext: str, windows: Windows) -> None:
+    def __init__(
+        self, plan: PretrainingPlan, pretext: str, windows: Windows, told: Mapping[str, str]
+    ) -> None:
         torch.manual_seed(plan.seed)
         self.plan, self.windows, self.name = plan, windows, pretext
-        self.told = _told(plan, pretext)
+        self.told = dict(told)
         self.pretext = PRETEXTS[pretext](plan)
         self.learning = self.pretext.learning().to(device_here())
         self.optimiser = torch.optim.AdamW(
@@ -81,9 +84,9 @@ class Pretrainer:
             torch.save(state, temporary)
 
     def resume(self, path: Path) -> None:
-        """Go on from a checkpoint; raises ValueError when it is another task's or plan's."""
+        """Go on from a checkpoint; raises ValueError when it is of another pretraining."""
         state = torch.load(path, weights_only=True, map_location="cpu")
-        _check_told(state["told"], self.plan, self.name)
+        _check_told(state["told"], self.told, self.plan)
         self.learning.load_state_dict(state["learning"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.schedule.load_state_dict(state["schedule"])
@@ -100,22 +103,28 @@ def pretrain(
     """Pretrain on all scans below some folders; write weights.safetensors and log.csv.
 
     One that was interrupted goes on from its last checkpoint, a finished one is left alone; raises
-    ValueError where ``output`` holds that of another task or plan.
+    ValueError where ``output`` holds that of another task or plan, or of other scans.
     """
     if pretext not in PRETEXTS:
         msg = f"expected one of {', '.join(PRETEXTS)}, found {pretext!r}; name one of them"
         raise ValueError(msg)
     weights, checkpoint, log = (output / n for n in (WEIGHTS, "last.pt", "log.csv"))
+    volumes = tuple(others)
+    paths = find_pictures(folders, volumes)
+    told = _told(plan, pretext, digest_of(paths, volumes))
     if weights.exists():
         with safe_open(weights, "pt") as tensors:
-            _check_told(tensors.metadata() or {}, plan, pretext)
+            _check_told(tensors.metadata() or {}, told, plan)
         return
     output.mkdir(parents=True, exist_ok=True)
-    windows = Windows(read_pictures(folders, others), plan.patch, plan.seed)
-    trainer = Pretrainer(plan, pretext, windows)
+    windows = Windows(read_pictures(paths, volumes), plan.patch, plan.seed)
+    trainer = Pretrainer(plan, pretext, windows, told)
     if checkpoint.exists():
         trainer.resume(checkpoint)
-    cut_log(log, trainer.done)
+    cut_log(log, trainer.done + 1)  # the first line is the header
+    if not log.exists():
+        with log.open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerow(COLUMNS)
     unseen: list[float] = []
     while trainer.done < plan.steps:
         loss = trainer.step()
@@ -132,13 +141,17 @@ def pretrain(
         save_file(found, temporary, metadata=trainer.told)
 
 
-def _told(plan: PretrainingPlan, pretext: str) -> dict[str, str]:
-    """Name a pretraining, as its weights and checkpoints do."""
-    return {"pretext": pretext, "plan": json.dumps(asdict(plan))}
+def _told(plan: PretrainingPlan, pretext: str, scans: str) -> dict[str, str]:
+    """Name a pretraining, as its weights and checkpoints do; ``scans`` is the hash of its scans."""
+    return {"pretext": pretext, "plan": json.dumps(asdict(plan)), "scans": scans}
 
 
-def _check_told(found: Mapping[str, str], plan: PretrainingPlan, pretext: str) -> None:
+def _check_told(found: Mapping[str, str], told: Mapping[str, str], plan: PretrainingPlan) -> None:
     """Raise ValueError where what is there is of another pretraining."""
-    if found != _told(plan, pretext):
-        msg = f"expected a pretraining of {plan.network} by {pretext} with the same plan, found"
-        raise ValueError(f"{msg} another; give another --runs folder")
+    others = [key for key in told if found.get(key) != told[key]]
+    if others == ["scans"]:
+        msg = f"expected a pretraining of the same scans by {told['pretext']}, found one of others"
+        raise ValueError(f"{msg}; give another --runs folder")
+    if others:
+        msg = f"expected a pretraining of {plan.network} by {told['pretext']} with the same plan"
+        raise ValueError(f"{msg}, found another; give another --runs folder")
