@@ -7,11 +7,18 @@ divergence; Canonne, Kamath, Steinke 2020, proposition 12, for epsilon and delta
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from segment.table import COUNT, POSITIVE, Range, check_ranges
+
+RANGES: Mapping[str, Range] = {
+    **dict.fromkeys(("clip", "noise", "delta", "most_epsilon"), POSITIVE),
+    "steps": COUNT,
+    "share": Range(0.0, 1.0, is_above=True),
+}
 ORDERS = (*range(2, 64), *range(64, 513, 16))
 
 
@@ -32,12 +39,10 @@ class Private:
     most_epsilon: float
 
     def __post_init__(self) -> None:
-        if not (0 < self.share <= 1 and 0 < self.delta < 1):
-            msg = "private: expected share and delta above 0 and no more than 1, found"
-            raise ValueError(f"{msg} {self.share:g} and {self.delta:g}; change them")
-        if min(self.clip, self.noise, self.most_epsilon) <= 0 or self.steps < 1:
-            msg = "private: expected clip, noise and most_epsilon above 0, and a step or more"
-            raise ValueError(f"{msg}; change them, or leave [private] empty")
+        check_ranges(self, RANGES)
+        if self.delta >= 1:
+            msg = f"delta: expected less than 1, found {self.delta:g}; change it"
+            raise ValueError(msg)
 
 
 @dataclass(frozen=True)

@@ -58,10 +58,12 @@ def test_a_plan_states_what_all_its_rounds_cost():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"share": 1.5}, {"delta": 0.0}, {"noise": 0.0}, {"clip": -1.0}, {"steps": 0}]
+    "wrong",
+    [{"share": 1.5}, {"delta": 0.0}, {"delta": 1.0}, {"noise": 0.0}, {"clip": -1.0}, {"steps": 0}],
 )
 def test_a_plan_that_hides_nothing_is_refused(wrong):
-    with pytest.raises(ValueError, match="private: expected"):
+    (key,) = wrong
+    with pytest.raises(ValueError, match=f"^{key}: expected .*, found .*; change it"):
         Private(**{**vars(PRIVATE), **wrong})
 
 
