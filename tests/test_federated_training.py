@@ -161,3 +161,10 @@ def test_the_shipped_plan_trains_the_shipped_network():
 def test_a_server_is_checked_against_its_authority_or_not_at_all(site, option, capsys):
     assert main(["federated", "greet", str(site), *option]) == REFUSED
     assert "expected --server and --authority together" in capsys.readouterr().err
+
+
+def test_a_segmenters_plan_makes_no_adapter(site, sent, tmp_path, capsys):
+    asked = ["federated", "adapter", str(site.with_name("plan.toml")), str(sent)]
+    assert main([*asked, "-o", str(tmp_path / "writer")]) == REFUSED
+    wanted = "voxcite: part: expected writer, found segmenter; give the plan of a writer"
+    assert wanted in capsys.readouterr().err
