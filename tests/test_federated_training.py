@@ -1,10 +1,12 @@
 """What one site does in a round: it trains from what was sent, near it if the plan says so."""
 
 import json
+import socket
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
+import certifi
 import numpy as np
 import pytest
 import torch
@@ -161,6 +163,34 @@ def test_the_shipped_plan_trains_the_shipped_network():
 def test_a_server_is_checked_against_its_authority_or_not_at_all(site, option, capsys):
     assert main(["federated", "greet", str(site), *option]) == REFUSED
     assert "expected --server and --authority together" in capsys.readouterr().err
+
+
+def greet_at(site, server, authority):
+    """Try to reach a server before greeting it."""
+    return main(
+        ["federated", "greet", str(site), "--server", server, "--authority", str(authority)]
+    )
+
+
+def test_a_server_that_does_not_answer_is_told_by_its_address(site, capsys):
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))  # and never listens
+        address = f"127.0.0.1:{held.getsockname()[1]}"
+        assert greet_at(site, address, certifi.where()) == REFUSED
+    wanted = f"voxcite: expected a server at {address}, found none that answers (connection refused"
+    assert wanted in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("port", ["0", "99999", "x"])
+def test_a_port_that_none_can_be_is_refused(site, port, capsys):
+    assert greet_at(site, f"127.0.0.1:{port}", certifi.where()) == REFUSED
+    wanted = f"expected HOST:PORT with a port of 1 to 65535, found '127.0.0.1:{port}'"
+    assert wanted in capsys.readouterr().err
+
+
+def test_an_authority_that_is_not_there_is_told_by_its_name(site, tmp_path, capsys):
+    assert greet_at(site, "127.0.0.1:9", tmp_path / "gone.pem") == REFUSED
+    assert "voxcite: gone.pem: expected a file or a folder, found none" in capsys.readouterr().err
 
 
 def test_a_segmenters_plan_makes_no_adapter(site, sent, tmp_path, capsys):
