@@ -193,6 +193,17 @@ def test_an_authority_that_is_not_there_is_told_by_its_name(site, tmp_path, caps
     assert "voxcite: gone.pem: expected a file or a folder, found none" in capsys.readouterr().err
 
 
+def test_a_start_of_other_weights_says_what_of_them_was_read(site, sent, tmp_path, capsys):
+    first, *rest = load_file(sent).items()
+    save_file(dict(rest), tmp_path / "part.safetensors")
+    asked = ["federated", "start", str(site.with_name("plan.toml")), "-o", str(tmp_path / "start")]
+    assert main([*asked, "--init", str(tmp_path / "part.safetensors")]) == OK
+    wanted = f"part.safetensors: {len(rest)} of {len(rest) + 1} tensors read; new: {first[0]}"
+    assert wanted in capsys.readouterr().out
+    assert main(asked) == OK
+    assert "tensors" not in capsys.readouterr().out
+
+
 def test_a_segmenters_plan_makes_no_adapter(site, sent, tmp_path, capsys):
     asked = ["federated", "adapter", str(site.with_name("plan.toml")), str(sent)]
     assert main([*asked, "-o", str(tmp_path / "writer")]) == REFUSED
