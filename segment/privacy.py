@@ -7,6 +7,7 @@ divergence; Canonne, Kamath, Steinke 2020, proposition 12, for epsilon and delta
 """
 
 import math
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -86,7 +87,22 @@ def renyi(noise: float, share: float, order: int) -> float:
 
 
 def told(private: Private, rounds: int) -> str:
-    """State what a federation of so many rounds gives away of a subject at the most."""
-    steps = Steps(private.noise, private.share, private.steps * rounds)
-    epsilon = epsilon_of([steps], private.delta)
-    return f"epsilon {epsilon:.2f} at delta {private.delta:g}, for each subject of a site"
+    """State what a federation of so many rounds gives away of a subject at the most.
+
+    Where that is more than ``most_epsilon``, say also from which round on sites refuse to train.
+    """
+    epsilon = _epsilon_after(private, rounds)
+    said = f"epsilon {epsilon:.2f} at delta {private.delta:g}, for each subject of a site"
+    if epsilon <= private.most_epsilon:
+        return said
+    number = 1 + bisect_right(
+        range(1, rounds + 1), private.most_epsilon, key=lambda n: _epsilon_after(private, n)
+    )
+    return (
+        f"{said}\nwarning: round {number} of {rounds} passes most_epsilon"
+        f" {private.most_epsilon:g}: sites refuse to train it, and all after it"
+    )
+
+
+def _epsilon_after(private: Private, rounds: int) -> float:
+    return epsilon_of([Steps(private.noise, private.share, private.steps * rounds)], private.delta)
