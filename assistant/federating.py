@@ -14,14 +14,18 @@ from segment.federated.site import LEARNT, SENT, Site
 if TYPE_CHECKING:
     from assistant.writers.vlm.plan import TrainingPlan
     from assistant.writers.vlm.train import Material
+    from segment.models.training.start import Fit
 
     MaterialOf = Callable[[TrainingPlan, Path], Material]
 
 REPORTS = "reports/*.txt"  # of a user's own folder
 
 
-def write_first(plan: FederationPlan, output: Path, init: Path | None) -> None:
-    """Write the weights that all begin with; raises ValueError for an ``init`` of a writer."""
+def write_first(plan: FederationPlan, output: Path, init: Path | None) -> "Fit | None":
+    """Write the weights that all begin with; raises ValueError for an ``init`` of a writer.
+
+    Returns which tensors of a segmenter were read of ``init``, and which are new.
+    """
     if plan.part == WRITER:
         from assistant.writers.vlm.federated import write_first_adapter
 
@@ -29,10 +33,10 @@ def write_first(plan: FederationPlan, output: Path, init: Path | None) -> None:
             msg = "expected no --init for the writer, found one; name it under adapter in the plan"
             raise ValueError(msg)
         write_first_adapter(plan, output)
-    else:
-        from segment.federated import learning
+        return None
+    from segment.federated import learning
 
-        learning.write_first(plan, output, init)
+    return learning.write_first(plan, output, init)
 
 
 def greeting_of(site: Site) -> Greeting:

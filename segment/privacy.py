@@ -7,11 +7,19 @@ divergence; Canonne, Kamath, Steinke 2020, proposition 12, for epsilon and delta
 """
 
 import math
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from segment.table import COUNT, POSITIVE, Range, check_ranges
+
+RANGES: Mapping[str, Range] = {
+    **dict.fromkeys(("clip", "noise", "delta", "most_epsilon"), POSITIVE),
+    "steps": COUNT,
+    "share": Range(0.0, 1.0, is_above=True),
+}
 ORDERS = (*range(2, 64), *range(64, 513, 16))
 
 
@@ -32,12 +40,10 @@ class Private:
     most_epsilon: float
 
     def __post_init__(self) -> None:
-        if not (0 < self.share <= 1 and 0 < self.delta < 1):
-            msg = "private: expected share and delta above 0 and no more than 1, found"
-            raise ValueError(f"{msg} {self.share:g} and {self.delta:g}; change them")
-        if min(self.clip, self.noise, self.most_epsilon) <= 0 or self.steps < 1:
-            msg = "private: expected clip, noise and most_epsilon above 0, and a step or more"
-            raise ValueError(f"{msg}; change them, or leave [private] empty")
+        check_ranges(self, RANGES)
+        if self.delta >= 1:
+            msg = f"delta: expected less than 1, found {self.delta:g}; change it"
+            raise ValueError(msg)
 
 
 @dataclass(frozen=True)
@@ -81,7 +87,22 @@ def renyi(noise: float, share: float, order: int) -> float:
 
 
 def told(private: Private, rounds: int) -> str:
-    """State what a federation of so many rounds gives away of a subject at the most."""
-    steps = Steps(private.noise, private.share, private.steps * rounds)
-    epsilon = epsilon_of([steps], private.delta)
-    return f"epsilon {epsilon:.2f} at delta {private.delta:g}, for each subject of a site"
+    """State what a federation of so many rounds gives away of a subject at the most.
+
+    Where that is more than ``most_epsilon``, say also from which round on sites refuse to train.
+    """
+    epsilon = _epsilon_after(private, rounds)
+    said = f"epsilon {epsilon:.2f} at delta {private.delta:g}, for each subject of a site"
+    if epsilon <= private.most_epsilon:
+        return said
+    number = 1 + bisect_right(
+        range(1, rounds + 1), private.most_epsilon, key=lambda n: _epsilon_after(private, n)
+    )
+    return (
+        f"{said}\nwarning: round {number} of {rounds} passes most_epsilon"
+        f" {private.most_epsilon:g}: sites refuse to train it, and all after it"
+    )
+
+
+def _epsilon_after(private: Private, rounds: int) -> float:
+    return epsilon_of([Steps(private.noise, private.share, private.steps * rounds)], private.delta)

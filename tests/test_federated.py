@@ -225,7 +225,7 @@ def test_a_site_that_may_not_take_part_is_refused_in_one_sentence(files, said, r
 def test_a_greeting_that_is_none_is_refused_before_it_is_believed(said):
     table = Greeting.of("site-a", "0" * 64, 3).table()
     assert Greeting.from_table(table).cases == 3
-    with pytest.raises((ValueError, TypeError), match=r"a greeting|missing or unknown|Type-check"):
+    with pytest.raises(ValueError, match="greeting"):
         Greeting.from_table(table | said)
 
 

@@ -91,7 +91,9 @@ def test_a_site_trains_no_round_that_would_give_too_much_away(tmp_path, capsys):
 def test_what_a_plan_gives_away_is_printed(tmp_path, capsys):
     plan = write_plan(tmp_path / "plan.toml", PRIVATE)
     assert main(["federated", "epsilon", str(plan)]) == OK
-    assert "at delta 0.01, for each subject of a site" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "at delta 0.01, for each subject of a site" in told
+    assert "refuse" not in told
     assert main(["federated", "epsilon", str(write_plan(tmp_path / "open.toml"))]) == REFUSED
     assert "expected a plan with [private], found none" in capsys.readouterr().err
 

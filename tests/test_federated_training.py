@@ -1,10 +1,12 @@
 """What one site does in a round: it trains from what was sent, near it if the plan says so."""
 
 import json
+import socket
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
+import certifi
 import numpy as np
 import pytest
 import torch
@@ -161,3 +163,49 @@ def test_the_shipped_plan_trains_the_shipped_network():
 def test_a_server_is_checked_against_its_authority_or_not_at_all(site, option, capsys):
     assert main(["federated", "greet", str(site), *option]) == REFUSED
     assert "expected --server and --authority together" in capsys.readouterr().err
+
+
+def greet_at(site, server, authority):
+    """Try to reach a server before greeting it."""
+    return main(
+        ["federated", "greet", str(site), "--server", server, "--authority", str(authority)]
+    )
+
+
+def test_a_server_that_does_not_answer_is_told_by_its_address(site, capsys):
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))  # and never listens
+        address = f"127.0.0.1:{held.getsockname()[1]}"
+        assert greet_at(site, address, certifi.where()) == REFUSED
+    wanted = f"voxcite: expected a server at {address}, found none that answers (connection refused"
+    assert wanted in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("port", ["0", "99999", "x"])
+def test_a_port_that_none_can_be_is_refused(site, port, capsys):
+    assert greet_at(site, f"127.0.0.1:{port}", certifi.where()) == REFUSED
+    wanted = f"expected HOST:PORT with a port of 1 to 65535, found '127.0.0.1:{port}'"
+    assert wanted in capsys.readouterr().err
+
+
+def test_an_authority_that_is_not_there_is_told_by_its_name(site, tmp_path, capsys):
+    assert greet_at(site, "127.0.0.1:9", tmp_path / "gone.pem") == REFUSED
+    assert "voxcite: gone.pem: expected a file or a folder, found none" in capsys.readouterr().err
+
+
+def test_a_start_of_other_weights_says_what_of_them_was_read(site, sent, tmp_path, capsys):
+    first, *rest = load_file(sent).items()
+    save_file(dict(rest), tmp_path / "part.safetensors")
+    asked = ["federated", "start", str(site.with_name("plan.toml")), "-o", str(tmp_path / "start")]
+    assert main([*asked, "--init", str(tmp_path / "part.safetensors")]) == OK
+    wanted = f"part.safetensors: {len(rest)} of {len(rest) + 1} tensors read; new: {first[0]}"
+    assert wanted in capsys.readouterr().out
+    assert main(asked) == OK
+    assert "tensors" not in capsys.readouterr().out
+
+
+def test_a_segmenters_plan_makes_no_adapter(site, sent, tmp_path, capsys):
+    asked = ["federated", "adapter", str(site.with_name("plan.toml")), str(sent)]
+    assert main([*asked, "-o", str(tmp_path / "writer")]) == REFUSED
+    wanted = "voxcite: part: expected writer, found segmenter; give the plan of a writer"
+    assert wanted in capsys.readouterr().err

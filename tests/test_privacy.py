@@ -1,6 +1,7 @@
 """The cost of privacy is an upper bound that an integral and the exact curve confirm."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -57,11 +58,25 @@ def test_a_plan_states_what_all_its_rounds_cost():
     assert told(PRIVATE, 3) == wanted
 
 
+@pytest.mark.parametrize("first", [1, 2, 3])
+def test_a_plan_says_from_which_round_on_sites_refuse(first, tmp_path):
+    within = epsilon_of([Steps(1.0, 0.2, 10 * (first - 1))], 1e-3) + 0.01
+    private = replace(PRIVATE, most_epsilon=within)
+    wanted = f"warning: round {first} of 3 passes most_epsilon {within:g}: sites refuse"
+    assert wanted in told(private, 3)
+    for _ in range(first - 1):
+        spend(tmp_path, private)
+    with pytest.raises(ValueError, match="take part in no more rounds"):
+        spend(tmp_path, private)
+
+
 @pytest.mark.parametrize(
-    "wrong", [{"share": 1.5}, {"delta": 0.0}, {"noise": 0.0}, {"clip": -1.0}, {"steps": 0}]
+    "wrong",
+    [{"share": 1.5}, {"delta": 0.0}, {"delta": 1.0}, {"noise": 0.0}, {"clip": -1.0}, {"steps": 0}],
 )
 def test_a_plan_that_hides_nothing_is_refused(wrong):
-    with pytest.raises(ValueError, match="private: expected"):
+    (key,) = wrong
+    with pytest.raises(ValueError, match=f"^{key}: expected .*, found .*; change it"):
         Private(**{**vars(PRIVATE), **wrong})
 
 

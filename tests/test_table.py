@@ -1,12 +1,14 @@
 """A table becomes a dataclass of exactly its keys, or is refused by what is wrong with it."""
 
+import math
 from dataclasses import dataclass
 from importlib.resources import files
 
 import pytest
 
 from assistant import exams
-from segment.table import filled, read_as
+from assistant.judgement import Condition
+from segment.table import Range, filled, read_as
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,40 @@ def test_a_table_of_other_keys_is_refused_by_their_names(table, wrong):
     takes = r"it takes \['name', 'sides'\]"
     with pytest.raises(ValueError, match=rf"^facts: the keys {wrong} are missing .+; {takes}$"):
         filled(Facts, table, "facts")
+
+
+@pytest.mark.parametrize(
+    ("table", "wrong"),
+    [
+        ({"name": 3, "sides": ["left"]}, "name: expected a text, found 3"),
+        ({"name": "heron", "sides": "left"}, "sides: expected a list, each a text, found 'left'"),
+        ({"name": "heron", "sides": ["left", 2]}, r"sides: .*, found \['left', 2\]"),
+    ],
+)
+def test_a_value_of_another_type_is_refused_by_its_key(table, wrong):
+    with pytest.raises(ValueError, match=rf"^facts: {wrong}; change it$"):
+        filled(Facts, table, "facts")
+
+
+def test_a_value_that_may_be_one_of_several_is_refused_by_these():
+    table = {"quantities": ["volume"], "relation": "near", "limit": 3, "unit": "mL"}
+    with pytest.raises(ValueError, match=r"^rule: relation: expected one of below, .*'near'"):
+        filled(Condition, table, "rule")
+    assert filled(Condition, {**table, "relation": "above"}, "rule").limit == 3.0
+
+
+@pytest.mark.parametrize(
+    ("allowed", "within", "outside", "told"),
+    [
+        (Range(1.0), (1, 2.5), (0, 0.5, math.nan), "1 or more"),
+        (Range(0.0, is_above=True), (1e-9, 3), (0, -1, math.nan), "more than 0"),
+        (Range(0.0, 1.0), (0, 0.5, 1), (-0.1, 1.1, math.inf), "0 or more, up to 1"),
+    ],
+)
+def test_a_range_holds_its_numbers_and_says_itself(allowed, within, outside, told):
+    assert all(value in allowed for value in within)
+    assert not any(value in allowed for value in outside)
+    assert str(allowed) == told
 
 
 def test_a_file_that_is_no_toml_is_refused_without_the_folder_above_it(tmp_path):

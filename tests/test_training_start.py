@@ -13,7 +13,8 @@ from segment.models.network import state_of
 from segment.models.training.cases import read_cases
 from segment.models.training.plan import Run, case_name
 from segment.models.training.run import Trainer, fit_of, train, train_run, untrained
-from segment.models.training.start import Schedule, Start, schedules
+from segment.models.training.schedules import Schedule, schedules
+from segment.models.training.start import Start
 from tests.toy_segmenter import (
     alone,
     launched,

@@ -59,10 +59,13 @@ def add_federated(commands: "Commands") -> None:
 
 def run_start(chosen: argparse.Namespace) -> int:
     """Write the weights that a federation begins with."""
+    from assistant.cli.learn import told_of
     from assistant.federating import write_first
     from segment.federated.plan import FederationPlan
 
-    write_first(FederationPlan.read(chosen.plan), chosen.output, chosen.init)
+    fit = write_first(FederationPlan.read(chosen.plan), chosen.output, chosen.init)
+    if chosen.init is not None and fit is not None:
+        print(f"{chosen.init.name}: {told_of(fit)}")
     print(f"wrote {chosen.output.name}")
     return OK
 

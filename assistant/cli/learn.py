@@ -102,7 +102,8 @@ def run_train(chosen: argparse.Namespace) -> int:
     """Train every network of a plan, or go on where it was interrupted."""
     plan = _plan(chosen)
     from segment.models.training.run import fit_of, parameters, train
-    from segment.models.training.start import GENTLE, SCRATCH, Start
+    from segment.models.training.schedules import GENTLE, SCRATCH
+    from segment.models.training.start import Start
 
     share, shares = chosen.share
     runs = chosen.runs or Path("runs") / plan.network

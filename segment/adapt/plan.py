@@ -9,14 +9,22 @@ import numpy as np
 
 from segment import models, organs
 from segment.adapt.crops import Centre
-from segment.models.training.plan import TrainingPlan
+from segment.models.training.plan import TrainingPlan, check_precision
+from segment.models.training.schedules import check_schedule
 from segment.models.windows import WINDOW
 from segment.organs.snomed import check_code
 from segment.register import template
 from segment.segmentation import Side
-from segment.table import read_as
+from segment.table import COUNT, NATURAL, POSITIVE, Range, check_ranges, read_as
 
 BACKGROUND = "background"
+RANGES: Mapping[str, Range] = {
+    **dict.fromkeys(("steps", "fold_steps", "least_epochs", "batch"), COUNT),
+    **dict.fromkeys(("checkpoint_every_epochs", "members", "fold_members"), COUNT),
+    **dict.fromkeys(("weight_decay", "settling_epochs"), NATURAL),
+    **dict.fromkeys(("settling_learning_rate", "settling_strength"), NATURAL),
+    "learning_rate": POSITIVE,
+}
 NAME = re.compile(r"[a-z]+( [a-z]+)*")  # what stands in sentences holds no number
 
 
@@ -44,13 +52,16 @@ class AdaptPlan:
     fold_members: int
 
     def __post_init__(self) -> None:
+        check_ranges(self, RANGES)
+        check_schedule(self.schedule)
+        check_precision(self.precision)
         if self.folds < 2:
             msg = f"expected at least 2 folds to judge what is learnt, found {self.folds}"
             raise ValueError(f"{msg}; change folds")
 
     @classmethod
     def read(cls, path: Path) -> "AdaptPlan":
-        """Read a plan; a key that is missing or unknown is refused."""
+        """Read a plan; raises ValueError, naming the key, for what is not of it."""
         return read_as(cls, path)
 
     def training(

@@ -9,11 +9,12 @@ from segment.federated.site import LEARNT, SENT, Site
 from segment.federated.training import run_of, training_of
 from segment.models.training.local import learn_locally, write_start
 from segment.models.training.private import learn_privately
+from segment.models.training.start import Fit
 
 
-def write_first(plan: FederationPlan, output: Path, init: Path | None) -> None:
-    """Write the weights that all sites begin with: new ones, or what fits of others."""
-    write_start(training_of(plan), plan.seed, output, init)
+def write_first(plan: FederationPlan, output: Path, init: Path | None) -> Fit:
+    """Write the weights that all sites begin with; returns what of ``init`` was read."""
+    return write_start(training_of(plan), plan.seed, output, init)
 
 
 def learn_round(site: Site, number: int) -> Iterator[float]:

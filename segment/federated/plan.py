@@ -8,7 +8,7 @@ from typing import Any
 
 from segment.federated.combine import WAYS
 from segment.privacy import Private
-from segment.table import filled, read_as
+from segment.table import COUNT, NATURAL, SEED, Range, check_ranges, filled, read_as
 
 SEGMENTER, WRITER = "segmenter", "writer"
 BYTES: Mapping[str, int] = {"float32": 4, "float16": 2}  # of a number that is sent
@@ -19,9 +19,10 @@ CHOICES: Mapping[str, Collection[str]] = {
 }
 MOST_SECURE = 64  # whose numbers of 26 bits add up to 32
 LEAST_SECURE = 3  # of two sites, each learns the other's weights from the sum
-LEAST: Mapping[str, float] = {
-    **dict.fromkeys(("rounds", "epochs", "least_sites", "least_cases", "most_change"), 1),
-    **dict.fromkeys(("joining_s", "round_s", "proximal"), 0),
+RANGES: Mapping[str, Range] = {
+    **dict.fromkeys(("rounds", "epochs", "least_sites", "least_cases", "most_change"), COUNT),
+    **dict.fromkeys(("joining_s", "round_s", "proximal"), NATURAL),
+    "seed": SEED,
 }
 
 
@@ -66,10 +67,7 @@ class FederationPlan:
         if self.sites < self.least_sites:
             msg = f"sites: expected {self.least_sites} or more, as least_sites, found {self.sites}"
             raise ValueError(f"{msg}; change one of them")
-        for name, least in LEAST.items():
-            if (found := getattr(self, name)) < least:
-                msg = f"{name}: expected {least:g} or more, found {found}; change it"
-                raise ValueError(msg)
+        check_ranges(self, RANGES)
         self._check_hidden()
 
     def _check_hidden(self) -> None:
@@ -91,7 +89,7 @@ class FederationPlan:
 
     @classmethod
     def read(cls, path: Path) -> "FederationPlan":
-        """Read a plan; a key that is missing or unknown is refused."""
+        """Read a plan; raises ValueError, naming the key, for what is not of it."""
         return read_as(cls, path)
 
 

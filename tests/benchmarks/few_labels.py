@@ -36,7 +36,8 @@ from segment.models.pretraining.plan import PretrainingPlan
 from segment.models.pretraining.run import pretrain
 from segment.models.training.plan import PRECISIONS, TrainingPlan, case_name, plan_runs, subject_of
 from segment.models.training.run import train_run
-from segment.models.training.start import SCRATCH, Start
+from segment.models.training.schedules import SCRATCH
+from segment.models.training.start import Start
 from segment.quantiles import cases_needed
 from segment.resume import replacing
 from segment.volume import Volume

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from segment.models.training.plan import subject_of
-from segment.models.training.start import SCRATCH
+from segment.models.training.schedules import SCRATCH
 from segment.quantiles import cases_needed
 
 COVERAGE = 0.9

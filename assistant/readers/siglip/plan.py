@@ -1,14 +1,23 @@
 """Every number of a reader's training, its runs, and how far one is. Knows no network."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from assistant.readers.siglip.tower import Shape
-from segment.table import read_as
+from segment.table import COUNT, NATURAL, POSITIVE, SEED, Range, check_ranges, read_as
 
 SHIPPED = "shipped"
 HEAD_STREAM, HELD_OUT_STREAM, CAPTION_STREAM = 1, 2, 3  # of random numbers, beside the steps'
+RANGES: Mapping[str, Range] = {
+    **dict.fromkeys(("slices", "image", "patch", "width", "layers", "heads", "text_layers"), COUNT),
+    **dict.fromkeys(("batch", "steps", "fold_steps", "head_pictures", "held_out_pictures"), COUNT),
+    **dict.fromkeys(("checkpoint_every_steps", "report_every_steps"), COUNT),
+    **dict.fromkeys(("warmup_steps", "weight_decay", "guide_weight"), NATURAL),
+    **dict.fromkeys(("learning_rate", "head_penalty"), POSITIVE),
+    "seed": SEED,
+}
 
 Stage = Literal["pictures", "contrastive", "heads", "held out"]
 
@@ -45,10 +54,11 @@ class TrainingPlan:
         if self.folds < 2 or not 0 < self.weakest <= self.strongest <= 1:
             msg = "a plan takes two folds or more, and strengths of faults above 0 and up to 1"
             raise ValueError(msg)
+        check_ranges(self, RANGES)
 
     @classmethod
     def read(cls, path: Path) -> "TrainingPlan":
-        """Read a plan; a key that is missing or unknown is refused."""
+        """Read a plan; raises ValueError, naming the key, for what is not of it."""
         return read_as(cls, path)
 
     @property

@@ -18,7 +18,7 @@ from assistant.writers.vlm.sights import Gallery, strengths_between
 from assistant.writers.vlm.stages import Trainer, put
 from assistant.writers.vlm.train import Material, ship, tokens_of
 from assistant.writers.vlm.untrained import Untrained, begin
-from segment.federated.plan import FederationPlan
+from segment.federated.plan import WRITER, FederationPlan
 from segment.models.training.local import draw_near
 from segment.models.training.processes import Crew
 from segment.resume import replacing
@@ -27,8 +27,12 @@ from segment.resume import replacing
 def writer_plan(federation: FederationPlan) -> TrainingPlan:
     """Return how a site trains its adapter; raises ValueError for what a round has not.
 
-    The steps of a round are ``adapter_steps`` for each of ``epochs``.
+    The steps of a round are ``adapter_steps`` for each of ``epochs``. The plan of another part is
+    refused, too.
     """
+    if federation.part != WRITER:
+        msg = f"part: expected {WRITER}, found {federation.part}; give the plan of a writer"
+        raise ValueError(msg)
     plan = TrainingPlan.of(federation.training, "training")
     if plan.projector_steps or plan.fully_sharded:
         msg = "training: expected projector_steps = 0 and fully_sharded = false, since only the"

@@ -6,12 +6,22 @@ from pathlib import Path
 from typing import Any, get_args
 
 from assistant.writers.vlm.memory import Precision
-from segment.table import filled, read_as
+from segment.table import COUNT, NATURAL, POSITIVE, Range, check_ranges, filled, read_as
 
 EMBEDDED = "embedded"
 READER, RANDOM = "reader", "random"
 NEW, SHIPPED = "new", "shipped"
 TOWER_EDGES = 5  # numbers that describe a tower of random weights
+RANGES: Mapping[str, Range] = {
+    **dict.fromkeys(("batch", "micro_batch", "pool", "adapter_steps", "rank", "alpha"), COUNT),
+    **dict.fromkeys(("longest", "tokens_per_image"), COUNT),
+    **dict.fromkeys(("checkpoint_every_steps", "report_every_steps"), COUNT),
+    **dict.fromkeys(("projector_steps", "warmup_steps", "weight_decay"), NATURAL),
+    **dict.fromkeys(("projector_rate", "adapter_rate"), POSITIVE),
+    **dict.fromkeys(("weakest", "strongest"), Range(0.0, 1.0, is_above=True)),
+    "own_share": Range(0.0, 1.0),
+    "seed": Range(0.0, 2.0**62),  # that of a federated round is ten thousand times its plan's
+}
 
 
 @dataclass(frozen=True)
@@ -51,13 +61,10 @@ class TrainingPlan:
         if self.precision not in get_args(Precision):
             msg = f"precision: expected one of {get_args(Precision)}, found {self.precision!r}"
             raise ValueError(msg)
-        if not 0 < self.weakest <= self.strongest <= 1 or not 0 <= self.own_share <= 1:
-            msg = "expected strengths of faults above 0 and up to 1, and an own_share of 0 to 1"
-            raise ValueError(msg)
-        counts = (self.batch, self.micro_batch, self.pool, self.adapter_steps, self.rank)
-        if min(*counts, self.checkpoint_every_steps, self.report_every_steps) < 1:
-            msg = "expected batch, micro_batch, pool, adapter_steps, rank and the steps between"
-            raise ValueError(f"{msg} checkpoints and reports of 1 or more")
+        check_ranges(self, RANGES)
+        if self.weakest > self.strongest:
+            msg = f"weakest: expected no more than strongest, {self.strongest}, found"
+            raise ValueError(f"{msg} {self.weakest}; change either")
         if self.adapter != NEW and self.projector_steps:
             msg = f"the adapter {Path(self.adapter).name} was trained with its projector"
             raise ValueError(f"{msg}: set projector_steps = 0, or adapter = {NEW!r}")
@@ -67,7 +74,7 @@ class TrainingPlan:
 
     @classmethod
     def read(cls, path: Path) -> "TrainingPlan":
-        """Read a plan; a key that is missing or unknown is refused."""
+        """Read a plan; raises ValueError, naming the key, for what is not of it."""
         return read_as(cls, path)
 
     @classmethod

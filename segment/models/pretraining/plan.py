@@ -7,7 +7,15 @@ from typing import Any
 
 from segment.models import roles_of
 from segment.models.training.plan import check_network
-from segment.table import read_as
+from segment.table import COUNT, NATURAL, POSITIVE, SEED, Range, check_ranges, read_as
+
+RANGES: Mapping[str, Range] = {
+    **dict.fromkeys(("steps", "hidden_voxels", "features", "projected"), COUNT),
+    **dict.fromkeys(("checkpoint_every_steps", "report_every_steps"), COUNT),
+    **dict.fromkeys(("learning_rate", "temperature"), POSITIVE),
+    "weight_decay": NATURAL,
+    "seed": SEED,
+}
 
 
 @dataclass(frozen=True)
@@ -31,6 +39,7 @@ class PretrainingPlan:
     report_every_steps: int
 
     def __post_init__(self) -> None:
+        check_ranges(self, RANGES)
         check_network(self.network, self.patch)
         if roles := roles_of(self.network):
             msg = f"expected a network of one sequence, found {self.network}, which is given"
@@ -48,5 +57,5 @@ class PretrainingPlan:
 
     @classmethod
     def read(cls, path: Path) -> "PretrainingPlan":
-        """Read a plan; a key that is missing or unknown is refused."""
+        """Read a plan; raises ValueError, naming the key, for what is not of it."""
         return read_as(cls, path)

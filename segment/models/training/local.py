@@ -19,7 +19,7 @@ from segment.models.training.cases import read_cases
 from segment.models.training.plan import Run, TrainingPlan, case_name
 from segment.models.training.processes import Crew
 from segment.models.training.run import Trainer, fit_of, untrained
-from segment.models.training.start import Start
+from segment.models.training.start import Fit, Start
 from segment.models.windows import WINDOW
 from segment.resume import replacing
 
@@ -39,16 +39,18 @@ def ensemble_of(plan: TrainingPlan, weights: Sequence[Path]) -> Ensemble:
     return Ensemble("own", plan.structures, tuple(networks), temperature, seeds, "", "torch")
 
 
-def write_start(plan: TrainingPlan, seed: int, output: Path, init: Path | None = None) -> None:
+def write_start(plan: TrainingPlan, seed: int, output: Path, init: Path | None = None) -> Fit:
     """Write the weights that a federation begins with: new ones, or what fits of others.
 
-    Raises ValueError where nothing of ``init`` fits.
+    Returns which tensors were read of ``init`` and which are new. Raises ValueError where none
+    fits.
     """
     torch.manual_seed(seed)
     network = untrained(plan)
-    Start(init).load_into(network, seed)
+    fit = Start(init).load_into(network, seed)
     with replacing(output) as temporary:
         save_file(state_of(network), temporary)
+    return fit
 
 
 def learn_locally(

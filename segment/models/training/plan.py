@@ -11,9 +11,16 @@ import numpy as np
 
 from segment.models import describe
 from segment.models.windows import WINDOW
-from segment.table import read_as
+from segment.table import COUNT, NATURAL, POSITIVE, Range, check_ranges, read_as
 
 PRECISIONS = ("bfloat16", "float32")
+RANGES: Mapping[str, Range] = {
+    **dict.fromkeys(("batch", "epochs", "checkpoint_every_epochs"), COUNT),
+    **dict.fromkeys(("members", "folds", "fold_members", "fold_epochs"), NATURAL),
+    **dict.fromkeys(("weight_decay", "settling_epochs"), NATURAL),
+    **dict.fromkeys(("settling_learning_rate", "settling_strength"), NATURAL),
+    "learning_rate": POSITIVE,
+}
 
 
 @dataclass(frozen=True)
@@ -47,11 +54,9 @@ class TrainingPlan:
     fold_epochs: int
 
     def __post_init__(self) -> None:
+        check_ranges(self, RANGES)
         check_network(self.network, self.patch)
-        if self.precision not in PRECISIONS:
-            wanted = " or ".join(PRECISIONS)
-            msg = f"precision: expected {wanted}, found {self.precision!r}; change it"
-            raise ValueError(msg)
+        check_precision(self.precision)
 
     def check_shared(self, processes: int) -> None:
         """Raise ValueError where so many processes cannot have equal parts of a batch."""
@@ -61,7 +66,7 @@ class TrainingPlan:
 
     @classmethod
     def read(cls, path: Path) -> "TrainingPlan":
-        """Read a plan; a key that is missing or unknown is refused."""
+        """Read a plan; raises ValueError, naming the key, for what is not of it."""
         return read_as(cls, path)
 
 
@@ -86,6 +91,13 @@ def check_network(network: str, patch: tuple[int, int, int]) -> None:
     if facts.get("has_one_window", False) and patch != WINDOW:
         wanted, found = (" x ".join(map(str, size)) for size in (WINDOW, patch))
         msg = f"{network} looks at windows of {wanted} voxels, not {found}; change patch"
+        raise ValueError(msg)
+
+
+def check_precision(precision: str) -> None:
+    """Raise ValueError for a precision that nothing here is trained in."""
+    if precision not in PRECISIONS:
+        msg = f"precision: expected {' or '.join(PRECISIONS)}, found {precision!r}; change it"
         raise ValueError(msg)
 
 

@@ -38,7 +38,8 @@ from segment.models.training.processes import (
     state_of_optimiser,
     whole,
 )
-from segment.models.training.start import SCRATCH, Fit, Start
+from segment.models.training.schedules import SCRATCH
+from segment.models.training.start import Fit, Start
 from segment.models.training.together import share_norms, whole_batch
 from segment.models.windows import around, cut
 from segment.resume import cut_log, replacing

@@ -1,11 +1,9 @@
 """What a network begins with, and the schedule that suits it. Knows nothing of cases or losses."""
 
 import hashlib
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.resources import files
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -13,24 +11,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from segment.models.network import state_of
-from segment.table import filled
-
-SCRATCH, GENTLE = "scratch", "gentle"
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """How a network learns: see ``schedules.toml``."""
-
-    rate_share: float
-    held_share: float
-
-
-def schedules() -> Mapping[str, Schedule]:
-    """Read every schedule by its name."""
-    text = files(__package__).joinpath("schedules.toml").read_text(encoding="utf-8")
-    table = tomllib.loads(text)
-    return {name: filled(Schedule, entry, f"schedule {name}") for name, entry in table.items()}
+from segment.models.training.schedules import SCRATCH, Schedule, check_schedule, schedules
 
 
 @dataclass(frozen=True)
@@ -54,9 +35,7 @@ class Start:
     schedule: str = SCRATCH
 
     def __post_init__(self) -> None:
-        if self.schedule not in (known := schedules()):
-            msg = f"expected one of the schedules {', '.join(known)}, found {self.schedule!r}"
-            raise ValueError(f"{msg}; name one of them")
+        check_schedule(self.schedule)
         if self.init is None and self.schedule != SCRATCH:
             msg = f"expected weights to begin with for the schedule {self.schedule}, found none"
             raise ValueError(f"{msg}; give --init CHECKPOINT, or leave --schedule out")
