@@ -12,7 +12,7 @@ import prompts
 from assistant import exams
 from assistant.exams import Exam
 from assistant.settings import DEFAULT_EXAM
-from assistant.verify.names import check_name
+from assistant.verify.names import check_name, is_known
 from assistant.writers.template import NAME as TEMPLATE
 from assistant.written import written_whole
 from prompts import adapt as patterns
@@ -64,11 +64,12 @@ def _check_words(request: Request, called: Mapping[str, Mapping[str, str]]) -> N
         for name in own:
             words = _named(request, name, language, called.get(language, {}))
             there = book.structures.get(name, {})
-            if any(there.get(side, text) != text for side, text in words.items()):
+            is_another = any(there.get(side, text) != text for side, text in words.items())
+            if is_another or (not there and any(is_known(text, book) for text in words.values())):
                 msg = f"expected a name that is no other organ's, found {name!r}, which has other"
                 raise ValueError(f"{msg} words in {language}; call it otherwise")
         for name in (*own, *called.get(language, {}).values()):
-            check_name(name, book)
+            check_name(name, book, has_sides=len(request.sides) > 1)
 
 
 def _exam(request: Request, structures: Sequence[str]) -> Exam:

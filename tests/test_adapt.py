@@ -2,7 +2,7 @@
 
 import json
 import string
-from dataclasses import fields, replace
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -16,8 +16,7 @@ from assistant.cli import OK, REFUSED, main
 from prompts import adapt as patterns
 from segment import models, organs
 from segment.adapt.crops import crops_of_head, registered
-from segment.adapt.plan import AdaptPlan, Request, nearest
-from segment.adapt.prepare import Warned, prepare
+from segment.adapt.plan import nearest
 from segment.adapt.run import begun_with
 from segment.adapt.scans import Labelled, Scan, find_scans, meanings, same_picture
 from segment.calibration import Calibrated
@@ -29,56 +28,7 @@ from segment.register import Registration
 from segment.volume import Volume
 from segment.writing import toml_text
 from tests.shared_data import shared_data
-
-SHIPPED = Path(str(files("segment.adapt").joinpath("adapt.toml")))
-PLACE = (-24.0, -22.0, -10.5)
-TOY = replace(
-    AdaptPlan.read(SHIPPED),
-    steps=6,
-    fold_steps=6,
-    least_epochs=1,
-    settling_epochs=0,
-    members=2,
-    folds=2,
-    fold_members=2,
-)
-SHAPE = (30, 40, 30)
-
-
-def write(folder, name, image, label, affine=None):
-    for kind, array in (("images", image), ("labels", label)):
-        (folder / kind).mkdir(exist_ok=True, parents=True)
-        picture = nibabel.Nifti1Image(array, np.eye(4) if affine is None else affine)
-        picture.header.set_xyzt_units("mm")
-        picture.to_filename(folder / kind / name)
-
-
-def boxes(folder, names, value=3, seed=0):
-    """Write noisy boxes with a bright block that is labelled."""
-    rng = np.random.default_rng(seed)
-    for name in names:
-        label = np.zeros(SHAPE, np.uint8)
-        label[8:20, 12:26, 9:19] = value
-        image = (rng.normal(500, 40, SHAPE) + 300 * (label > 0)).astype(np.float32)
-        write(folder, name, image, label)
-    return folder
-
-
-def request(folder, **changes):
-    asked = Request("amygdala", folder / "images", folder / "labels", TOY, centre_mm=PLACE)
-    return replace(asked, **changes)
-
-
-def prepared(asked, work):
-    """Prepare the scans; return what was prepared, and the warnings."""
-    steps, warnings = prepare(asked, work), []
-    while True:
-        try:
-            step = next(steps)
-        except StopIteration as end:
-            return end.value, warnings
-        if isinstance(step, Warned):
-            warnings.append(step.text)
+from tests.toy_adapting import PLACE, SHAPE, TOY, boxes, prepared, request, write
 
 
 def halves(folder, subjects=4):
@@ -331,67 +281,6 @@ def test_a_box_that_states_no_side_is_refused(tmp_path):
         prepared(request(tmp_path), tmp_path / "work")
 
 
-@pytest.mark.parametrize("name", ["Amygdala", "ca1", "a-b", "", "hippocampus"])
-def test_a_name_that_cannot_stand_in_a_sentence_or_is_taken_is_refused(name, tmp_path, capsys):
-    folders = ["--images", str(tmp_path), "--labels", str(tmp_path)]
-    assert main(["adapt", *folders, "--organ", name]) == REFUSED
-    assert capsys.readouterr().err.startswith("voxcite: expected a n")
-
-
-@pytest.mark.parametrize(
-    ("changes", "called", "told"),
-    [
-        ({"names": {3: "twelve"}}, {}, "takes for a number, found 'twelve'"),
-        ({}, {"zh": {"amygdala": "3号"}}, "takes for a number, found '3号'"),
-        ({}, {"xx": {"amygdala": "mandelkern"}}, "unknown language 'xx'"),
-        ({}, {"zh": {"amigdala": "杏仁核"}}, "expected --called of amygdala, found one of 'amigd"),
-        ({"names": {3: "hippocampus"}}, {"zh": {"hippocampus": "海马"}}, "is no other organ's"),
-    ],
-)
-def test_words_that_cannot_stand_in_a_report_are_refused(changes, called, told, tmp_path):
-    with pytest.raises(ValueError, match=told):
-        next(adapted(request(tmp_path, **changes), tmp_path / "work", called))
-
-
-@pytest.mark.parametrize("name", ["no hippocampus", "normal", "lesion", "stable mass", "volume"])
-def test_a_name_that_states_something_is_refused_before_any_work(name, tmp_path, capsys):
-    folders = ["--images", str(tmp_path), "--labels", str(tmp_path)]
-    words = ["adapt", *folders, "--runs", str(tmp_path / "runs"), "--organ"]
-    told = "voxcite: expected a name that states no finding, negation or judgement, found '"
-    assert main([*words, name]) == REFUSED
-    assert capsys.readouterr().err.startswith(told)
-    assert main([*words, "amygdala", "--structure", f"1={name}"]) == REFUSED
-    assert capsys.readouterr().err.startswith(told)
-
-
-@pytest.mark.parametrize("code", ["banana", "5366009", "", "00000", "1" * 19, "751689013"])
-def test_a_code_that_is_no_snomed_ct_concept_is_refused(code, tmp_path, capsys):
-    folders = ["--images", str(tmp_path), "--labels", str(tmp_path)]
-    assert main(["adapt", *folders, "--organ", "amygdala", "--code", code]) == REFUSED
-    told = f"6 to 18 digits with their check digit, found {code!r}; look the code up"
-    assert told in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("place", "told"),
-    [
-        ("-24,-22,400", "expected a place in the MNI152 template, .* found -24,-22,400; give"),
-        ("nan,-22,-10.5", "expected a place in the MNI152 template, .* found nan,-22,-10.5; give"),
-        ("24,-22,-10.5", "of the left one, whose X is negative, found 24,-22,-10.5; give"),
-        ("0,-22,-10.5", "of the left one, whose X is negative, found 0,-22,-10.5; give"),
-    ],
-)
-def test_a_place_where_no_left_structure_lies_is_refused(place, told, tmp_path):
-    centre = tuple(map(float, place.split(",")))
-    with pytest.raises(ValueError, match=told):
-        request(tmp_path, centre_mm=centre)
-
-
-def test_an_organ_without_sides_may_lie_right_of_the_middle(tmp_path):
-    asked = request(tmp_path, centre_mm=(4.0, -22.0, -10.5), sides=("none",))
-    assert asked.centre_mm == (4.0, -22.0, -10.5)
-
-
 def test_names_that_state_a_side_of_an_organ_without_any_are_refused(tmp_path):
     boxes(tmp_path, ["sub-a_hemi-L.nii.gz", "sub-b.nii.gz"])
     with pytest.raises(ScanError, match=r"^sub-a_hemi-L\.nii\.gz: expected no side in the name of"):
@@ -486,29 +375,6 @@ def template_heads(folder, names):
 
 def test_the_nearest_trained_network_is_the_one_that_is_there():
     assert nearest((-23.0, -5.0, -19.0)) == "unet"
-
-
-def test_the_shipped_plan_is_read_whole_and_a_missing_key_is_refused(tmp_path):
-    text = SHIPPED.read_text(encoding="utf-8")
-    for key in (field.name for field in fields(AdaptPlan)):
-        kept = [line for line in text.splitlines() if not line.startswith(f"{key} ")]
-        (tmp_path / "plan.toml").write_text("\n".join(kept))
-        with pytest.raises(ValueError, match=rf"the keys \['{key}'\] are missing"):
-            AdaptPlan.read(tmp_path / "plan.toml")
-
-
-def test_a_plan_that_judges_nothing_is_refused():
-    with pytest.raises(ValueError, match="expected at least 2 folds"):
-        replace(TOY, folds=1)
-
-
-@pytest.mark.parametrize("crops", [3, 8, 200])
-def test_a_run_takes_about_as_many_steps_whatever_the_number_of_crops(crops):
-    plan = replace(TOY, steps=320, least_epochs=2).training("unet", "x_{}", ("x",), crops)
-    steps = plan.epochs * (crops // plan.batch)
-    assert 320 <= steps < 320 + crops or plan.epochs == 2
-    fold_steps = plan.fold_epochs * (crops // 2 // plan.batch)  # half of them in each of two folds
-    assert crops < 8 or TOY.fold_steps <= fold_steps < TOY.fold_steps + crops
 
 
 @pytest.mark.parametrize("language", prompts.languages())

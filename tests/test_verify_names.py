@@ -3,7 +3,7 @@
 import pytest
 
 import prompts
-from assistant.verify.names import check_name
+from assistant.verify.names import check_name, is_known
 from tests.mutations import HOSTILE
 
 EN, ZH = prompts.load("en"), prompts.load("zh")
@@ -48,3 +48,17 @@ def test_a_structure_may_be_called_what_anatomy_calls_it(name):
 @pytest.mark.parametrize("name", [*ANATOMY_ZH, *ZH.lexicon["other_structures"]])
 def test_a_structure_may_be_called_what_anatomy_calls_it_in_chinese(name):
     check_name(name, ZH)
+
+
+def test_a_name_says_no_side_where_a_report_does():
+    check_name("left amygdala", EN)
+    with pytest.raises(ValueError, match=r"expected a name without a side, .* found 'left' in"):
+        check_name("left amygdala", EN, has_sides=True)
+    with pytest.raises(ValueError, match=r"expected a name without a side, .* found '左' in"):
+        check_name("左杏仁核", ZH, has_sides=True)
+
+
+def test_what_something_else_is_called_is_known():
+    assert is_known("left hippocampal", EN)
+    assert not is_known("left hippocampal formation", EN)
+    assert not is_known("left amygdala", EN)

@@ -19,9 +19,20 @@ BESIDE: tuple[Kind, ...] = (
 )
 
 
-def check_name(name: str, phrasebook: Phrasebook) -> None:
-    """Refuse a name that would state something in a report; raises ValueError."""
+def is_known(text: str, phrasebook: Phrasebook) -> bool:
+    """Whether a text, as a report would hold it, is what something else is called."""
+    return [token.kind for token in tokens(text, lexicon(phrasebook))] == ["name"]
+
+
+def check_name(name: str, phrasebook: Phrasebook, *, has_sides: bool = False) -> None:
+    """Refuse a name that would state something in a report; raises ValueError.
+
+    Where the structure ``has_sides``, a report says which, and its name does not.
+    """
     found = tokens(name, lexicon(phrasebook))
+    if has_sides and (sides := [token.text for token in found if token.kind == "side"]):
+        msg = f"expected a name without a side, which a report adds, found {sides[0]!r} in"
+        raise ValueError(f"{msg} {name!r}; leave it out")
     if any(token.kind in NUMBERS for token in found):
         msg = f"expected a name that no reader takes for a number, found {name!r}; call it"
         raise ValueError(f"{msg} otherwise")
