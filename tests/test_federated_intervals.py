@@ -11,10 +11,12 @@ from safetensors.numpy import save_file
 from assistant.cli import OK, REFUSED, main
 from segment import models, quantiles
 from segment.calibration import THICKNESSES, Calibrated
+from segment.crossfit import Case
 from segment.federated.intervals import SCORES, Gathered, Told, gather_scores
 from segment.federated.model import CALIBRATION
 from segment.federated.rounds import FINAL
 from segment.federated.scores import Scores, calibrated, organ_of, outer, together
+from segment.federated.scoring import in_bins
 from segment.federated.sketch import BINS, LARGEST, reach, sketch
 from segment.organs import load
 from segment.pools import Pool
@@ -80,6 +82,7 @@ def test_what_was_gathered_of_these_weights_is_not_asked_for_again(ended):
         {**scores_of([0.0]).table(), "1": dict.fromkeys(NAMES, [1] * 3)},
         {**scores_of([0.0]).table(), "1": dict.fromkeys(NAMES, [-1] * BINS)},
         {**scores_of([0.0]).table(), "1": "counts"},
+        scores_of([0.0] * 10_001).table(),
     ],
 )
 def test_a_site_that_sends_no_counts_is_left_out_with_the_reason(ended, table):
@@ -114,6 +117,15 @@ def test_structures_of_no_organ_are_refused():
     assert organ_of(STRUCTURES[1:]).name == "hippocampus"
     with pytest.raises(ValueError, match=r"^structures: expected those of an organ that is here"):
         organ_of(("left toe",))
+
+
+def test_a_structure_that_the_expert_did_not_draw_has_no_score():
+    def case(structure, thickness, true_ml):
+        return Case(1, 0, thickness, structure, true_ml, 2.0, (2.0,), 1.0)
+
+    found = in_bins([case(n, t, 2.0 * (n != NAMES[1])) for n in NAMES for t in THICKNESSES])
+    assert {found.levels["1"][name].n for name in NAMES if name != NAMES[1]} == {1}
+    assert found.levels["1"][NAMES[1]].n == found.n == 0
 
 
 def test_counts_do_not_say_whose_they_are():

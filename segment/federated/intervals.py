@@ -16,9 +16,11 @@ from segment.federated.rounds import FINAL, read_weights
 from segment.federated.scores import Scores, organ_of, together
 from segment.federated.server import Sites, gather
 from segment.federated.updates import rounded
+from segment.organs import Organ
 from segment.resume import replacing
 
 SCORES = "scores.json"
+MOST_OF_A_SITE = 10_000  # subjects: one that claims more would drown the others, or the memory
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ def gather_scores(plan_file: Path, folder: Path, sites: Sites) -> Gathered | Non
     for node, member in roll.members.items():
         reply = replies.get(node, f"no answer within {plan.round_s:g} s")
         try:
-            scores = Scores.from_table(_table(reply), organ)
+            scores = _of_one_site(reply, organ)
         except ValueError as error:
             told.append(Told(member.site, 0, str(error)))
         else:
@@ -98,8 +100,13 @@ def gather_scores(plan_file: Path, folder: Path, sites: Sites) -> Gathered | Non
     return gathered
 
 
-def _table(reply: Mapping[str, Any] | str) -> Mapping[str, Any]:
-    """Return the counts of a reply; raises ValueError with a site's reason for none."""
+def _of_one_site(reply: Mapping[str, Any] | str, organ: Organ) -> Scores:
+    """Return the counts of a reply; raises ValueError with the reason for what is none."""
     if isinstance(reply, str):
         raise ValueError(reply)
-    return reply
+    scores = Scores.from_table(reply, organ)
+    most = max(one.n for level in scores.levels.values() for one in level.values())
+    if most > MOST_OF_A_SITE:
+        msg = f"expected {MOST_OF_A_SITE} subjects at the most, found {most}"
+        raise ValueError(f"{msg}; hold fewer out")
+    return scores

@@ -35,7 +35,7 @@ def score_held_out(site: Site) -> Scores:
 
 
 def in_bins(cases: Sequence[Case]) -> Scores:
-    """Count the scores of judged cases in bins."""
+    """Count the scores of judged cases in bins; where an expert drew nothing there is none."""
     names = dict.fromkeys(case.structure for case in cases)
     levels = {
         str(thickness): {name: _sketch(cases, thickness, name) for name in names}
@@ -45,5 +45,6 @@ def in_bins(cases: Sequence[Case]) -> Scores:
 
 
 def _sketch(cases: Sequence[Case], thickness: int, name: str) -> Sketch:
-    mine = [case for case in cases if (case.thickness_mm, case.structure) == (thickness, name)]
+    of = (thickness, name)
+    mine = [c for c in cases if (c.thickness_mm, c.structure) == of and c.true_ml > 0]
     return sketch([score(case, FLOOR) for case in mine])
