@@ -30,6 +30,9 @@ def cases_needed(coverage: float, *, is_two_sided: bool = False) -> int:
     ``is_two_sided`` says that each side is fitted by itself, as that of a volume.
     """
     share = (1 + coverage) / 2 if is_two_sided else coverage
+    if share >= 1:
+        msg = f"coverage is a share between 0 and 1, not {coverage!r}"
+        raise ValueError(msg)
     return _ceil(share / (1 - share))
 
 

@@ -69,6 +69,7 @@ def test_a_training_ends_with_one_sentence_at_a_label_of_no_structure(data, caps
     [
         ('{"train": [1, 2, 1, 1], "val": [3]}', "expected each id once .*, found 1 3 times"),
         ('{"train": [1, 2], "val": [2]}', "expected each id once .*, found 2 2 times"),
+        ('{"train": [1, 3], "val": [4]}', "expected both sides of a head .* 3 under train and 4"),
         ('{"train": [1, 2]}', "expected lists of whole numbers under train and val"),
         ('{"train": ["1"], "val": []}', "expected lists of whole numbers under train and val"),
         ("[1, 2]", "expected lists of whole numbers under train and val"),

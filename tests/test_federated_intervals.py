@@ -12,7 +12,7 @@ from assistant.cli import OK, REFUSED, main
 from segment import models, quantiles
 from segment.calibration import THICKNESSES, Calibrated
 from segment.crossfit import Case
-from segment.federated.intervals import SCORES, Gathered, Told, gather_scores
+from segment.federated.intervals import SCORES, Gathered, gather_scores
 from segment.federated.model import CALIBRATION
 from segment.federated.rounds import FINAL
 from segment.federated.scores import Scores, calibrated, organ_of, outer, together
@@ -21,7 +21,7 @@ from segment.federated.sketch import BINS, LARGEST, reach, sketch
 from segment.organs import load
 from segment.pools import Pool
 from segment.writing import toml_text
-from tests.toy_federation import START, ToySites, add, toy_plan, write_plan
+from tests.toy_federation import START, ToySites, add, write_plan
 from tests.toy_segmenter import STRUCTURES, write_crops
 
 ORGAN = load("hippocampus")
@@ -55,19 +55,26 @@ def test_counts_of_all_sites_are_added_up_and_who_had_none_says_why(ended):
     plan, folder = ended
     tables = {1: scores_of([0.1] * 12).table(), 2: scores_of([-0.2] * 9).table()}
     found = gather_scores(plan, folder, sites_of(plan, tables))
-    assert found.sites == (
-        Told("site-1", 12),
-        Told("site-2", 9),
-        Told("site-3", 0, "it held nothing out"),
-    )
+    assert [(one.site, one.n) for one in found.sites] == [
+        ("site-1", 12),
+        ("site-2", 9),
+        ("site-3", 0),
+    ]
+    assert found.sites[2].reason == "it held nothing out"
     assert found.scores == scores_of([0.1] * 12 + [-0.2] * 9)
-    assert Gathered.read(folder / SCORES, toy_plan(folder)) == found
+    assert Gathered.read(folder / SCORES, ORGAN) == found
 
 
 def test_what_was_gathered_of_these_weights_is_not_asked_for_again(ended):
     plan, folder = ended
-    first = gather_scores(plan, folder, sites_of(plan, {1: scores_of([0.1]).table()}))
-    assert gather_scores(plan, folder, sites_of(plan, {})) == first
+    mine = {1: scores_of([0.1]).table()}
+    first = gather_scores(plan, folder, sites_of(plan, mine))
+    other = {1: scores_of([0.9] * 5).table(), 2: scores_of([0.2]).table()}
+    again = gather_scores(plan, folder, sites_of(plan, other))
+    assert again.scores == scores_of([0.1, 0.2])
+    assert again.sites[0] == first.sites[0]
+    (folder / SCORES).write_text("{")
+    assert gather_scores(plan, folder, sites_of(plan, mine)) == first
     save_file({**START, "bias": np.ones(3, np.float32)}, folder / FINAL)
     assert gather_scores(plan, folder, sites_of(plan, {})).scores is None
 
@@ -119,13 +126,17 @@ def test_structures_of_no_organ_are_refused():
         organ_of(("left toe",))
 
 
-def test_a_structure_that_the_expert_did_not_draw_has_no_score():
-    def case(structure, thickness, true_ml):
-        return Case(1, 0, thickness, structure, true_ml, 2.0, (2.0,), 1.0)
-
-    found = in_bins([case(n, t, 2.0 * (n != NAMES[1])) for n in NAMES for t in THICKNESSES])
-    assert {found.levels["1"][name].n for name in NAMES if name != NAMES[1]} == {1}
-    assert found.levels["1"][NAMES[1]].n == found.n == 0
+def test_a_structure_that_the_network_alone_draws_leaves_no_narrow_interval():
+    volumes = {NAMES[0]: (2.0, 2.0), NAMES[1]: (0.0, 0.0), NAMES[2]: (0.0, 0.4)}
+    cases = [
+        Case(1, 0, thickness, name, true_ml, value_ml, (value_ml,), 1.0)
+        for thickness in THICKNESSES
+        for name, (true_ml, value_ml) in volumes.items()
+    ]
+    found = in_bins(cases).levels["1"]
+    assert found[NAMES[0]] == sketch([0.0])
+    assert found[NAMES[1]].n == 0
+    assert found[NAMES[2]] == sketch([-99.0])
 
 
 def test_counts_do_not_say_whose_they_are():
@@ -189,6 +200,32 @@ def test_scores_of_other_weights_make_no_folder(federation, tmp_path, capsys):
     (rounds / SCORES).write_text("{}")
     assert main(asked) == REFUSED
     assert "scores.json: expected the scores of a federation" in capsys.readouterr().err
+    (rounds / FINAL).write_text("weights")
+    assert main(asked) == REFUSED
+    assert "weights.safetensors: expected weights in safetensors" in capsys.readouterr().err
+    assert main([*asked[:-1], str(rounds)]) == REFUSED
+    assert "expected another folder than that of the rounds" in capsys.readouterr().err
     (rounds / SCORES).unlink()
     assert main(asked) == REFUSED
     assert "scores.json: expected it in rounds, found none" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_subjects_that_a_round_was_trained_on_do_not_judge(federation, capsys):
+    folder, _ = federation
+    split = folder / "site-b" / "data" / "split.json"
+    split.write_text(json.dumps({"train": [9, 10], "val": [1, 11]}))
+    assert main(["federated", "score", str(folder / "site-b" / "site.toml")]) == REFUSED
+    assert "under val that no round trained on, found 1 others; hold" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_network_of_another_size_makes_no_folder(tmp_path, capsys):
+    plan, rounds = write_plan(tmp_path / "plan.toml"), tmp_path / "rounds"
+    rounds.mkdir()
+    save_file(START, rounds / FINAL)
+    (rounds / SCORES).write_text("{}")
+    assert (
+        main(["federated", "model", str(plan), str(rounds), "-o", str(tmp_path / "m")]) == REFUSED
+    )
+    assert "sizes: expected those of unet's folder" in capsys.readouterr().err

@@ -156,8 +156,8 @@ def run_model(chosen: argparse.Namespace) -> int:
     needed = cases_needed(chosen.coverage, is_two_sided=True)
     if n < needed:
         print(
-            f"No interval: one of {chosen.coverage:.0%} needs {needed} subjects, and all sites held"
-            f" out {n}; hold {needed - n} more out."
+            f"No interval: one of {100 * chosen.coverage:g}% needs {needed} subjects, and all sites"
+            f" held out {n}; hold {needed - n} more out and train anew."
         )
     print(f"wrote {chosen.output.name}; now: voxcite draft STUDY --weights {chosen.output}")
     return OK

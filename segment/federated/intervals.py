@@ -5,8 +5,8 @@ Sites answer in counts alone. Knows nothing of networks, of scans, or of how mes
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,90 +14,124 @@ from segment.federated.greeting import Greeting
 from segment.federated.plan import SEGMENTER, FederationPlan, sha256_of
 from segment.federated.rounds import FINAL, read_weights
 from segment.federated.scores import Scores, organ_of, together
-from segment.federated.server import Sites, gather
-from segment.federated.updates import rounded
+from segment.federated.server import Roll, Sites, gather
+from segment.federated.updates import LeftOut, Weights, rounded
 from segment.organs import Organ
 from segment.resume import replacing
 
 SCORES = "scores.json"
-MOST_OF_A_SITE = 10_000  # subjects: one that claims more would drown the others, or the memory
+MOST_OF_A_SITE = 10_000  # subjects: more would not fit into the memory of whoever reads them
 
 
 @dataclass(frozen=True)
 class Told:
-    """How many held-out subjects a site scored, or why it scored none."""
+    """What a site counted, or why it counted nothing."""
 
     site: str
-    n: int
+    scores: Scores | None
     reason: str = ""
+
+    @property
+    def n(self) -> int:
+        """How many held-out subjects it scored."""
+        return 0 if self.scores is None else self.scores.n
 
 
 @dataclass(frozen=True)
 class Gathered:
-    """What all sites told of one set of weights; ``scores`` are None where nobody scored any."""
+    """What sites told of one set of weights."""
 
     weights_sha256: str
     sites: tuple[Told, ...]
-    scores: Scores | None
 
     @classmethod
-    def read(cls, path: Path, plan: FederationPlan) -> "Gathered":
+    def read(cls, path: Path, organ: Organ) -> "Gathered":
         """Read what ``write`` wrote; raises ValueError for anything else."""
         try:
             table = json.loads(path.read_text(encoding="utf-8"))
-            sites = tuple(Told(**site) for site in table["sites"])
-            levels = table["levels"]
-            organ = organ_of(plan.training["structures"][1:])
-            scores = Scores.from_table(levels, organ) if levels else None
-            return cls(table["weights_sha256"], sites, scores)
-        except (KeyError, TypeError, ValueError) as error:
+            sites = []
+            for one in table["sites"]:
+                scores = Scores.from_table(one["levels"], organ) if one["levels"] else None
+                sites.append(Told(one["site"], scores, one["reason"]))
+            return cls(table["weights_sha256"], tuple(sites))
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
             msg = f"{path.name}: expected the scores of a federation, found something else"
-            raise ValueError(f"{msg}; let the federation write it anew") from error
+            raise ValueError(f"{msg}; run the federation's last command again") from error
 
     def write(self, path: Path) -> None:
-        """Write the counts of all sites together, and how many subjects each scored."""
-        table = {
-            "weights_sha256": self.weights_sha256,
-            "sites": [asdict(site) for site in self.sites],
-            "levels": {} if self.scores is None else self.scores.table(),
-        }
+        """Write each site's counts, or its reason."""
+        sites = [
+            {
+                "site": one.site,
+                "n": one.n,
+                "reason": one.reason,
+                "levels": {} if one.scores is None else one.scores.table(),
+            }
+            for one in self.sites
+        ]
+        table = {"weights_sha256": self.weights_sha256, "sites": sites}
         with replacing(path) as temporary:
             temporary.write_text(json.dumps(table) + "\n", encoding="utf-8")
 
+    @property
+    def scores(self) -> Scores | None:
+        """The counts of all sites together; None where no site has any."""
+        found = [one.scores for one in self.sites if one.scores is not None]
+        return together(found) if found else None
+
 
 def gather_scores(plan_file: Path, folder: Path, sites: Sites) -> Gathered | None:
-    """Ask every site for its scores of the final weights, and write their sum beside these.
+    """Ask every site for its scores of the final weights, and write them beside these.
 
-    What was gathered before is not asked for again. Returns None for the writer, which measures
-    nothing. Raises StoppedError where too few sites are left, and ValueError where a federation
-    has not ended.
+    A site that told its own before is not asked again, and its counts stay. Returns None for the
+    writer, which measures nothing. Raises StoppedError where too few sites are left, and ValueError
+    for a plan whose structures are no organ's here.
     """
     plan = FederationPlan.read(plan_file)
     if plan.part != SEGMENTER:
         return None
-    weights_sha256 = hashlib.sha256((folder / FINAL).read_bytes()).hexdigest()
-    if (folder / SCORES).exists():
-        before = Gathered.read(folder / SCORES, plan)
-        if before.scores is not None and before.weights_sha256 == weights_sha256:
-            return before
     organ = organ_of(plan.training["structures"][1:])
+    before = _kept(folder, organ)
     own = Greeting.of("server", sha256_of(plan_file), 0, plan.part)
     roll = gather(sites, {}, own, plan, plan.least_sites)
+    has_told = {one.site for one in before.sites}
+    asked = {node: g.site for node, g in roll.members.items() if g.site not in has_told}
     weights = rounded(read_weights(folder / FINAL), plan.sent)
-    replies = sites.score(tuple(roll.members), weights, plan.round_s)
-    told, found = [Told(left.site, 0, left.reason) for left in roll.refused], []
-    for node, member in roll.members.items():
-        reply = replies.get(node, f"no answer within {plan.round_s:g} s")
-        try:
-            scores = _of_one_site(reply, organ)
-        except ValueError as error:
-            told.append(Told(member.site, 0, str(error)))
-        else:
-            told.append(Told(member.site, scores.n))
-            found.append(scores)
-    gathered = Gathered(weights_sha256, tuple(told), together(found) if found else None)
+    told = _ask(sites, asked, weights, plan, organ) if asked else ()
+    refused = tuple(Told(left.site, None, left.reason) for left in _unheard(roll, has_told))
+    gathered = Gathered(before.weights_sha256, (*before.sites, *told, *refused))
     gathered.write(folder / SCORES)
     return gathered
+
+
+def _kept(folder: Path, organ: Organ) -> Gathered:
+    """Return what sites told before of the final weights; a file that cannot be read is none."""
+    weights_sha256 = hashlib.sha256((folder / FINAL).read_bytes()).hexdigest()
+    none = Gathered(weights_sha256, ())
+    if not (folder / SCORES).exists():
+        return none
+    try:
+        found = Gathered.read(folder / SCORES, organ)
+    except ValueError:
+        return none
+    if found.weights_sha256 != weights_sha256:
+        return none
+    return Gathered(weights_sha256, tuple(one for one in found.sites if one.scores is not None))
+
+
+def _ask(
+    sites: Sites, asked: Mapping[int, str], weights: Weights, plan: FederationPlan, organ: Organ
+) -> tuple[Told, ...]:
+    """Let sites, by their node, judge the weights."""
+    replies = sites.score(tuple(asked), weights, plan.round_s)
+    told = []
+    for node, site in asked.items():
+        try:
+            reply = replies.get(node, f"no answer within {plan.round_s:g} s")
+            told.append(Told(site, _of_one_site(reply, organ)))
+        except ValueError as error:
+            told.append(Told(site, None, str(error)))
+    return tuple(told)
 
 
 def _of_one_site(reply: Mapping[str, Any] | str, organ: Organ) -> Scores:
@@ -110,3 +144,8 @@ def _of_one_site(reply: Mapping[str, Any] | str, organ: Organ) -> Scores:
         msg = f"expected {MOST_OF_A_SITE} subjects at the most, found {most}"
         raise ValueError(f"{msg}; hold fewer out")
     return scores
+
+
+def _unheard(roll: Roll, has_told: set[str]) -> Sequence[LeftOut]:
+    """List who may not take part, and has not told before."""
+    return [left for left in roll.refused if left.site not in has_told]

@@ -26,6 +26,7 @@ def learn_round(site: Site, number: int) -> Iterator[float]:
     plan = FederationPlan.read(site.plan)
     training, run = training_of(plan), run_of(site, plan, number)
     folder, private = site.round_folder(number), plan.privately
+    site.will_train(run.train)
     sent, learnt = folder / SENT, folder / LEARNT
     if private is None:
         yield from learn_locally(training, run, site.data, sent, learnt, plan.proximal)

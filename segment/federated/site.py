@@ -4,8 +4,9 @@ Its scans and labels lie as ``voxcite train segmenter`` finds them. Knows nothin
 networks are trained elsewhere.
 """
 
+import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from segment.table import read_as
 
 NAME = re.compile(r"[A-Za-z0-9-]{1,40}")  # it stands in the server's journal
 SENT, LEARNT, LOG = "sent.safetensors", "learnt.safetensors", "site.log"
-FINAL = "final.safetensors"
+FINAL, SEEN = "final.safetensors", "trained.json"
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,22 @@ class Site:
     def round_folder(self, number: int) -> Path:
         """Return where the files of a round lie."""
         return self.work / f"round-{number:04d}"
+
+    def trained(self) -> frozenset[int]:
+        """Return the cases that any round here was trained on."""
+        if not self._seen.exists():
+            return frozenset()
+        return frozenset(json.loads(self._seen.read_text(encoding="utf-8")))
+
+    def will_train(self, cases: Iterable[int]) -> None:
+        """Keep that a round is trained on these cases, so that they judge nothing."""
+        self.work.mkdir(parents=True, exist_ok=True)
+        with replacing(self._seen) as temporary:
+            temporary.write_text(json.dumps(sorted({*self.trained(), *cases})), encoding="utf-8")
+
+    @property
+    def _seen(self) -> Path:
+        return self.work / SEEN
 
     def keep_final(self, sent: Weights) -> None:
         """Keep the weights that the sites learnt together, to be judged."""

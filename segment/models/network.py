@@ -42,7 +42,11 @@ def build_network(
     sizes = facts["sizes"]
     module = import_module(f"segment.models.{facts.get('network', name)}.network")
     build: Callable[..., nn.Module] = module.build
-    network = build(tuple(window), structures, **{**sizes, **changes})
+    try:
+        network = build(tuple(window), structures, **{**sizes, **changes})
+    except TypeError as error:
+        msg = f"sizes: expected those of {name}, such as {dict(sizes)}, found {dict(changes)}"
+        raise ValueError(f"{msg}; change them") from error
     if norm == "mixed" and not sizes.get("roles"):
         mix(network)
     return network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload, no-any-return]  # torch's stubs lack it

@@ -117,7 +117,7 @@ def _scored(reply: Message) -> Mapping[str, Any] | str:
         return reason
     try:
         table = json.loads(str(reply.content.config_records[SCORES][SCORES]))
-    except (KeyError, ValueError):
+    except (KeyError, ValueError, RecursionError):
         table = None
     told = "expected counts in bins, found something else; install the same version"
     return table if isinstance(table, dict) else told

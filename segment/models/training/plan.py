@@ -55,6 +55,9 @@ class TrainingPlan:
 
     def __post_init__(self) -> None:
         check_ranges(self, RANGES)
+        if len(self.structures) < 2 or min(self.patch) < 1:
+            msg = "expected a background and a structure or more, and a patch of 1 voxel or more"
+            raise ValueError(f"{msg}, found {self.structures} and {self.patch}; change them")
         check_network(self.network, self.patch)
         check_precision(self.precision)
 
@@ -119,7 +122,8 @@ def fold_of(case: int, folds: int, rng_seed: int = 0) -> int:
 def read_split(path: Path) -> Mapping[str, Any]:
     """Read which cases learn and which judge, by their ids under ``train`` and ``val``.
 
-    Raises ValueError for what is no such list, and for an id that stands there twice.
+    Raises ValueError for what is no such list, for an id that stands there twice, and for a subject
+    who learns and judges.
     """
     try:
         split: Any = json.loads(path.read_text(encoding="utf-8"))
@@ -136,6 +140,11 @@ def read_split(path: Path) -> Mapping[str, Any]:
     if twice := sorted(case for case, count in times.items() if count > 1):
         msg = f"{path.name}: expected each id once in train and val together, found {twice[0]}"
         raise ValueError(f"{msg} {times[twice[0]]} times; take out what is repeated")
+    learn, judge = ({subject_of(case): case for case in part} for part in ids)
+    if both := sorted(learn.keys() & judge.keys()):
+        cases = f"{learn[both[0]]} under train and {judge[both[0]]} under val"
+        msg = f"{path.name}: expected both sides of a head under train or both under val, found"
+        raise ValueError(f"{msg} {cases}; move one of them")
     found: Mapping[str, Any] = split
     return found
 
