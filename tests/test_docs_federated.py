@@ -24,7 +24,7 @@ def test_the_private_table_that_the_page_shows_is_one():
 
 
 def test_the_commands_that_the_page_shows_are_there():
-    assert len(COMMANDS) == 3
+    assert len(COMMANDS) == 5
     for line in COMMANDS:
         assert parser().parse_args(line.split()).run
 
