@@ -1,6 +1,7 @@
 """What is suggested to be labelled fails more and is unlike what was chosen before."""
 
 import math
+import shutil
 from types import SimpleNamespace
 
 import nibabel
@@ -130,9 +131,20 @@ def test_a_scan_that_is_labelled_already_is_named(folders, monkeypatch, capsys):
     levels = [Level(1.0, {"hippocampus": (0.1,)}, {})]
     assert suggested(monkeypatch, folders, levels, 0.2) == OK
     told = capsys.readouterr()
-    assert told.err == "left out: a.nii: a scan of this name is labelled\n"
+    assert told.err.splitlines()[0] == "left out: a.nii: a scan of this name is labelled"
     assert [line[:5] for line in told.out.splitlines()[1:]] == ["b.nii", "c.nii"]
     assert all(line.endswith(",0.900,0.200") for line in told.out.splitlines()[1:])
+
+
+@pytest.mark.parametrize(("labelled", "is_told"), [(9, True), (10, False)])
+def test_that_random_scans_taught_more_is_told_while_few_are_labelled(
+    labelled, is_told, folders, monkeypatch, capsys
+):
+    for number in range(1, labelled):
+        shutil.copy(folders / "labelled" / "a.nii", folders / "labelled" / f"{number}.nii")
+    levels = [Level(1.0, {"hippocampus": (0.1,)}, {})]
+    assert suggested(monkeypatch, folders, levels, 0.2) == OK
+    assert ("random ones taught more" in capsys.readouterr().err) == is_told
 
 
 @pytest.mark.parametrize("count", ["0", "-2"])

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+FEW = 9  # labelled scans; tests/benchmarks/suggest.py
+
 
 def add_suggest(commands: "Commands") -> None:
     """Describe the command."""
@@ -62,6 +64,9 @@ def run_suggest(chosen: argparse.Namespace) -> int:
     labelled = _measurable(partial(looks, assistant, side=side), known)
     suggested = suggest(found, chosen.count, labelled)
     _tell(suggested)
+    if len(labelled) <= FEW:
+        msg = f"note: in a simulation with up to {FEW} labelled scans, random ones taught more; see"
+        print(f"{msg} docs/few-labels.md", file=sys.stderr)
     if not any(any(level.volume.values()) for level in assistant.calibrated.levels):
         msg = f"exam {chosen.exam}: its networks have no intervals; scans are ranked by agreement"
         print(msg, file=sys.stderr)
