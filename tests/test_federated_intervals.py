@@ -17,11 +17,12 @@ from segment.federated.model import CALIBRATION
 from segment.federated.rounds import FINAL
 from segment.federated.scores import Scores, calibrated, organ_of, outer, together
 from segment.federated.scoring import in_bins
+from segment.federated.server import federate
 from segment.federated.sketch import BINS, LARGEST, reach, sketch
 from segment.organs import load
 from segment.pools import Pool
 from segment.writing import toml_text
-from tests.toy_federation import START, ToySites, add, write_plan
+from tests.toy_federation import START, ToySites, add, write_plan, write_start
 from tests.toy_segmenter import STRUCTURES, write_crops
 
 ORGAN = load("hippocampus")
@@ -124,6 +125,15 @@ def test_structures_of_no_organ_are_refused():
     assert organ_of(STRUCTURES[1:]).name == "hippocampus"
     with pytest.raises(ValueError, match=r"^structures: expected those of an organ that is here"):
         organ_of(("left toe",))
+
+
+def test_a_federation_of_no_organ_is_refused_before_its_first_round(tmp_path):
+    plan = write_plan(tmp_path / "plan.toml")
+    plan.write_text(plan.read_text().replace("hippocampus anterior", "left toe"))
+    sites = ToySites(plan, {1: add(1.0), 2: add(1.0)})
+    with pytest.raises(ValueError, match=r"^structures: expected those of an organ that is here"):
+        next(federate(plan, write_start(tmp_path / "start"), tmp_path / "out", sites))
+    assert sites.asked == []
 
 
 def test_a_structure_that_the_network_alone_draws_leaves_no_narrow_interval():

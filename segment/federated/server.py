@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from segment.federated.greeting import Greeting, why_refused
-from segment.federated.plan import FederationPlan, sha256_of
+from segment.federated.plan import SEGMENTER, FederationPlan, sha256_of
 from segment.federated.rounds import (
     FINAL,
     START,
@@ -23,6 +23,7 @@ from segment.federated.rounds import (
     write_round,
     write_weights,
 )
+from segment.federated.scores import organ_of
 from segment.federated.together import Together, finish_together
 from segment.federated.updates import LeftOut, Update, Weights, rounded
 
@@ -75,9 +76,12 @@ def federate(plan_file: Path, start_file: Path, folder: Path, sites: Sites) -> I
     """Run the rounds that are not done yet, and write each and the final weights; yields each.
 
     Raises StoppedError where a round cannot be finished, and ValueError where the folder holds
-    another federation or the start no weights.
+    another federation, the start no weights, or the plan structures of no organ here, of which
+    there could be no intervals in the end.
     """
     plan = FederationPlan.read(plan_file)
+    if plan.part == SEGMENTER:
+        organ_of(plan.training.get("structures", ())[1:])
     own = Greeting.of("server", sha256_of(plan_file), 0, plan.part)
     start_sha256 = hashlib.sha256(start_file.read_bytes()).hexdigest()
     told = {"plan": own.plan_sha256, "start": start_sha256, "code": own.code_sha256}
