@@ -126,6 +126,7 @@ def run_simulate(chosen: argparse.Namespace) -> int:
             told = f"sent {line.mebibytes:.2f} MB" if line.is_used else "left out"
             reason = f": {line.reason}" if line.reason else ""
             print(f"round {line.round} {line.site} {told}{reason}", flush=True)
+    print("the sites judge what all learnt on the cases they held out", flush=True)
     gathered = gather_scores(chosen.plan, chosen.output, sites)
     for site in () if gathered is None else gathered.sites:
         print(f"intervals {site.site} {site.reason or f'scored {site.n} subjects'}")
@@ -152,7 +153,7 @@ def run_model(chosen: argparse.Namespace) -> int:
         msg = f"coverage is a share between 0 and 1, not {chosen.coverage:g}"
         raise ValueError(msg)
     plan = FederationPlan.read(chosen.plan)
-    _, n = ship_segmenter(plan, chosen.rounds, chosen.output, chosen.coverage)
+    n = ship_segmenter(plan, chosen.rounds, chosen.output, chosen.coverage)
     needed = cases_needed(chosen.coverage, is_two_sided=True)
     if n < needed:
         print(

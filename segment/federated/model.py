@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 from safetensors.torch import load_file
 
-from segment.calibration import Calibrated
 from segment.crossfit import WEIGHTS
 from segment.federated.intervals import SCORES, Gathered
 from segment.federated.plan import SEGMENTER, FederationPlan
@@ -21,13 +20,11 @@ from segment.models.ensemble import built, pack
 CALIBRATION, CARD = "calibration.json", "CARD.md"
 
 
-def ship_segmenter(
-    plan: FederationPlan, rounds: Path, output: Path, coverage: float
-) -> tuple[Calibrated, int]:
+def ship_segmenter(plan: FederationPlan, rounds: Path, output: Path, coverage: float) -> int:
     """Write the network and its intervals as ``--weights`` takes them.
 
-    ``rounds`` is the folder of the federation that has ended. Returns the calibration, and how many
-    subjects all sites scored. Raises ValueError for another part, for a network that is not of the
+    ``rounds`` is the folder of the federation that has ended. Returns how many subjects all
+    sites scored. Raises ValueError for another part, for a network that is not of the
     size of its folder, and for scores of other weights.
     """
     if plan.part != SEGMENTER:
@@ -77,4 +74,4 @@ def ship_segmenter(
         ),
         encoding="utf-8",
     )
-    return found, scores.n
+    return scores.n

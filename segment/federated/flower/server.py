@@ -143,6 +143,7 @@ def serve(grid: Grid, context: Context) -> None:
         for line in done.lines:
             if line.reason:
                 TOLD.warning("round %d: %s: %s", done.number, line.site, line.reason)
+    TOLD.info("the sites judge what all learnt on the cases they held out")
     gathered = gather_scores(plan, output, sites)
     for told in () if gathered is None else gathered.sites:
         TOLD.info("intervals: %s: %s", told.site, told.reason or f"{told.n} subjects scored")
